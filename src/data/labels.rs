@@ -1,0 +1,77 @@
+//! The classes of Cityscapes: label ids on disk, train ids in memory, names and colours.
+//!
+//! Source: `cityscapesscripts/helpers/labels.py`.
+
+/// Number of classes that are trained and scored.
+pub const NUM_CLASSES: usize = 19;
+/// Train id of pixels that neither train nor count.
+pub const IGNORE_INDEX: u8 = 255;
+/// Largest label id a Cityscapes label picture may hold.
+pub const MAX_LABEL_ID: u8 = 33;
+
+/// One of the 19 classes; its train id is its place in [`CLASSES`].
+#[derive(Debug, Clone, Copy)]
+pub struct Class {
+    /// Name as the official evaluator prints it.
+    pub name: &'static str,
+    /// Id in `*_labelIds.png`.
+    pub label_id: u8,
+    /// Colour of the Cityscapes palette, RGB.
+    pub color: [u8; 3],
+}
+
+const fn class(name: &'static str, label_id: u8, color: [u8; 3]) -> Class {
+    Class { name, label_id, color }
+}
+
+/// The classes in order of their train ids.
+pub const CLASSES: [Class; NUM_CLASSES] = [
+    class("road", 7, [128, 64, 128]),
+    class("sidewalk", 8, [244, 35, 232]),
+    class("building", 11, [70, 70, 70]),
+    class("wall", 12, [102, 102, 156]),
+    class("fence", 13, [190, 153, 153]),
+    class("pole", 17, [153, 153, 153]),
+    class("traffic light", 19, [250, 170, 30]),
+    class("traffic sign", 20, [220, 220, 0]),
+    class("vegetation", 21, [107, 142, 35]),
+    class("terrain", 22, [152, 251, 152]),
+    class("sky", 23, [70, 130, 180]),
+    class("person", 24, [220, 20, 60]),
+    class("rider", 25, [255, 0, 0]),
+    class("car", 26, [0, 0, 142]),
+    class("truck", 27, [0, 0, 70]),
+    class("bus", 28, [0, 60, 100]),
+    class("train", 31, [0, 80, 100]),
+    class("motorcycle", 32, [0, 0, 230]),
+    class("bicycle", 33, [119, 11, 32]),
+];
+
+/// Train id of a label id: a class, [`IGNORE_INDEX`] for the void classes, `None` for an id that does not exist.
+pub const fn train_id(label_id: u8) -> Option<u8> {
+    if label_id > MAX_LABEL_ID {
+        return None;
+    }
+    let mut id = 0;
+    while id < NUM_CLASSES {
+        if CLASSES[id].label_id == label_id {
+            return Some(id as u8);
+        }
+        id += 1;
+    }
+    Some(IGNORE_INDEX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_ids_map_to_train_ids() {
+        assert_eq!(train_id(7), Some(0));
+        assert_eq!(train_id(33), Some(18));
+        assert_eq!(train_id(0), Some(IGNORE_INDEX));
+        assert_eq!(train_id(30), Some(IGNORE_INDEX), "trailer is void");
+        assert_eq!(train_id(34), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! Pictures and labels: dataset formats, augmentation and the loader.
+
+pub mod labels;

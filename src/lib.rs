@@ -1,0 +1,14 @@
+//! Semantic segmentation at full resolution, trained in gradient-isolated local modules (InfoPro, ICLR 2021).
+//!
+//! Data moves one way: [`data`] makes batches, [`local`] trains a [`net`]work module by module, [`train`] drives it,
+//! [`eval`] scores it and [`render`] draws what came out. [`ops`] holds the tensor operations with their own backward.
+
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod eval;
+pub mod render;
+
+pub use error::{Error, Result};
