@@ -1,0 +1,177 @@
+//! The operations as an extension of burn's `Backend`: what each backend must answer.
+
+use super::portable;
+use burn::backend::backend_extension;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+
+/// Stride, zero padding and dilation of a square convolution; the same in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Step between output pixels, in input pixels.
+    pub stride: usize,
+    /// Zeros added on every side.
+    pub padding: usize,
+    /// Distance between kernel taps.
+    pub dilation: usize,
+}
+
+impl ConvGeometry {
+    /// Output length of an input of length `input` under a kernel of `kernel` taps.
+    pub const fn output_len(&self, input: usize, kernel: usize) -> usize {
+        (input + 2 * self.padding - self.dilation * (kernel - 1) - 1) / self.stride + 1
+    }
+}
+
+/// The activation behind a BatchNorm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// None.
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// Hot operations of segmentation training. Methods named `*_grad*` are the backward kernels of the one above them and
+/// are not differentiable themselves. Every method has a portable body; the CPU replaces it.
+#[backend_extension(
+    Flex,
+    Autodiff,
+    Cube: cfg(any(feature = "cuda", feature = "vulkan")),
+    Fusion: cfg(any(feature = "cuda", feature = "vulkan"))
+)]
+pub trait SegOps: burn::backend::Backend {
+    /// See [`super::conv2d`].
+    #[fusion(default)]
+    fn conv2d_nobias(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        portable::conv2d::<Self>(x, weight, geometry)
+    }
+
+    /// Gradient of the convolution's input.
+    #[fusion(default)]
+    fn conv2d_grad_input(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        portable::conv2d_grad_input::<Self>(x, weight, grad, geometry)
+    }
+
+    /// Gradient of the convolution's weight.
+    #[fusion(default)]
+    fn conv2d_grad_weight(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        portable::conv2d_grad_weight::<Self>(x, weight, grad, geometry)
+    }
+
+    /// See [`super::batch_norm_act`]; returns output, mean, biased variance.
+    #[fusion(default)]
+    fn batch_norm_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        eps: f64,
+        act: Act,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::batch_norm_act::<Self>(x, gamma, beta, None, eps, act)
+    }
+
+    /// See [`super::batch_norm_act`], with a residual.
+    #[fusion(default)]
+    fn batch_norm_add_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        eps: f64,
+        act: Act,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::batch_norm_act::<Self>(x, gamma, beta, Some(residual), eps, act)
+    }
+
+    /// Gradients of input, gamma and beta of [`Self::batch_norm_act`].
+    #[fusion(default)]
+    fn batch_norm_act_grad(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        eps: f64,
+        act: Act,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::batch_norm_act_grad::<Self>(x, gamma, beta, mean, variance, grad, eps, act)
+    }
+
+    /// Gradient behind the activation, given its output: `grad` where `output > 0`, else 0. It is the residual's gradient,
+    /// and what [`Self::batch_norm_act_grad`] goes on from with [`Act::Identity`].
+    #[fusion(default)]
+    fn relu_grad(output: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::relu_grad::<Self>(output, grad)
+    }
+
+    /// See [`super::channel_affine_act`].
+    #[fusion(default)]
+    fn channel_affine_act(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        act: Act,
+    ) -> FloatTensor<Self> {
+        portable::channel_affine_act::<Self>(x, scale, shift, None, act)
+    }
+
+    /// See [`super::channel_affine_act`], with a residual.
+    #[fusion(default)]
+    fn channel_affine_add_act(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        act: Act,
+    ) -> FloatTensor<Self> {
+        portable::channel_affine_act::<Self>(x, scale, shift, Some(residual), act)
+    }
+
+    /// See [`super::resize_bilinear`].
+    #[fusion(default)]
+    fn resize_bilinear(x: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {
+        portable::resize_bilinear::<Self>(x, size, align_corners)
+    }
+
+    /// Gradient of the resized input; `size` is the input's.
+    #[fusion(default)]
+    fn resize_bilinear_grad(grad: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {
+        portable::resize_bilinear_grad::<Self>(grad, size, align_corners)
+    }
+
+    /// See [`super::upsample_cross_entropy`]; returns loss `[1]` and its gradient at the logits.
+    #[fusion(default)]
+    fn upsample_cross_entropy(
+        logits: FloatTensor<Self>,
+        label: IntTensor<Self>,
+        align_corners: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::upsample_cross_entropy::<Self>(logits, label, align_corners)
+    }
+
+    /// See [`super::bce_with_logits`]; returns loss `[1]` and its gradient at the logits.
+    #[fusion(default)]
+    fn bce_with_logits(
+        logits: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::bce_with_logits::<Self>(logits, target)
+    }
+}
+
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod cube {
+    /// CubeCL devices compute every operation by its portable body, which burn's fusion compiler joins into few kernels.
+    impl<R: burn_cubecl::CubeRuntime> super::SegOps for burn_cubecl::CubeBackend<R> {}
+}

@@ -1,0 +1,124 @@
+//! Tensor operations on the hot path of training, each with its own backward.
+//!
+//! burn runs any network, but keeps more for the backward pass than it must and, on the CPU, leaves speed on the
+//! table: the backward of a convolution never becomes one matrix product, BatchNorm and ReLU are a dozen single-threaded
+//! passes, and an upsampled cross-entropy materialises several full-size copies of the logits. The operations here are
+//! declared once ([`SegOps`]), implemented on any backend out of burn's own tensor operations (`portable`), implemented by
+//! hand on the CPU (`flex`), and differentiated once for all backends (`autodiff`).
+//!
+//! | operation | kept for backward |
+//! |---|---|
+//! | [`conv2d`] | input, weight |
+//! | [`batch_norm_act`] | input, statistics; the output's sign where a residual was added (the output itself, shared) |
+//! | [`resize_bilinear`] | nothing |
+//! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
+//! | [`bce_with_logits`] | the gradient |
+
+mod autodiff;
+mod backend;
+mod flex;
+mod portable;
+
+pub use backend::{Act, ConvGeometry, SegOps};
+
+use burn::backend::Dispatch;
+use burn::tensor::{Int, Tensor};
+
+/// Two-dimensional convolution without bias.
+///
+/// # Shapes
+/// `input [batch, channels_in, height, width]`, `weight [channels_out, channels_in, kernel, kernel]`.
+pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, geometry: ConvGeometry) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::conv2d_nobias(input.into_dispatch(), weight.into_dispatch(), geometry))
+}
+
+/// What [`batch_norm_act`] returns.
+pub struct Normalized {
+    /// The activated output, the shape of the input.
+    pub output: Tensor<4>,
+    /// Mean of each channel, `[channels]`; not differentiable.
+    pub mean: Tensor<1>,
+    /// Biased variance of each channel, `[channels]`; not differentiable.
+    pub variance: Tensor<1>,
+}
+
+/// BatchNorm with the batch's own statistics, an optional residual added to it, and an optional ReLU, as one operation:
+/// `act(γ·(x − mean)/√(variance + eps) + β + residual)`.
+///
+/// # Shapes
+/// `input` and `residual [batch, channels, height, width]`, `gamma` and `beta [channels]`.
+pub fn batch_norm_act(
+    input: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    eps: f64,
+    act: Act,
+) -> Normalized {
+    let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    let (output, mean, variance) = match residual {
+        None => Dispatch::batch_norm_act(input, gamma, beta, eps, act),
+        Some(residual) => Dispatch::batch_norm_add_act(input, gamma, beta, residual.into_dispatch(), eps, act),
+    };
+    Normalized {
+        output: Tensor::from_dispatch(output),
+        mean: Tensor::from_dispatch(mean),
+        variance: Tensor::from_dispatch(variance),
+    }
+}
+
+/// `act(scale·x + shift + residual)` with one scale and shift a channel: BatchNorm at evaluation.
+///
+/// Built of burn's own differentiable operations where a gradient is wanted; see [`crate::net::BatchNorm`].
+///
+/// # Shapes
+/// `input` and `residual [batch, channels, height, width]`, `scale` and `shift [channels]`.
+pub fn channel_affine_act(
+    input: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    act: Act,
+) -> Tensor<4> {
+    let (input, scale, shift) = (input.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(match residual {
+        None => Dispatch::channel_affine_act(input, scale, shift, act),
+        Some(residual) => Dispatch::channel_affine_add_act(input, scale, shift, residual.into_dispatch(), act),
+    })
+}
+
+/// Bilinear resizing to `[height, width]`, as PyTorch's `interpolate` with either `align_corners`.
+///
+/// # Shapes
+/// `[batch, channels, h, w]` to `[batch, channels, height, width]`.
+pub fn resize_bilinear(input: Tensor<4>, size: [usize; 2], align_corners: bool) -> Tensor<4> {
+    let [_, _, height, width] = input.dims();
+    if [height, width] == size {
+        return input;
+    }
+    Tensor::from_dispatch(Dispatch::resize_bilinear(input.into_dispatch(), size, align_corners))
+}
+
+/// Mean cross-entropy per labelled pixel of logits that are bilinearly resized to the label's size.
+///
+/// The full-size logits never exist in memory on the CPU: they are made, used and folded back a few rows at a time.
+/// Pixels whose label is not a class (such as 255) neither count nor train; with no labelled pixel the loss is 0.
+///
+/// # Shapes
+/// `logits [batch, classes, h, w]`, `label [batch, height, width]`; returns `[1]`.
+pub fn upsample_cross_entropy(logits: Tensor<4>, label: Tensor<3, Int>, align_corners: bool) -> Tensor<1> {
+    let (loss, _) = Dispatch::upsample_cross_entropy(logits.into_dispatch(), label.into_dispatch(), align_corners);
+    Tensor::from_dispatch(loss)
+}
+
+/// Mean binary cross-entropy between `sigmoid(logits)` and `target` in `[0, 1]`: the paper's reconstruction loss R.
+///
+/// # Shapes
+/// Both `[batch, 3, height, width]`; returns `[1]`. `target` gets no gradient.
+pub fn bce_with_logits(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    let (loss, _) = Dispatch::bce_with_logits(logits.into_dispatch(), target.into_dispatch());
+    Tensor::from_dispatch(loss)
+}
+
+#[cfg(test)]
+mod tests;
