@@ -1,0 +1,271 @@
+//! One local module: its blocks, its heads, its optimizer, and the one door to train it.
+
+use super::heads::{LocalHead, ReconDecoder};
+use super::loss;
+use crate::config::{LocalConfig, Method, OptimConfig, RunConfig, TaskLoss};
+use crate::data::normalize::{MEAN, STD};
+use crate::net::{Block, FcnHead, Init, Pass};
+use crate::ops;
+use crate::{Error, Result};
+use burn::module::Module;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// What every module of a step learns from.
+pub struct Targets {
+    /// The picture in `[0, 1]`: `[batch, 3, height, width]`.
+    pub image: Tensor<4>,
+    /// Train ids, 255 ignored: `[batch, height, width]`.
+    pub label: Tensor<3, Int>,
+    /// The same on the host, flattened.
+    pub label_host: Vec<u8>,
+    /// `[height, width]`
+    pub size: [usize; 2],
+}
+
+impl Targets {
+    /// From a normalised input `[batch, 3, height, width]` and its label, flattened.
+    pub fn new(input: &Tensor<4>, label_host: Vec<u8>, device: &Device) -> Self {
+        let [batch, _, height, width] = input.dims();
+        let ids: Vec<i32> = label_host.iter().map(|&id| i32::from(id)).collect();
+        let colours = |values: [f32; 3]| {
+            let values = values.map(|value| value / 255.0).to_vec();
+            Tensor::<4>::from_data(TensorData::new(values, [1, 3, 1, 1]), device)
+        };
+        Self {
+            image: (input.clone() * colours(STD) + colours(MEAN)).clamp(0.0, 1.0),
+            label: Tensor::from_data(TensorData::new(ids, [batch, height, width]), device),
+            label_host,
+            size: [height, width],
+        }
+    }
+}
+
+/// The losses of one module at one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Losses {
+    /// R, before its weight; `None` where nothing is reconstructed.
+    pub reconstruction: Option<f32>,
+    /// T, before its weight; for the last module the decode head's loss plus the weighted auxiliary one.
+    pub task: f32,
+    /// What was minimised.
+    pub total: f32,
+}
+
+/// The heads that a module trains with.
+#[derive(Module, Debug)]
+enum Heads {
+    Local(LocalHeads),
+    Task(TaskHeads),
+}
+
+#[derive(Module, Debug)]
+struct LocalHeads {
+    recon_decoder: Option<ReconDecoder>,
+    local_head: LocalHead,
+}
+
+/// The last module's: the decode head is its last block; the auxiliary head reads block `after` of the module.
+#[derive(Module, Debug)]
+struct TaskHeads {
+    aux_head: Option<FcnHead>,
+    after: usize,
+}
+
+/// Everything of a module that has weights.
+#[derive(Module, Debug)]
+pub struct ModuleNet {
+    blocks: Vec<Block>,
+    heads: Heads,
+}
+
+/// A small network with its own loss and optimizer. Nothing that it does reaches another module but its detached output.
+pub struct LocalModule {
+    /// Position in the network, from 0.
+    pub index: usize,
+    /// Names of its blocks.
+    pub block_names: Vec<String>,
+    // Taken out while the optimizer rebuilds it; always there between calls.
+    net: Option<ModuleNet>,
+    optimizer: ModuleOptimizer,
+    recon_weight: f64,
+    task_weight: f64,
+    aux_weight: f64,
+    local: LocalConfig,
+}
+
+/// What a module is made of, before its heads are.
+pub(super) struct Parts {
+    pub index: usize,
+    pub block_names: Vec<String>,
+    pub blocks: Vec<Block>,
+    /// Channels of the last block's output.
+    pub channels: usize,
+    /// For the last module: the auxiliary head, and the block of this module that it reads.
+    pub aux_head: Option<(FcnHead, usize)>,
+}
+
+impl LocalModule {
+    pub(super) fn new(init: &mut Init, parts: Parts, config: &RunConfig, num_classes: usize) -> Self {
+        let Parts { index, block_names, blocks, channels, aux_head } = parts;
+        let local = config.local.clone();
+        let is_last = index + 1 == local.num_modules;
+        let recon_weight = match local.method {
+            Method::Infopro => loss::weight(local.recon_weight, index, local.num_modules),
+            Method::Dgl | Method::Greedy | Method::E2e => 0.0,
+        };
+        let heads = if is_last {
+            let (aux_head, after) = aux_head.map_or((None, 0), |(head, after)| (Some(head), after));
+            Heads::Task(TaskHeads { aux_head, after })
+        } else {
+            let recon_decoder =
+                (recon_weight > 0.0).then(|| ReconDecoder::new(init, channels, &local.decoder_channels));
+            let local_head = LocalHead::new(init, channels, &local, num_classes, config.model.dropout);
+            Heads::Local(LocalHeads { recon_decoder, local_head })
+        };
+        Self {
+            index,
+            block_names,
+            net: Some(ModuleNet { blocks, heads }),
+            optimizer: sgd(&config.optim),
+            recon_weight,
+            task_weight: loss::weight(local.task_weight, index, local.num_modules),
+            aux_weight: config.model.aux_weight,
+            local,
+        }
+    }
+
+    /// Blocks, heads and their weights.
+    pub fn net(&self) -> &ModuleNet {
+        self.net.as_ref().expect("the network is only away while the optimizer has it")
+    }
+
+    /// One training step: forward, local loss, backward, update. The module's activations and gradients are gone when it
+    /// returns.
+    ///
+    /// `features` are the module before's detached output (for the first, the input `[batch, 3, height, width]`); returns
+    /// this module's, detached. `seed` draws dropout and contrastive samples.
+    ///
+    /// # Errors
+    /// A loss that is not finite; the weights are as before the step.
+    pub fn train_step(
+        &mut self,
+        features: Tensor<4>,
+        targets: &Targets,
+        lr: f64,
+        seed: u64,
+    ) -> Result<(Tensor<4>, Losses)> {
+        let pass = Pass::training(seed);
+        let net = self.net.take().expect("the network is only away while the optimizer has it");
+        let (output, loss, parts) = self.local_loss(&net, features.detach(), targets, &pass, seed);
+        let losses = read(loss.clone(), parts);
+        let grads = loss.backward(); // also where the loss is not finite: it frees what the forward kept
+        if !losses.total.is_finite() {
+            self.net = Some(net);
+            return Err(Error::run(format!(
+                "local module {} of {}: the loss is {} (reconstruction {}, task {}); lower optim.lr (now {lr:.2e}) or \
+                 raise optim.warmup_steps",
+                self.index + 1,
+                self.local.num_modules,
+                losses.total,
+                losses.reconstruction.map_or("none".into(), |loss| loss.to_string()),
+                losses.task,
+            )));
+        }
+        let grads = GradientsParams::from_grads(grads, &net);
+        self.net = Some(self.optimizer.step(lr, net, grads));
+        Ok((output, losses))
+    }
+
+    /// Detached output, the loss to minimise `[1]`, and its terms R and T `[1]`.
+    fn local_loss(
+        &self,
+        net: &ModuleNet,
+        features: Tensor<4>,
+        targets: &Targets,
+        pass: &Pass,
+        seed: u64,
+    ) -> (Tensor<4>, Tensor<1>, [Option<Tensor<1>>; 2]) {
+        let mut x = features;
+        let mut aux_loss = None;
+        for (i, block) in net.blocks.iter().enumerate() {
+            x = block.forward(x, pass);
+            if let Heads::Task(TaskHeads { aux_head: Some(aux_head), after }) = &net.heads
+                && *after == i
+            {
+                let logits = aux_head.forward(x.clone(), pass);
+                aux_loss = Some(ops::upsample_cross_entropy(logits, targets.label.clone(), false));
+            }
+        }
+        let output = x.clone().detach(); // the cut
+        match &net.heads {
+            Heads::Task(_) => {
+                let decode_loss = ops::upsample_cross_entropy(x, targets.label.clone(), false);
+                let task = match aux_loss {
+                    Some(aux_loss) => decode_loss + aux_loss * self.aux_weight,
+                    None => decode_loss,
+                };
+                (output, task.clone(), [None, Some(task)])
+            }
+            Heads::Local(heads) => {
+                let scores = heads.local_head.forward(x.clone(), pass);
+                let task = match self.local.task_loss {
+                    TaskLoss::Softmax => ops::upsample_cross_entropy(scores, targets.label.clone(), true),
+                    TaskLoss::Contrast => self.contrast(scores, targets, seed),
+                };
+                let weighted = task.clone() * self.task_weight;
+                let Some(recon_decoder) = &heads.recon_decoder else {
+                    return (output, weighted, [None, Some(task)]);
+                };
+                let picture = recon_decoder.forward(x, targets.size, pass);
+                let reconstruction = ops::bce_with_logits(picture, targets.image.clone());
+                let total = reconstruction.clone() * self.recon_weight + weighted;
+                (output, total, [Some(reconstruction), Some(task)])
+            }
+        }
+    }
+
+    fn contrast(&self, embeddings: Tensor<4>, targets: &Targets, seed: u64) -> Tensor<1> {
+        let [batch, _, h, w] = embeddings.dims();
+        let [height, width] = targets.size;
+        let shape = [batch, height, width];
+        let sample =
+            loss::sample_pixels(&targets.label_host, shape, [h, w], self.local.contrast_samples, seed);
+        loss::contrast(embeddings, &sample, self.local.contrast_temperature)
+    }
+
+    /// The blocks for evaluation: outside autodiff, sharing this module's weights as they are now.
+    pub fn blocks_for_evaluation(&self) -> Vec<Block> {
+        self.net().blocks.valid()
+    }
+
+    pub(super) fn state(&self) -> (&ModuleNet, &ModuleOptimizer) {
+        (self.net(), &self.optimizer)
+    }
+
+    pub(super) fn state_mut(&mut self) -> (&mut Option<ModuleNet>, &mut ModuleOptimizer) {
+        (&mut self.net, &mut self.optimizer)
+    }
+}
+
+/// SGD as PyTorch defines it: no dampening, weight decay added to the gradient.
+fn sgd(config: &OptimConfig) -> ModuleOptimizer {
+    let mut sgd = SgdConfig::new();
+    if config.momentum > 0.0 {
+        sgd = sgd.with_momentum(Some(MomentumConfig { momentum: config.momentum, dampening: 0.0, nesterov: false }));
+    }
+    if config.weight_decay > 0.0 {
+        sgd = sgd.with_weight_decay(Some(WeightDecayConfig { penalty: config.weight_decay as f32 }));
+    }
+    sgd.init()
+}
+
+/// Reads total, R and T from the device in one transfer.
+fn read(total: Tensor<1>, [reconstruction, task]: [Option<Tensor<1>>; 2]) -> Losses {
+    let has_reconstruction = reconstruction.is_some();
+    let losses: Vec<Tensor<1>> = [Some(total), task, reconstruction].into_iter().flatten().map(Tensor::detach).collect();
+    let values: Vec<f32> = Tensor::cat(losses, 0).into_data().iter::<f32>().collect();
+    Losses { total: values[0], task: values[1], reconstruction: has_reconstruction.then(|| values[2]) }
+}

@@ -1,0 +1,139 @@
+//! The cut network, and who of its modules steps when.
+
+use super::cut;
+use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
+use crate::config::RunConfig;
+use crate::net::{FeatureShape, Init, Network, segmentation_network};
+use crate::{Error, Result};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use std::path::{Path, PathBuf};
+
+/// A network in K local modules. End-to-end training is K = 1.
+pub struct LocalNetwork {
+    /// In network order.
+    pub modules: Vec<LocalModule>,
+}
+
+impl LocalNetwork {
+    /// Builds the configured network on `device` (an autodiff device, to train) and cuts it.
+    ///
+    /// # Errors
+    /// See [`cut::module_ranges`].
+    pub fn new(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
+        let mut init = Init::new(config.seed, device);
+        let network = segmentation_network(&mut init, &config.model, num_classes);
+        let ranges = cut::module_ranges(&network, config)?;
+        let Network { blocks, aux_head } = network;
+        let mut aux_head = aux_head;
+        let mut blocks = blocks.into_iter();
+        let mut shape = FeatureShape {
+            channels: 3,
+            height: config.train.resolution.height,
+            width: config.train.resolution.width,
+        };
+        let mut modules = Vec::with_capacity(ranges.len());
+        for (index, range) in ranges.iter().enumerate() {
+            let named: Vec<_> = blocks.by_ref().take(range.len()).collect();
+            let block_names: Vec<String> = named.iter().map(|block| block.name.clone()).collect();
+            shape = named.iter().fold(shape, |shape, named| named.block.footprint(shape).0);
+            // Where layer3 ends in an earlier module, that module's own head stands in for the auxiliary one.
+            let aux_head = match (index + 1 == ranges.len(), aux_head.take()) {
+                (true, Some((head, after))) => {
+                    block_names.iter().position(|name| *name == after).map(|after| (head, after))
+                }
+                (_, later) => {
+                    aux_head = later;
+                    None
+                }
+            };
+            let blocks = named.into_iter().map(|named| named.block).collect();
+            let parts = Parts { index, block_names, blocks, channels: shape.channels, aux_head };
+            modules.push(LocalModule::new(&mut init, parts, config, num_classes));
+        }
+        Ok(Self { modules })
+    }
+
+    /// One step of every module, one after another: module k's activations are gone before module k + 1 begins.
+    ///
+    /// `input [batch, 3, height, width]`; `seed` is the step's own.
+    ///
+    /// # Errors
+    /// See [`LocalModule::train_step`].
+    pub fn train_step(&mut self, input: Tensor<4>, targets: &Targets, lr: f64, seed: u64) -> Result<Vec<Losses>> {
+        let mut features = input;
+        let mut losses = Vec::with_capacity(self.modules.len());
+        for module in &mut self.modules {
+            let seed = mix(seed, module.index as u64);
+            let (output, module_losses) = module.train_step(features, targets, lr, seed)?;
+            features = output;
+            losses.push(module_losses);
+        }
+        Ok(losses)
+    }
+
+    /// Writes the weights and the optimizers' state into a folder.
+    ///
+    /// # Errors
+    /// The file that could not be written, and why.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        for module in &self.modules {
+            let (net, optimizer) = module.state();
+            let path = weights_file(folder, module.index);
+            net.clone().into_record().save(&path).map_err(|e| unwritten(&path, &e))?;
+            let path = optimizer_file(folder, module.index);
+            optimizer.save(&path).map_err(|e| unwritten(&path, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the weights, and with `with_optimizers` the optimizers' state, of a network of the same configuration.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged, or of another architecture.
+    pub fn load(&mut self, folder: &Path, with_optimizers: bool) -> Result<()> {
+        for module in &mut self.modules {
+            let index = module.index;
+            let (net, optimizer) = module.state_mut();
+            let path = weights_file(folder, index);
+            let fresh: ModuleNet = net.take().expect("the network is only away while the optimizer has it");
+            let loaded = fresh.clone().try_load_file(&path);
+            match loaded {
+                Ok(loaded) => *net = Some(loaded),
+                Err(error) => {
+                    *net = Some(fresh);
+                    return Err(unread(&path, &error));
+                }
+            }
+            if with_optimizers {
+                let path = optimizer_file(folder, index);
+                *optimizer = optimizer.clone().load(&path).map_err(|e| unread(&path, &e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn weights_file(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("module{index}.bpk"))
+}
+
+fn optimizer_file(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("optimizer{index}.bpk"))
+}
+
+fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::file(path, format!("the checkpoint cannot be written: {error}; is the disk full or the folder read-only?"))
+}
+
+fn unread(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::file(path, format!("the checkpoint does not fit this network: {error}; resume with the run's own config.toml"))
+}
+
+/// Another seed for each of a seed's uses (SplitMix64's mixing function).
+pub fn mix(seed: u64, salt: u64) -> u64 {
+    let mut z = seed.wrapping_add((salt + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,92 @@
+//! DeepLabV3's decode head (ASPP) and the FCN auxiliary head.
+
+use super::layers::{Conv2d, ConvBnAct, Init, Pass};
+use super::{FeatureShape, resnet};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// Atrous spatial pyramid pooling and the classifier behind it: 1×1, dilated 3×3 and image-pooling branches, joined by a
+/// 3×3 convolution, spatial dropout and a 1×1 classifier (mmsegmentation's `ASPPHead`).
+#[derive(Module, Debug)]
+pub struct AsppHead {
+    /// Global average, 1×1 convolution, spread over all pixels.
+    pub image_pool: ConvBnAct,
+    /// One branch a rate; rate 1 is a 1×1 convolution.
+    pub branches: Vec<ConvBnAct>,
+    /// Joins the branches.
+    pub bottleneck: ConvBnAct,
+    /// To class scores.
+    pub classifier: Conv2d,
+    dropout: f64,
+}
+
+impl AsppHead {
+    /// `channels`: those of the features, of every branch, and the number of classes.
+    pub fn new(init: &mut Init, channels: [usize; 3], rates: &[usize], dropout: f64) -> Self {
+        let [cin, hidden, classes] = channels;
+        let branches = rates
+            .iter()
+            .map(|&rate| ConvBnAct::same(init, [cin, hidden], if rate == 1 { 1 } else { 3 }, 1, rate))
+            .collect();
+        Self {
+            image_pool: ConvBnAct::same(init, [cin, hidden], 1, 1, 1),
+            branches,
+            bottleneck: ConvBnAct::same(init, [hidden * (rates.len() + 1), hidden], 3, 1, 1),
+            classifier: Conv2d::last(init, [hidden, classes], 1),
+            dropout,
+        }
+    }
+
+    /// `[batch, channels, h, w]` to scores `[batch, classes, h, w]`.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        let pooled = self.image_pool.forward(x.clone().mean_dim(3).mean_dim(2), pass); // [batch, hidden, 1, 1]
+        let mut joined = vec![pooled.repeat(&[1, 1, height, width])];
+        joined.extend(self.branches.iter().map(|branch| branch.forward(x.clone(), pass)));
+        let x = self.bottleneck.forward(Tensor::cat(joined, 1), pass);
+        self.classifier.forward(pass.dropout2d(x, self.dropout))
+    }
+
+    /// See [`super::Block::footprint`].
+    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
+        let branches: usize = self.branches.iter().map(|unit| unit.conv.output_shape(x).len()).sum();
+        let joined = x.with_channels(self.bottleneck.conv.weight.dims()[1]);
+        let (hidden, kept) = self.bottleneck.footprint(joined);
+        let (scores, dropped) = (self.classifier.output_shape(hidden), hidden.len());
+        (scores, branches + joined.len() + kept + dropped + scores.len())
+    }
+}
+
+/// 3×3 convolution, spatial dropout, 1×1 classifier: the auxiliary head on layer3.
+#[derive(Module, Debug)]
+pub struct FcnHead {
+    /// 3×3.
+    pub conv: ConvBnAct,
+    /// To class scores.
+    pub classifier: Conv2d,
+    dropout: f64,
+}
+
+impl FcnHead {
+    /// `channels`: those of the features, the hidden ones, and the outputs.
+    pub fn new(init: &mut Init, channels: [usize; 3], dropout: f64) -> Self {
+        let [cin, hidden, cout] = channels;
+        Self {
+            conv: ConvBnAct::same(init, [cin, hidden], 3, 1, 1),
+            classifier: Conv2d::last(init, [hidden, cout], 1),
+            dropout,
+        }
+    }
+
+    /// `[batch, channels, h, w]` to scores `[batch, classes, h, w]`.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.classifier.forward(pass.dropout2d(self.conv.forward(x, pass), self.dropout))
+    }
+
+    /// See [`super::Block::footprint`].
+    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
+        let (hidden, kept) = resnet::sum_footprints([&self.conv], x);
+        let scores = self.classifier.output_shape(hidden);
+        (scores, kept + hidden.len() + scores.len())
+    }
+}

@@ -1,0 +1,257 @@
+//! Convolution, BatchNorm and the unit of both with a ReLU that everything is built of.
+
+use super::FeatureShape;
+use crate::ops::{self, Act, ConvGeometry};
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use std::cell::RefCell;
+
+/// Draws initial weights on the host, so that a seed gives the same network on every device.
+pub struct Init<'a> {
+    device: &'a Device,
+    rng: ChaCha8Rng,
+}
+
+impl<'a> Init<'a> {
+    /// Weights of `seed`, made on `device` (an autodiff device, where the network is to be trained).
+    pub fn new(seed: u64, device: &'a Device) -> Self {
+        Self { device, rng: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    fn normal<const D: usize>(&mut self, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
+        let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng)).collect();
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
+
+    fn full(&self, channels: usize, value: f32) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(vec![value; channels], [channels]), self.device)
+    }
+
+    fn full_param(&self, channels: usize, value: f32) -> Param<Tensor<1>> {
+        Param::from_data(TensorData::new(vec![value; channels], [channels]), self.device)
+    }
+}
+
+/// What a forward pass is for.
+pub struct Pass {
+    training: bool,
+    dropout: RefCell<ChaCha8Rng>,
+}
+
+impl Pass {
+    /// Batch statistics (which also move the running ones) and dropout drawn from `seed`.
+    pub fn training(seed: u64) -> Self {
+        Self { training: true, dropout: RefCell::new(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+
+    /// Running statistics and no dropout.
+    pub fn evaluation() -> Self {
+        Self { training: false, dropout: RefCell::new(ChaCha8Rng::seed_from_u64(0)) }
+    }
+
+    /// Spatial dropout (PyTorch's `Dropout2d`): whole channels become 0 with probability `probability`, the others grow
+    /// by `1/(1 − probability)`. The mask is drawn on the host, so that it does not depend on the device.
+    pub fn dropout2d(&self, x: Tensor<4>, probability: f64) -> Tensor<4> {
+        if !self.training || probability == 0.0 {
+            return x;
+        }
+        let [batch, channels, _, _] = x.dims();
+        let mut rng = self.dropout.borrow_mut();
+        let kept = 1.0 / (1.0 - probability) as f32;
+        let mask: Vec<f32> =
+            (0..batch * channels).map(|_| if rng.random_bool(probability) { 0.0 } else { kept }).collect();
+        let mask = Tensor::from_data(TensorData::new(mask, [batch, channels, 1, 1]), &x.device());
+        x * mask
+    }
+}
+
+/// Two-dimensional convolution with a square kernel.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[channels_out, channels_in, kernel, kernel]`
+    pub weight: Param<Tensor<4>>,
+    /// `[channels_out]`
+    pub bias: Option<Param<Tensor<1>>>,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+}
+
+impl Conv2d {
+    /// A convolution without bias whose padding keeps the size at stride 1; weights as He et al. (normal, fan-out).
+    pub fn same(init: &mut Init, [cin, cout]: [usize; 2], kernel: usize, stride: usize, dilation: usize) -> Self {
+        let std = (2.0 / (cout * kernel * kernel) as f32).sqrt();
+        let weight = init.normal([cout, cin, kernel, kernel], std);
+        Self { weight, bias: None, stride, padding: dilation * (kernel - 1) / 2, dilation }
+    }
+
+    /// The last layer of a head: bias, weights of standard deviation 0.01 (mmsegmentation's `conv_seg`).
+    pub fn last(init: &mut Init, [cin, cout]: [usize; 2], kernel: usize) -> Self {
+        let weight = init.normal([cout, cin, kernel, kernel], 0.01);
+        let bias = Some(init.full_param(cout, 0.0));
+        Self { weight, bias, stride: 1, padding: (kernel - 1) / 2, dilation: 1 }
+    }
+
+    fn geometry(&self) -> ConvGeometry {
+        ConvGeometry { stride: self.stride, padding: self.padding, dilation: self.dilation }
+    }
+
+    /// `[batch, channels_in, height, width]` to `[batch, channels_out, …]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = ops::conv2d(x, self.weight.val(), self.geometry());
+        match &self.bias {
+            None => y,
+            Some(bias) => {
+                let [channels] = bias.dims();
+                y + bias.val().reshape([1, channels, 1, 1])
+            }
+        }
+    }
+
+    /// Shape of the output.
+    pub fn output_shape(&self, x: FeatureShape) -> FeatureShape {
+        let [cout, _, kernel, _] = self.weight.dims();
+        let geometry = self.geometry();
+        FeatureShape {
+            channels: cout,
+            height: geometry.output_len(x.height, kernel),
+            width: geometry.output_len(x.width, kernel),
+        }
+    }
+}
+
+/// BatchNorm as PyTorch's: momentum 0.1, eps 1e-5, biased variance in the batch, unbiased in the running estimate.
+///
+/// A batch of one meets trouble where a layer sees one value per channel (the image pooling of ASPP): its variance is 0
+/// and its output would be the bias whatever the picture. There the layer uses its running statistics, as at evaluation,
+/// and leaves them as they are: the branch trains with the statistics that it is evaluated with. PyTorch raises an error.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// γ `[channels]`
+    pub gamma: Param<Tensor<1>>,
+    /// β `[channels]`
+    pub beta: Param<Tensor<1>>,
+    /// `[channels]`
+    pub running_mean: RunningState<Tensor<1>>,
+    /// `[channels]`
+    pub running_var: RunningState<Tensor<1>>,
+}
+
+/// Share of the batch's statistics in an update of the running ones.
+const MOMENTUM: f64 = 0.1;
+const EPS: f64 = 1e-5;
+
+impl BatchNorm {
+    /// γ = 1, β = 0.
+    pub fn new(init: &mut Init, channels: usize) -> Self {
+        Self {
+            gamma: init.full_param(channels, 1.0),
+            beta: init.full_param(channels, 0.0),
+            running_mean: RunningState::new(init.full(channels, 0.0)),
+            running_var: RunningState::new(init.full(channels, 1.0)),
+        }
+    }
+
+    /// `act(norm(x) + residual)`; all `[batch, channels, height, width]`.
+    pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, act: Act, pass: &Pass) -> Tensor<4> {
+        let [batch, _, height, width] = x.dims();
+        let count = batch * height * width;
+        if pass.training && count > 1 {
+            let normalized = ops::batch_norm_act(x, self.gamma.val(), self.beta.val(), residual, EPS, act);
+            let unbiased = normalized.variance * (count as f64 / (count - 1) as f64);
+            move_towards(&self.running_mean, normalized.mean);
+            move_towards(&self.running_var, unbiased);
+            return normalized.output;
+        }
+        let scale = self.gamma.val() / (self.running_var.value() + EPS).sqrt();
+        let shift = self.beta.val() - self.running_mean.value() * scale.clone();
+        ops::channel_affine_act(x, scale, shift, residual, act)
+    }
+}
+
+fn move_towards(state: &RunningState<Tensor<1>>, value: Tensor<1>) {
+    state.update(state.value() * (1.0 - MOMENTUM) + value.detach() * MOMENTUM);
+    // An update waits for those of other threads until the state is read in this way; ours has one thread.
+    let _ = state.value_sync();
+}
+
+/// Convolution, BatchNorm, and usually a ReLU.
+#[derive(Module, Debug)]
+pub struct ConvBnAct {
+    /// Without bias, which the BatchNorm would take away again.
+    pub conv: Conv2d,
+    /// Its normalization.
+    pub norm: BatchNorm,
+}
+
+impl ConvBnAct {
+    /// See [`Conv2d::same`].
+    pub fn same(init: &mut Init, channels: [usize; 2], kernel: usize, stride: usize, dilation: usize) -> Self {
+        Self { conv: Conv2d::same(init, channels, kernel, stride, dilation), norm: BatchNorm::new(init, channels[1]) }
+    }
+
+    /// `relu(norm(conv(x)))`
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(x), None, Act::Relu, pass)
+    }
+
+    /// `norm(conv(x))`
+    pub fn forward_linear(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(x), None, Act::Identity, pass)
+    }
+
+    /// `relu(norm(conv(x)) + residual)`
+    pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(x), Some(residual), Act::Relu, pass)
+    }
+
+    /// Shape of the output, and the values a training pass keeps for each picture beyond the unit's input: what the
+    /// convolution wrote (BatchNorm's input) and what came out (the next layer's input).
+    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
+        let output = self.conv.output_shape(x);
+        (output, 2 * output.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_per_channel_trains_on_running_statistics() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm::new(&mut Init::new(1, &device), 3);
+        let x = Tensor::<4>::from_data([[[[2.0]], [[-1.0]], [[0.5]]]], &device).require_grad();
+        let y = norm.forward(x.clone(), None, Act::Identity, &Pass::training(0));
+        let grads = y.clone().sum().backward();
+        let grad = x.grad(&grads).expect("x is tracked").sum().into_scalar::<f32>();
+        assert!((grad - 3.0).abs() < 1e-3, "running variance 1: the gradient passes, not {grad}");
+        assert_eq!(norm.running_mean.value().sum().into_scalar::<f32>(), 0.0);
+    }
+
+    #[test]
+    fn running_variance_is_unbiased() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm::new(&mut Init::new(1, &device), 1);
+        let x = Tensor::<4>::from_data([[[[1.0, 3.0]]]], &device);
+        norm.forward(x, None, Act::Identity, &Pass::training(0));
+        // mean 2, unbiased variance 2
+        assert!((norm.running_mean.value().into_scalar::<f32>() - 0.2).abs() < 1e-6);
+        assert!((norm.running_var.value().into_scalar::<f32>() - 1.1).abs() < 1e-6);
+    }
+
+    #[test]
+    fn dropout_takes_whole_channels_and_keeps_the_mean() {
+        let x = Tensor::<4>::ones([4, 500, 2, 2], &Device::flex());
+        let y = Pass::training(3).dropout2d(x.clone(), 0.25);
+        let sums: Vec<f32> = y.clone().sum_dim(3).sum_dim(2).into_data().iter::<f32>().collect();
+        assert!(sums.iter().all(|&sum| sum == 0.0 || (sum - 4.0 / 0.75).abs() < 1e-5));
+        let mean = y.mean().into_scalar::<f32>();
+        assert!((mean - 1.0).abs() < 0.05, "{mean}");
+        assert_eq!(Pass::evaluation().dropout2d(x, 0.25).mean().into_scalar::<f32>(), 1.0);
+    }
+}

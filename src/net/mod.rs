@@ -1,0 +1,40 @@
+//! Networks as ordered lists of blocks: stem, every residual block, head. No word of local learning here.
+//!
+//! Read in this order: [`layers`], [`resnet`], [`heads`], [`network`].
+
+pub mod heads;
+pub mod layers;
+pub mod network;
+pub mod resnet;
+
+pub use heads::{AsppHead, FcnHead};
+pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass};
+pub use network::{Block, NamedBlock, Network, segmentation_network};
+
+/// Height, width and channels of one picture's features: what blocks are planned by, before any tensor exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeatureShape {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl FeatureShape {
+    /// Values of one picture's features.
+    pub const fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same pixels with other channels.
+    pub const fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
+    }
+}
