@@ -1,0 +1,127 @@
+//! `segdata`: looks through a dataset before a run does, or writes built-in scenes in Cityscapes layout.
+
+use clap::{Parser, Subcommand};
+use infoseg::config::{Dataset, Resolution};
+use infoseg::data::scenes::Scenes;
+use infoseg::data::{SCENES_SEED, check, cityscapes, synth};
+use infoseg::{Error, Result};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Check a dataset, or write built-in street scenes in Cityscapes layout.
+#[derive(Parser)]
+#[command(name = "segdata", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read every picture and label; report sizes, class frequencies and all problems.
+    Check {
+        /// Layout of the dataset.
+        #[arg(long, value_enum, default_value_t = Dataset::Cityscapes)]
+        dataset: Dataset,
+        /// Folder that holds leftImg8bit/ and gtFine/.
+        #[arg(long, value_name = "DIR")]
+        data_root: PathBuf,
+        /// Split to check; may be given several times. Default: all that are there.
+        #[arg(long, value_name = "SPLIT")]
+        split: Vec<String>,
+    },
+    /// Write built-in street scenes. Existing files are never overwritten.
+    Synth {
+        /// Folder to write to.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Split to write; each has scenes of its own.
+        #[arg(long, default_value = "val")]
+        split: String,
+        /// Number of scenes.
+        #[arg(long)]
+        count: usize,
+        /// Height x width, such as 512x1024.
+        #[arg(long, value_name = "HxW")]
+        resolution: Resolution,
+        /// The default writes the scenes that `--dataset synthetic` trains on.
+        #[arg(long, default_value_t = SCENES_SEED)]
+        seed: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(help) if !help.use_stderr() => help.exit(),
+        Err(mistake) => {
+            let text = mistake.render().to_string();
+            eprint!("segdata: {}", text.strip_prefix("error: ").unwrap_or(&text));
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match args.command {
+        Command::Check { dataset, data_root, split } => run_check(dataset, &data_root, split),
+        Command::Synth { out, split, count, resolution, seed } => run_synth(&out, &split, count, resolution, seed),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("segdata: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Prints tables to stdout and problems to stderr.
+fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
+    if dataset == Dataset::Synthetic {
+        return Err(Error::usage("--dataset synthetic is drawn on the fly, there are no files to check"));
+    }
+    let splits = if splits.is_empty() { cityscapes::splits(root)? } else { splits };
+    if splits.is_empty() {
+        return Err(Error::file(root.join("leftImg8bit"), "holds no split; expected folders such as train and val"));
+    }
+    let mut problems = 0;
+    for split in splits {
+        match check::check(root, &split) {
+            Ok(report) => {
+                print(&report)?;
+                report.problems.iter().for_each(|problem| eprintln!("segdata: {problem}"));
+                problems += report.problems.len();
+            }
+            Err(problem) => {
+                eprintln!("segdata: {problem}");
+                problems += 1;
+            }
+        }
+    }
+    match problems {
+        0 => Ok(()),
+        1 => Err(Error::run("1 problem found")),
+        _ => Err(Error::run(format!("{problems} problems found"))),
+    }
+}
+
+fn run_synth(out: &Path, split: &str, count: usize, resolution: Resolution, seed: u64) -> Result<()> {
+    let side = cityscapes::MAX_SIDE as usize;
+    if count == 0 || count > 1_000_000 {
+        return Err(Error::usage(format!("--count {count} is not in 1..=1000000")));
+    }
+    if [resolution.height, resolution.width].iter().any(|&pixels| pixels == 0 || pixels > side) {
+        return Err(Error::usage(format!("--resolution {resolution} is not within 1x1 and {side}x{side}")));
+    }
+    synth::write(&Scenes::new(seed, split, count, resolution), out, split)?;
+    print(&format!("{count} scenes of {resolution} in {}, split {split}\n", out.display()))
+}
+
+/// To stdout; a reader that has gone away, such as `head`, is no failure.
+fn print(text: &dyn std::fmt::Display) -> Result<()> {
+    match write!(std::io::stdout(), "{text}") {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::run(format!("cannot write to standard output: {cause}")))
+        }
+        _ => Ok(()),
+    }
+}

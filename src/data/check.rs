@@ -1,0 +1,138 @@
+//! Looks through a whole dataset before a run does: counts, sizes, class frequencies, and everything that is wrong.
+
+use super::cityscapes::{self, Pair};
+use super::labels::{CLASSES, IGNORE_INDEX, NUM_CLASSES};
+use crate::{Error, Result};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// What one split holds.
+#[derive(Debug, Default)]
+pub struct SplitReport {
+    /// Name of the split.
+    pub split: String,
+    /// Pictures that have a label.
+    pub pairs: usize,
+    /// Number of pictures of each `(height, width)`.
+    pub sizes: BTreeMap<(usize, usize), usize>,
+    /// Pixels and pictures of each class, by train id.
+    pub classes: [Frequency; NUM_CLASSES],
+    /// Pixels without a class, and pictures with some.
+    pub ignored: Frequency,
+    /// Ids that do not exist, as stored.
+    pub unknown: BTreeMap<u8, Frequency>,
+    /// Everything that is wrong, one per file and cause.
+    pub problems: Vec<Error>,
+}
+
+/// How often something occurs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Frequency {
+    /// Pixels that show it.
+    pub pixels: u64,
+    /// Pictures that show it.
+    pub pictures: u64,
+}
+
+impl Frequency {
+    fn add(&mut self, other: Self) {
+        self.pixels += other.pixels;
+        self.pictures += other.pictures;
+    }
+}
+
+/// Reads every picture and label of `split` under `root`, on all cores.
+///
+/// # Errors
+/// A missing root or split. All else that is wrong is in [`SplitReport::problems`].
+pub fn check(root: &Path, split: &str) -> Result<SplitReport> {
+    let listing = cityscapes::list(root, split)?;
+    let pairs = listing.pairs.len();
+    let mut report = listing.pairs.par_iter().map(check_pair).reduce(SplitReport::default, SplitReport::merged);
+    let mut problems = listing.problems;
+    if root.join("gtFine").join(split).is_dir() {
+        problems.extend(cityscapes::labels_without_picture(root, split)?);
+    }
+    problems.append(&mut report.problems);
+    Ok(SplitReport { split: split.to_string(), pairs, problems, ..report })
+}
+
+fn check_pair(pair: &Pair) -> SplitReport {
+    let mut report = SplitReport::default();
+    let mut keep = |problem: Error| report.problems.push(problem);
+    let image = cityscapes::load_image(&pair.image).map_err(&mut keep).ok();
+    let label = cityscapes::load_label(&pair.label).map_err(&mut keep).ok();
+    if let (Some(image), Some(label)) = (&image, &label)
+        && let Err(problem) = cityscapes::same_size(pair, image, label)
+    {
+        report.problems.push(problem);
+    }
+    if let Some(image) = image {
+        report.sizes.insert((image.dim().0, image.dim().1), 1);
+    }
+    if let Some(label) = label {
+        report.count(pair, label);
+    }
+    report
+}
+
+impl SplitReport {
+    fn count(&mut self, pair: &Pair, label: ndarray::Array2<u8>) {
+        let mut pixels = [0_u64; 256];
+        label.iter().for_each(|&id| pixels[id as usize] += 1);
+        let table = cityscapes::train_id_table(&pair.label);
+        for (id, &pixels) in pixels.iter().enumerate().filter(|(_, pixels)| **pixels > 0) {
+            match table[id] {
+                None => self.unknown.entry(id as u8).or_default().add(Frequency { pixels, pictures: 1 }),
+                Some(IGNORE_INDEX) => self.ignored.add(Frequency { pixels, pictures: 0 }),
+                Some(class) => self.classes[class as usize].add(Frequency { pixels, pictures: 1 }),
+            }
+        }
+        self.ignored.pictures = u64::from(self.ignored.pixels > 0);
+        if !self.unknown.is_empty()
+            && let Err(problem) = cityscapes::train_ids(&pair.label, label)
+        {
+            self.problems.push(problem);
+        }
+    }
+
+    fn merged(mut self, other: Self) -> Self {
+        other.sizes.into_iter().for_each(|(size, count)| *self.sizes.entry(size).or_default() += count);
+        other.unknown.into_iter().for_each(|(id, found)| self.unknown.entry(id).or_default().add(found));
+        self.classes.iter_mut().zip(other.classes).for_each(|(mine, theirs)| mine.add(theirs));
+        self.ignored.add(other.ignored);
+        self.problems.extend(other.problems);
+        self
+    }
+}
+
+impl fmt::Display for SplitReport {
+    /// The numbers, as a table; problems are for the error stream.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} pictures with labels, {} problems", self.split, self.pairs, self.problems.len())?;
+        let mut sizes: Vec<_> = self.sizes.iter().collect();
+        sizes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for ((height, width), count) in sizes {
+            writeln!(f, "  {:>13}  {count:>6} pictures", format!("{height}x{width}"))?;
+        }
+        for (id, found) in &self.unknown {
+            writeln!(f, "  unknown id {id:>3}: {} pixels in {} pictures", found.pixels, found.pictures)?;
+        }
+        let labelled: u64 = self.classes.iter().map(|class| class.pixels).sum();
+        if labelled == 0 && self.ignored.pixels == 0 {
+            return Ok(());
+        }
+        writeln!(f, "  {:<13}  {:>14}  {:>8}  {:>8}", "class", "pixels", "share", "pictures")?;
+        let percent = |pixels: u64, of: u64| format!("{:.3}%", 100.0 * pixels as f64 / of.max(1) as f64);
+        for (class, found) in CLASSES.iter().zip(&self.classes) {
+            let share = percent(found.pixels, labelled);
+            writeln!(f, "  {:<13}  {:>14}  {share:>8}  {:>8}", class.name, found.pixels, found.pictures)?;
+        }
+        // Shares of classes are of labelled pixels; that of ignored ones can only be of all.
+        let Frequency { pixels, pictures } = self.ignored;
+        let share = percent(pixels, labelled + pixels);
+        writeln!(f, "  {:<13}  {pixels:>14}  {share:>8}  {pictures:>8}  (share of all pixels)", "(ignored)")
+    }
+}

@@ -1,0 +1,148 @@
+use super::*;
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use tempfile::TempDir;
+
+/// A dataset of one 3×2 pair in split `train`, city `aachen`.
+struct Fake {
+    folder: TempDir,
+    image: PathBuf,
+    label: PathBuf,
+}
+
+impl Fake {
+    fn new(label_suffix: &str, ids: [u8; 6]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("leftImg8bit/train/aachen");
+        let labels = folder.path().join("gtFine/train/aachen");
+        fs::create_dir_all(&images).unwrap();
+        fs::create_dir_all(&labels).unwrap();
+        let image = images.join("aachen_000000_000019_leftImg8bit.png");
+        let label = labels.join(format!("aachen_000000_000019{label_suffix}"));
+        RgbImage::from_pixel(3, 2, Rgb([10, 20, 30])).save(&image).unwrap();
+        GrayImage::from_raw(3, 2, ids.to_vec()).unwrap().save(&label).unwrap();
+        Self { folder, image, label }
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn sample(&self) -> Result<Sample> {
+        Cityscapes::open(self.root(), "train")?.sample(0)
+    }
+
+    fn complaint(&self) -> String {
+        self.sample().unwrap_err().to_string()
+    }
+}
+
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[test]
+fn label_ids_become_train_ids() {
+    let sample = Fake::new(LABEL_IDS_SUFFIX, [7, 8, 33, 0, 30, 26]).sample().unwrap();
+    assert_eq!(sample.name, "aachen_000000_000019");
+    assert_eq!(sample.label.as_slice().unwrap(), [0, 1, 18, 255, 255, 13]);
+    assert_eq!(sample.label.dim(), (2, 3));
+    assert_eq!(sample.image.as_slice().unwrap()[..3], [10, 20, 30]);
+}
+
+#[test]
+fn train_ids_are_taken_as_they_are_and_only_without_label_ids() {
+    let fake = Fake::new(TRAIN_IDS_SUFFIX, [0, 1, 18, 255, 255, 13]);
+    assert_eq!(fake.sample().unwrap().label.as_slice().unwrap(), [0, 1, 18, 255, 255, 13]);
+    let ids = fake.label.with_file_name("aachen_000000_000019_gtFine_labelIds.png");
+    GrayImage::from_pixel(3, 2, Luma([8])).save(ids).unwrap();
+    assert_eq!(fake.sample().unwrap().label.as_slice().unwrap(), [1; 6]);
+}
+
+#[test]
+fn a_palette_label_is_read_as_indices() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [0; 6]);
+    for (depth, packed) in
+        [(png::BitDepth::Eight, vec![7, 8, 11, 1, 0, 7]), (png::BitDepth::Four, vec![0x78, 0xB0, 0x10, 0x70])]
+    {
+        let mut encoder = png::Encoder::new(File::create(&fake.label).unwrap(), 3, 2);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(depth);
+        encoder.set_palette([200; 3 * 12].as_slice());
+        encoder.write_header().unwrap().write_image_data(&packed).unwrap();
+        assert_eq!(load_label(&fake.label).unwrap().as_slice().unwrap(), [7, 8, 11, 1, 0, 7]);
+    }
+}
+
+#[test]
+fn ids_that_do_not_exist_are_named() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7, 7, 255, 40, 255, 7]);
+    let says =
+        ["255 is no label id", "row 0, column 2", "2 pixels hold it, 3", "are these train ids?", "_labelIds.png"];
+    assert_says(&fake.complaint(), &says);
+    let fake = Fake::new(TRAIN_IDS_SUFFIX, [0, 1, 2, 3, 26, 26]);
+    assert_says(&fake.complaint(), &["26 is no train id", "0..=18", "row 1, column 1", "are these label ids?"]);
+}
+
+#[test]
+fn missing_things_are_named() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    let open = |root: &Path, split: &str| Cityscapes::open(root, split).unwrap_err().to_string();
+    assert_says(&open(Path::new(""), "train"), &["data.root is empty", "--data-root"]);
+    assert_says(&open(&fake.root().join("nowhere"), "train"), &["nowhere", "no such folder"]);
+    assert_says(&open(&fake.root().join("gtFine"), "train"), &["holds no folder leftImg8bit/"]);
+    assert_says(&open(fake.root(), "val"), &["no split \"val\"", "splits found: train"]);
+    fs::remove_file(&fake.label).unwrap();
+    let says = ["000019_leftImg8bit.png", "has no label", "000019_gtFine_labelIds.png"];
+    assert_says(&open(fake.root(), "train"), &says);
+    fs::remove_file(&fake.image).unwrap();
+    assert_says(&open(fake.root(), "train"), &["holds no picture", "_leftImg8bit.png"]);
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    GrayImage::from_pixel(3, 3, Luma([7])).save(&fake.label).unwrap();
+    assert_says(&fake.complaint(), &["is 3x3", "is 2x3", "_labelIds.png", "_leftImg8bit.png"]);
+    RgbImage::from_pixel(3, 2, Rgb([7; 3])).save(&fake.label).unwrap();
+    assert_says(&fake.complaint(), &["_labelIds.png", "is Rgb of 8 bits", "8-bit gray"]);
+    GrayImage::from_pixel(3, 2, Luma([7])).save(&fake.label).unwrap();
+    for file in [&fake.label, &fake.image] {
+        let whole = fs::read(file).unwrap();
+        for end in [0, 5, whole.len() / 2] {
+            fs::write(file, &whole[..end]).unwrap();
+            assert_says(&fake.complaint(), &[&file.display().to_string(), "cannot be decoded"]);
+        }
+        fs::write(file, whole).unwrap();
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_cut_off_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.jpg");
+    RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y % 251) as u8, x as u8, y as u8])).save(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(load_image(&path).unwrap().dim(), (64, 64, 3));
+    fs::write(&path, &whole[..whole.len() * 3 / 4]).unwrap();
+    assert_says(&load_image(&path).unwrap_err().to_string(), &["picture.jpg", "ends too early"]);
+}
+
+#[test]
+fn gray_and_16_bit_pictures_become_rgb() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.png");
+    GrayImage::from_pixel(2, 1, Luma([9])).save(&path).unwrap();
+    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [9; 6]);
+    image::ImageBuffer::from_pixel(1, 1, image::Rgba([0x1212_u16, 0x3434, 0x5656, 0])).save(&path).unwrap();
+    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [0x12, 0x34, 0x56]);
+}
+
+#[test]
+fn hidden_files_are_no_pictures() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    fs::write(fake.image.with_file_name("._aachen_000000_000019_leftImg8bit.png"), "x").unwrap();
+    assert_eq!(Cityscapes::open(fake.root(), "train").unwrap().len(), 1);
+}

@@ -1,0 +1,161 @@
+//! Built-in street scenes: drawn, not photographed, so that everything runs without a download.
+//!
+//! A scene is a street seen from a car, in perspective: sky, ground, the rows of houses beside it ([`street`]), then
+//! vehicles ([`vehicles`]), people, trees, poles and signs ([`objects`]) from far to near. All 19 classes occur, the
+//! label is exact to the pixel, and the car's own bonnet is ignored, as in Cityscapes. Scene `i` follows from
+//! `(seed, split, i)` alone; it shows the same street at every resolution.
+
+mod canvas;
+mod layout;
+mod objects;
+mod street;
+mod vehicles;
+
+use super::Sample;
+use super::labels::{CLASSES, IGNORE_INDEX};
+use crate::config::Resolution;
+use canvas::{Canvas, Rgb, hash, mix};
+use layout::Layout;
+use ndarray::Array2;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// A stream of street scenes.
+#[derive(Debug, Clone)]
+pub struct Scenes {
+    seed: u64,
+    split: String,
+    count: usize,
+    resolution: Resolution,
+}
+
+impl Scenes {
+    /// `count` scenes of `resolution`; each `(seed, split)` has streets of its own.
+    pub fn new(seed: u64, split: &str, count: usize, resolution: Resolution) -> Self {
+        Self { seed, split: split.to_string(), count, resolution }
+    }
+
+    /// Number of scenes.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no scene.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Name of scene `i`, as Cityscapes names frames.
+    pub fn name(&self, i: usize) -> String {
+        format!("synthetic_{i:06}_000019")
+    }
+
+    /// Draws scene `i`.
+    pub fn sample(&self, i: usize) -> Sample {
+        let mut rng = self.rng(i);
+        let Resolution { height, width } = self.resolution;
+        let layout = Layout::draw(&mut rng, height, width);
+        let mut canvas = Canvas::new(height, width);
+        street::sky(&mut canvas, &layout);
+        street::ground(&mut canvas, &layout);
+        street::skyline(&mut canvas, &layout);
+        street::rows(&mut canvas, &layout, &mut rng);
+        objects::place(&mut canvas, &layout, &mut rng);
+        bonnet(&mut canvas, &layout);
+        let (image, label) = canvas.finish(|x, y, rgb| develop(&layout, (height, width), (x, y), rgb));
+        Sample { name: self.name(i), image, label }
+    }
+
+    fn rng(&self, i: usize) -> ChaCha8Rng {
+        // FNV-1a: the name of the split as a number.
+        let split = self
+            .split
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+        let mut key = [0; 32];
+        for (part, value) in
+            key.chunks_exact_mut(8).zip([self.seed, split, i as u64, u64::from_le_bytes(*b"street\0\0")])
+        {
+            part.copy_from_slice(&value.to_le_bytes());
+        }
+        ChaCha8Rng::from_seed(key)
+    }
+}
+
+/// The hood of the car that carries the camera: no class, as Cityscapes' "ego vehicle".
+fn bonnet(canvas: &mut Canvas, layout: &Layout) {
+    let (width, height) = (canvas.width as f32, canvas.height as f32);
+    let rise = layout.bonnet * height;
+    let paint = layout.bonnet_color;
+    let center = (width / 2.0, height + 1.5 * rise);
+    let radius = (0.62 * width, 2.5 * rise);
+    canvas.ellipse(center, radius, IGNORE_INDEX, |u, v| {
+        let edge = 1.0 - (u * u + v * v).sqrt();
+        Some(mix([0.75, 0.78, 0.8], paint, 0.35 + 9.0 * edge))
+    });
+}
+
+/// Light, colour cast, vignette and sensor noise.
+fn develop(layout: &Layout, (height, width): (usize, usize), (x, y): (usize, usize), rgb: Rgb) -> Rgb {
+    let (u, v) = (x as f32 / width as f32 - 0.5, y as f32 / height as f32 - 0.5);
+    let light = layout.exposure * (1.0 - 0.35 * (u * u + v * v));
+    let grain = (hash(x as i32, y as i32, layout.texture ^ 0x6E) + hash(x as i32, y as i32, layout.texture ^ 0x6F)
+        - 1.0)
+        * 0.05;
+    std::array::from_fn(|i| rgb[i] * light * layout.cast[i] + grain)
+}
+
+/// Label ids of train ids, as they are stored on disk; 255 becomes 1, "ego vehicle", which is what it is in these
+/// scenes.
+pub fn label_ids(label: &Array2<u8>) -> Array2<u8> {
+    label.mapv(|train_id| CLASSES.get(train_id as usize).map_or(1, |class| class.label_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::labels;
+
+    fn scenes(split: &str) -> Scenes {
+        Scenes::new(3, split, 200, Resolution { height: 64, width: 128 })
+    }
+
+    #[test]
+    fn a_scene_follows_from_seed_split_and_index() {
+        assert_eq!(scenes("train").sample(5), scenes("train").sample(5));
+        assert_ne!(scenes("train").sample(5).image, scenes("train").sample(6).image);
+        assert_ne!(scenes("train").sample(5).image, scenes("val").sample(5).image);
+    }
+
+    #[test]
+    fn every_class_occurs_and_no_other_id() {
+        let scenes = scenes("train");
+        let mut pictures = [0; 256];
+        for i in 0..200 {
+            let mut seen = [false; 256];
+            scenes.sample(i).label.iter().for_each(|&id| seen[id as usize] = true);
+            seen.iter().zip(&mut pictures).for_each(|(seen, pictures)| *pictures += usize::from(*seen));
+        }
+        for (id, class) in CLASSES.iter().enumerate() {
+            assert!(pictures[id] >= 4, "{} is in {} of 200 scenes", class.name, pictures[id]);
+        }
+        assert_eq!(pictures[IGNORE_INDEX as usize], 200, "the bonnet is in every scene");
+        assert_eq!(pictures[CLASSES.len()..255].iter().sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn odd_sizes_are_drawn() {
+        for (height, width) in [(1, 1), (7, 300), (300, 7), (33, 65)] {
+            let sample = Scenes::new(0, "val", 1, Resolution { height, width }).sample(0);
+            assert_eq!(sample.image.dim(), (height, width, 3));
+            assert_eq!(sample.label.dim(), (height, width));
+        }
+    }
+
+    #[test]
+    fn label_ids_read_back_as_train_ids() {
+        let label = scenes("val").sample(1).label;
+        let back = label_ids(&label).mapv(|id| labels::train_id(id).unwrap());
+        assert_eq!(back, label);
+    }
+}

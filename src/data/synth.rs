@@ -1,0 +1,93 @@
+//! Built-in scenes written to disk in Cityscapes layout, for trying everything that reads it.
+
+use super::labels::CLASSES;
+use super::scenes::{Scenes, label_ids};
+use crate::{Error, Result};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use ndarray::Array2;
+use rayon::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// City folder of the scenes.
+const CITY: &str = "synthetic";
+
+/// Writes every scene as `leftImg8bit/<split>/synthetic/<name>_leftImg8bit.png` and
+/// `gtFine/<split>/synthetic/<name>_gtFine_{labelIds,color}.png` under `out`.
+///
+/// # Errors
+/// A file that is there already (nothing is written then), or one that cannot be written.
+pub fn write(scenes: &Scenes, out: &Path, split: &str) -> Result<()> {
+    let is_folder_name = !split.is_empty() && !split.contains(['/', '\\']) && !split.starts_with('.');
+    if !is_folder_name {
+        return Err(Error::usage(format!("--split {split:?} is no folder name; give one such as train or val")));
+    }
+    let targets: Vec<[PathBuf; 3]> = (0..scenes.len()).map(|i| targets(out, split, &scenes.name(i))).collect();
+    if let Some(there) = targets.iter().flatten().find(|path| path.exists()) {
+        return Err(Error::file(there, "is there already and is never overwritten; give another --out or --split"));
+    }
+    for room in ["leftImg8bit", "gtFine"] {
+        let folder = out.join(room).join(split).join(CITY);
+        fs::create_dir_all(&folder).map_err(|cause| Error::file(&folder, format!("cannot be made: {cause}")))?;
+    }
+    targets.par_iter().enumerate().try_for_each(|(i, [image, ids, color])| {
+        let sample = scenes.sample(i);
+        let size = sample.label.dim();
+        let rgb: Vec<u8> = sample.image.iter().copied().collect();
+        write_png(image, &rgb, size, ExtendedColorType::Rgb8)?;
+        write_png(color, &colors(&sample.label), size, ExtendedColorType::Rgb8)?;
+        // The label last: a scene is complete where it is there.
+        let ids_of: Vec<u8> = label_ids(&sample.label).iter().copied().collect();
+        write_png(ids, &ids_of, size, ExtendedColorType::L8)
+    })
+}
+
+fn targets(out: &Path, split: &str, name: &str) -> [PathBuf; 3] {
+    let images = out.join("leftImg8bit").join(split).join(CITY);
+    let labels = out.join("gtFine").join(split).join(CITY);
+    [
+        images.join(format!("{name}_leftImg8bit.png")),
+        labels.join(format!("{name}_gtFine_labelIds.png")),
+        labels.join(format!("{name}_gtFine_color.png")),
+    ]
+}
+
+/// Colours of the Cityscapes palette, black where ignored. Shape: `[height, width, 3]`, flat.
+fn colors(label: &Array2<u8>) -> Vec<u8> {
+    label.iter().flat_map(|&id| CLASSES.get(id as usize).map_or([0; 3], |class| class.color)).collect()
+}
+
+/// Writes beside the file and then renames, so that no half picture ever bears its name.
+fn write_png(path: &Path, bytes: &[u8], (height, width): (usize, usize), color: ExtendedColorType) -> Result<()> {
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png)
+        .write_image(bytes, width as u32, height as u32, color)
+        .map_err(|cause| Error::file(path, format!("cannot be encoded: {cause}")))?;
+    let mut temporary = path.as_os_str().to_os_string();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    fs::write(&temporary, &png).and_then(|()| fs::rename(&temporary, path)).map_err(|cause| {
+        let _ = fs::remove_file(&temporary); // It may not even be there; the first failure is the one to tell.
+        Error::file(path, format!("cannot be written: {cause}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Resolution;
+    use crate::data::cityscapes::Cityscapes;
+
+    #[test]
+    fn written_scenes_read_back_as_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let scenes = Scenes::new(1, "val", 2, Resolution { height: 40, width: 80 });
+        write(&scenes, folder.path(), "val").unwrap();
+        let read = Cityscapes::open(folder.path(), "val").unwrap();
+        assert_eq!(read.len(), 2);
+        for i in 0..2 {
+            assert_eq!(read.sample(i).unwrap(), scenes.sample(i));
+        }
+        let again = write(&scenes, folder.path(), "val").unwrap_err().to_string();
+        assert!(again.contains("000000_000019_leftImg8bit.png") && again.contains("never overwritten"), "{again}");
+    }
+}
