@@ -17,6 +17,20 @@ pub const LINES: [RGBColor; 7] = [
     RGBColor(240, 228, 66),  // yellow
 ];
 
+/// Dark to light in even steps of brightness (matplotlib's viridis), for more lines than [`LINES`] has colours.
+const RAMP: [(u8, u8, u8); 5] = [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (220, 206, 40)];
+
+/// Colour of line `index` of `count`: one of [`LINES`] while they last, else a place on a ramp from dark to light.
+pub fn line_color(index: usize, count: usize) -> RGBColor {
+    if count <= LINES.len() {
+        return LINES[index % LINES.len()];
+    }
+    let at = index.min(count - 1) as f64 / (count - 1) as f64 * (RAMP.len() - 1) as f64;
+    let (low, high) = (RAMP[at.floor() as usize], RAMP[at.ceil() as usize]);
+    let mix = |low: u8, high: u8| (f64::from(low) + (f64::from(high) - f64::from(low)) * at.fract()).round() as u8;
+    RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
+}
+
 /// Colour of a train id in the Cityscapes palette; black for ignored pixels.
 pub fn color(train_id: u8) -> [u8; 3] {
     CLASSES.get(train_id as usize).map_or([0; 3], |class| class.color)
@@ -49,6 +63,14 @@ mod tests {
         let picture = colorize(array![[0, 255], [13, 10]].view());
         let pixels: Vec<[u8; 3]> = picture.pixels().map(|pixel| pixel.0).collect();
         assert_eq!(pixels, [[128, 64, 128], [0, 0, 0], [0, 0, 142], [70, 130, 180]]);
+    }
+
+    #[test]
+    fn sixteen_lines_have_sixteen_colours() {
+        let mut colors: Vec<RGBColor> = (0..16).map(|index| line_color(index, 16)).collect();
+        colors.dedup();
+        assert_eq!(colors.len(), 16);
+        assert_eq!(line_color(1, 2), LINES[1]);
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! One evaluated picture at a glance: picture, truth, prediction and errors side by side, with a legend.
 
-use super::canvas::{Area, Drawn, INK, anchored, draw_on, text};
+use super::canvas::{Anchor, Area, Drawn, INK, draw_on, text};
 use super::overlay::{overlay, picture};
 use super::palette::{color, colorize, occurring};
 use crate::Result;
-use crate::data::labels::{CLASSES, IGNORE_INDEX, NUM_CLASSES};
+use crate::data::labels::{CLASSES, IGNORE_INDEX};
 use image::imageops::{FilterType, overlay as paste, resize};
 use image::{Rgb, RgbImage};
 use ndarray::{ArrayView2, ArrayView3};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
 
 /// Panels are between half of this and this wide, so that captions and thin poles survive a README's column.
 const PANEL_WIDTH: u32 = 512;
@@ -43,7 +42,10 @@ pub fn panels(image: ArrayView3<u8>, truth: Option<ArrayView2<u8>>, pred: ArrayV
             ("overlay".to_string(), fit(overlay(image, pred), FilterType::Triangle)),
         ],
     };
-    let classes = occurring(truth.into_iter().chain([pred]));
+    let mut classes = occurring(truth.into_iter().chain([pred]));
+    if truth.is_some_and(|truth| truth.iter().any(|id| *id == IGNORE_INDEX)) {
+        classes.push(IGNORE_INDEX); // black
+    }
     side_by_side(&panels, &classes)
 }
 
@@ -105,9 +107,9 @@ fn side_by_side(panels: &[(String, RgbImage)], classes: &[u8]) -> Result<RgbImag
         paste(&mut sheet, panel, left(index).into(), caption.into());
     }
     draw_on(sheet, |area| {
-        let style = anchored(text(size, INK), HPos::Center, VPos::Center);
         for (index, (name, _)) in panels.iter().enumerate() {
-            area.draw_text(name, &style, ((left(index) + panel_width / 2) as i32, caption as i32 / 2))?;
+            let middle = (left(index) + panel_width / 2) as i32;
+            text(size, INK, Anchor::Middle).draw(area, name, (middle, caption as i32 / 2))?;
         }
         legend.draw(area, (caption + panel_height) as i32)
     })
@@ -126,11 +128,8 @@ impl Legend {
         let line = (1.5 * size) as i32;
         let (mut x, mut y) = (GAP as i32, (0.5 * size) as i32);
         let mut places = Vec::new();
-        for &class in classes.iter().filter(|class| (**class as usize) < NUM_CLASSES) {
-            let style = text(size, INK);
-            let name = CLASSES[class as usize].name;
-            let name_width = style.font.layout_box(name).map_or(0, |(_, (right, _))| right);
-            let entry = (1.5 * size) as i32 + name_width + size as i32;
+        for &class in classes {
+            let entry = (2.5 * size) as i32 + text(size, INK, Anchor::Start).width(name(class));
             if x + entry > width as i32 && x > GAP as i32 {
                 (x, y) = (GAP as i32, y + line);
             }
@@ -141,16 +140,19 @@ impl Legend {
     }
 
     fn draw(&self, area: &Area, top: i32) -> Drawn {
-        let style = anchored(text(self.size, INK), HPos::Left, VPos::Center);
         let side = self.size as i32;
         for &(class, x, y) in &self.places {
             let (y, [red, green, blue]) = (top + y, color(class));
             area.draw(&Rectangle::new([(x, y), (x + side, y + side)], RGBColor(red, green, blue).filled()))?;
-            let name = CLASSES[class as usize].name;
-            area.draw_text(name, &style, (x + (1.4 * self.size) as i32, y + side / 2))?;
+            let place = (x + (1.4 * self.size) as i32, y + side / 2);
+            text(self.size, INK, Anchor::Start).draw(area, name(class), place)?;
         }
         Ok(())
     }
+}
+
+fn name(class: u8) -> &'static str {
+    CLASSES.get(class as usize).map_or("ignored", |class| class.name)
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use crate::Result;
 use crate::data::labels::CLASSES;
 use crate::eval::scores::Confusion;
-use crate::render::canvas::{Area, Drawn, FAINT, GRID, INK, anchored, draw, save_png, text, upwards};
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, draw, save_png, text};
 use crate::render::palette::LINES;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
 use std::path::Path;
 
 const SIZE: f64 = 22.0;
@@ -25,31 +24,31 @@ pub fn class_iou_bars(path: impl AsRef<Path>, class_iou: &[Option<f64>], miou: f
         for percent in [0, 20, 40, 60, 80, 100] {
             let x = place(f64::from(percent));
             area.draw(&PathElement::new([(x, 8), (x, bottom)], GRID.stroke_width(1)))?;
-            let style = anchored(text(SIZE - 2.0, INK), HPos::Center, VPos::Center);
-            area.draw_text(&percent.to_string(), &style, (x, bottom + 16))?;
+            let style = text(SIZE - 2.0, INK, Anchor::Middle);
+            style.draw(area, &percent.to_string(), (x, bottom + 16))?;
         }
-        let style = anchored(text(SIZE, INK), HPos::Center, VPos::Center);
-        area.draw_text("IoU (%)", &style, (place(50.0), bottom + 52))?;
-        let name_style = anchored(text(SIZE, INK), HPos::Right, VPos::Center);
+        let style = text(SIZE, INK, Anchor::Middle);
+        style.draw(area, "IoU (%)", (place(50.0), bottom + 52))?;
+        let name_style = text(SIZE, INK, Anchor::End);
         for (index, (class, iou)) in CLASSES.iter().zip(class_iou).enumerate() {
             let y = 12 + row * index as i32 + row / 2;
-            area.draw_text(class.name, &name_style, (left - 12, y))?;
+            name_style.draw(area, class.name, (left - 12, y))?;
             let percent = iou.map_or(0.0, |iou| 100.0 * iou);
             area.draw(&Rectangle::new([(left, y - 11), (place(percent), y + 11)], LINES[0].filled()))?;
             let (label, color) = match iou {
                 Some(_) => (format!("{percent:.1}"), INK),
-                None => ("in no picture".into(), FAINT),
+                None => ("not in truth or prediction".into(), FAINT),
             };
-            let style = anchored(text(SIZE - 2.0, color), HPos::Left, VPos::Center);
-            area.draw_text(&label, &style, (place(percent) + 8, y))?;
+            let style = text(SIZE - 2.0, color, Anchor::Start);
+            style.draw(area, &label, (place(percent) + 8, y))?;
         }
         if miou.is_finite() {
             let x = place(100.0 * miou);
             for y in (8..bottom).step_by(12) {
                 area.draw(&PathElement::new([(x, y), (x, (y + 7).min(bottom))], LINES[1].stroke_width(2)))?;
             }
-            let style = anchored(text(SIZE, LINES[1]), HPos::Right, VPos::Center);
-            area.draw_text(&format!("mIoU {:.1}", 100.0 * miou), &style, (left + width, bottom + 52))?;
+            let style = text(SIZE, LINES[1], Anchor::End);
+            style.draw(area, &format!("mIoU {:.1}", 100.0 * miou), (left + width, bottom + 52))?;
         }
         Ok(())
     })?;
@@ -104,15 +103,15 @@ impl Heatmap {
                 area.draw(&Rectangle::new(corners, GRID.stroke_width(1)))?;
                 if share >= 0.005 {
                     let ink = if share > 0.5 { WHITE } else { INK };
-                    let style = anchored(text(SIZE - 4.0, ink), HPos::Center, VPos::Center);
+                    let style = text(SIZE - 4.0, ink, Anchor::Middle);
                     let label = format!("{:.0}", 100.0 * share);
-                    area.draw_text(&label, &style, (x + self.cell / 2, y + self.cell / 2))?;
+                    style.draw(area, &label, (x + self.cell / 2, y + self.cell / 2))?;
                 }
             }
             if total == 0 {
                 let (x, y) = self.at(row, 0);
-                let style = anchored(text(SIZE - 4.0, FAINT), HPos::Left, VPos::Center);
-                area.draw_text("not in the truth", &style, (x + 10, y + self.cell / 2))?;
+                let style = text(SIZE - 4.0, FAINT, Anchor::Start);
+                style.draw(area, "not in the truth", (x + 10, y + self.cell / 2))?;
             }
         }
         Ok(())
@@ -120,16 +119,16 @@ impl Heatmap {
 
     fn names(&self, area: &Area) -> Drawn {
         let side = self.cell * CLASSES.len() as i32;
-        let row_style = anchored(text(SIZE, INK), HPos::Right, VPos::Center);
-        let column_style = upwards(anchored(text(SIZE, INK), HPos::Left, VPos::Center));
+        let row_style = text(SIZE, INK, Anchor::End);
+        let column_style = text(SIZE, INK, Anchor::Start).upwards();
         for (index, class) in CLASSES.iter().enumerate() {
             let (x, y) = self.at(index, index);
-            area.draw_text(class.name, &row_style, (self.left - 10, y + self.cell / 2))?;
-            area.draw_text(class.name, &column_style, (x + self.cell / 2, self.top - 10))?;
+            row_style.draw(area, class.name, (self.left - 10, y + self.cell / 2))?;
+            column_style.draw(area, class.name, (x + self.cell / 2, self.top - 10))?;
         }
-        let title = anchored(text(SIZE + 2.0, INK), HPos::Center, VPos::Center);
-        area.draw_text("prediction", &title, (self.left + side / 2, 22))?;
-        area.draw_text("truth", &upwards(title), (24, self.top + side / 2))?;
+        let title = text(SIZE + 2.0, INK, Anchor::Middle);
+        title.draw(area, "prediction", (self.left + side / 2, 22))?;
+        title.upwards().draw(area, "truth", (24, self.top + side / 2))?;
         Ok(())
     }
 
@@ -141,12 +140,12 @@ impl Heatmap {
             area.draw(&PathElement::new([(x, self.top + y), (x + width, self.top + y)], color))?;
         }
         area.draw(&Rectangle::new([(x, self.top), (x + width, self.top + side)], FAINT.stroke_width(1)))?;
-        let style = anchored(text(SIZE - 4.0, INK), HPos::Left, VPos::Center);
+        let style = text(SIZE - 4.0, INK, Anchor::Start);
         for percent in [0, 25, 50, 75, 100] {
-            area.draw_text(&percent.to_string(), &style, (x + width + 8, self.top + side - side * percent / 100))?;
+            style.draw(area, &percent.to_string(), (x + width + 8, self.top + side - side * percent / 100))?;
         }
-        let style = anchored(text(SIZE - 4.0, INK), HPos::Right, VPos::Center);
-        area.draw_text("% of true pixels", &style, (x + width + 50, self.top - 28))?;
+        let note = text(SIZE - 2.0, INK, Anchor::Middle).upwards();
+        note.draw(area, "% of the row's true pixels", (x + width + 64, self.top + side / 2))?;
         Ok(())
     }
 }

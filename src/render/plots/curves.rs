@@ -1,11 +1,9 @@
 //! Losses, mIoU and learning rate over steps.
 
 use crate::Result;
-use crate::render::canvas::{Area, Drawn, FAINT, GRID, INK, anchored, draw, save_png, text};
-use crate::render::palette::LINES;
-use plotters::coord::Shift;
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, draw, save_png, text};
+use crate::render::palette::line_color;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
 use std::ops::Range;
 use std::path::Path;
 
@@ -51,9 +49,10 @@ pub fn loss_plot(path: impl AsRef<Path>, modules: &[LossCurves]) -> Result<()> {
     .filter(|(name, series)| *name == "total loss" || series.iter().any(|series| !series.points.is_empty()))
     .collect();
     let width = 600 * terms.len() as u32;
-    let picture = draw(width, 560, |area| {
-        let (top, bottom) = area.split_vertically(56);
-        legend(&top, modules.iter().map(|module| module.name.as_str()))?;
+    let legend = Legend::new(modules.iter().map(|module| module.name.as_str()), width);
+    let picture = draw(width, 504 + legend.height, |area| {
+        let (top, bottom) = area.split_vertically(legend.height);
+        legend.draw(&top)?;
         for (panel, (name, series)) in bottom.split_evenly((1, terms.len())).iter().zip(&terms) {
             let plot = Plot { title: name, y_desc: "", y_top: None, smooth: true, marks: false };
             plot.draw(panel, series)?;
@@ -68,11 +67,11 @@ pub fn loss_plot(path: impl AsRef<Path>, modules: &[LossCurves]) -> Result<()> {
 /// # Errors
 /// The file cannot be written.
 pub fn miou_plot(path: impl AsRef<Path>, runs: &[Series]) -> Result<()> {
-    let picture = draw(1000, 600, |area| {
-        let (top, bottom) = area.split_vertically(if runs.len() > 1 { 56 } else { 12 });
-        if runs.len() > 1 {
-            legend(&top, runs.iter().map(|run| run.name.as_str()))?;
-        }
+    let named = if runs.len() > 1 { runs } else { &[] };
+    let legend = Legend::new(named.iter().map(|run| run.name.as_str()), 1000);
+    let picture = draw(1000, 544 + legend.height, |area| {
+        let (top, bottom) = area.split_vertically(if named.is_empty() { 12 } else { legend.height });
+        legend.draw(&top)?;
         Plot { title: "", y_desc: "mIoU (%)", y_top: Some(100.0), smooth: false, marks: true }.draw(&bottom, runs)
     })?;
     save_png(path, &picture)
@@ -91,20 +90,47 @@ pub fn lr_plot(path: impl AsRef<Path>, points: &[(usize, f64)]) -> Result<()> {
     save_png(path, &picture)
 }
 
-fn legend<'a>(area: &Area, names: impl Iterator<Item = &'a str>) -> Drawn {
-    let style = anchored(text(SIZE, INK), HPos::Left, VPos::Center);
-    let names: Vec<&str> = names.collect();
-    let room = area.dim_in_pixel().0 as i32;
-    let entries: Vec<i32> =
-        names.iter().map(|name| 48 + style.font.layout_box(name).map_or(0, |(_, (right, _))| right) + 32).collect();
-    let mut x = (room - entries.iter().sum::<i32>()).max(0) / 2;
-    for (index, (name, entry)) in names.iter().zip(entries).enumerate() {
-        let color = LINES[index % LINES.len()];
-        area.draw(&PathElement::new([(x, 30), (x + 36, 30)], color.stroke_width(5)))?;
-        area.draw_text(name, &style, (x + 46, 30))?;
-        x += entry;
+/// Names and colours of lines, in as many rows as they need.
+struct Legend {
+    /// Name, index and place `(x, y)` of each line's entry.
+    places: Vec<(String, usize, (i32, i32))>,
+    height: u32,
+}
+
+impl Legend {
+    fn new<'a>(names: impl Iterator<Item = &'a str>, width: u32) -> Self {
+        const ROW: i32 = 36;
+        let entry = |name: &str| 46 + text(SIZE, INK, Anchor::Start).width(name) + 32;
+        let mut rows: Vec<Vec<(usize, &str)>> = vec![Vec::new()];
+        let mut room = width as i32;
+        for (index, name) in names.enumerate() {
+            if room < entry(name) {
+                rows.push(Vec::new());
+                room = width as i32;
+            }
+            room -= entry(name);
+            rows.last_mut().expect("starts with one row").push((index, name));
+        }
+        let mut places = Vec::new();
+        for (row, entries) in rows.iter().enumerate() {
+            let used: i32 = entries.iter().map(|(_, name)| entry(name)).sum();
+            let mut x = (width as i32 - used).max(0) / 2;
+            for (index, name) in entries {
+                places.push((name.to_string(), *index, (x, 30 + ROW * row as i32)));
+                x += entry(name);
+            }
+        }
+        Self { places, height: (20 + ROW * rows.len() as i32) as u32 }
     }
-    Ok(())
+
+    fn draw(&self, area: &Area) -> Drawn {
+        for (name, index, (x, y)) in &self.places {
+            let color = line_color(*index, self.places.len());
+            area.draw(&PathElement::new([(*x, *y), (*x + 36, *y)], color.stroke_width(5)))?;
+            text(SIZE, INK, Anchor::Start).draw(area, name, (*x + 46, *y))?;
+        }
+        Ok(())
+    }
 }
 
 struct Plot<'a> {
@@ -117,48 +143,45 @@ struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    fn draw(&self, area: &DrawingArea<BitMapBackend, Shift>, series: &[Series]) -> Drawn {
+    fn draw(&self, area: &Area, series: &[Series]) -> Drawn {
         let lines: Vec<Vec<(f64, f64)>> = series.iter().map(finite).collect();
         let x = x_range(&lines);
         let y = y_range(&lines, self.y_top);
         let step = y_step(&y);
-        let mut builder = ChartBuilder::on(area);
-        builder
+        let (width, height) = (area.dim_in_pixel().0 as i32, area.dim_in_pixel().1 as i32);
+        let top = if self.title.is_empty() { 16 } else { 44 };
+        let left = if self.y_desc.is_empty() { 80 } else { 130 };
+        let mut chart = ChartBuilder::on(area)
             .margin_right(36)
-            .margin_left(12)
-            .margin_bottom(8)
-            .x_label_area_size(72)
-            .y_label_area_size(if self.y_desc.is_empty() { 72 } else { 120 });
-        if self.title.is_empty() {
-            builder.margin_top(16);
-        } else {
-            builder.caption(self.title, text(SIZE + 2.0, INK));
-        }
-        let mut chart = builder.build_cartesian_2d(x, y.clone())?;
+            .margin_top(top)
+            .margin_bottom(44) // room for "step"
+            .x_label_area_size(36)
+            .y_label_area_size(left)
+            .build_cartesian_2d(x, y.clone())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
             .axis_style(FAINT)
-            .label_style(text(SIZE - 2.0, INK))
-            .axis_desc_style(text(SIZE, INK))
-            .x_desc("step")
-            .y_desc(self.y_desc)
+            .label_style(axis_text(SIZE - 2.0))
             .x_labels(if self.title.is_empty() { 8 } else { 5 })
             .y_labels(7)
             .x_label_formatter(&|step| short_step(*step))
             .y_label_formatter(&|value| decimals(*value, step))
             .draw()?;
+        let centre = ((left + width - 36) / 2, (top + height - 80) / 2);
+        let label = text(SIZE, INK, Anchor::Middle);
+        label.draw(area, self.title, (centre.0, 20))?;
+        label.draw(area, "step", (centre.0, height - 28))?;
+        label.upwards().draw(area, self.y_desc, (24, centre.1))?;
         if lines.iter().all(Vec::is_empty) {
-            let (width, height) = area.dim_in_pixel();
-            let style = anchored(text(SIZE, FAINT), HPos::Center, VPos::Center);
-            area.draw_text("nothing logged yet", &style, (width as i32 / 2, height as i32 / 2))?;
+            text(SIZE, FAINT, Anchor::Middle).draw(area, "nothing logged yet", centre)?;
         }
         for (index, line) in lines.iter().enumerate() {
-            let color = LINES[index % LINES.len()];
-            let window = if self.smooth { line.len() / 30 } else { 0 };
-            if window > 1 {
-                chart.draw_series(LineSeries::new(line.iter().copied(), color.mix(0.3).stroke_width(1)))?;
+            let color = line_color(index, lines.len());
+            let window = if self.smooth && line.len() >= 60 { line.len() / 30 } else { 0 };
+            if window > 0 {
+                chart.draw_series(LineSeries::new(line.iter().copied(), color.mix(0.45).stroke_width(1)))?;
             }
             chart.draw_series(LineSeries::new(moving_mean(line, window), color.stroke_width(3)))?;
             if self.marks || line.len() == 1 {
