@@ -6,7 +6,9 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
-/// What to train, on what, where. Anything not said comes from `--config`, else from the dataset's built-in default.
+// What to train, on what, where. Anything not said comes from `--config`, else from the dataset's built-in default.
+// Not a doc comment: clap would print it in place of the program's own description.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TrainArgs {
     /// Configuration file (see configs/); flags and --set override it
@@ -30,7 +32,7 @@ pub struct TrainArgs {
     pub resolution: Option<Resolution>,
 
     /// K: number of gradient-isolated local modules; 1 is end-to-end training
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub local_k: Option<u32>,
 
     /// Local learning method
@@ -46,11 +48,11 @@ pub struct TrainArgs {
     pub backbone: Option<Backbone>,
 
     /// Number of training steps
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<u32>,
 
     /// Pictures per step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub batch_size: Option<u32>,
 
     /// Where to compute: auto, cpu, cuda[:index] or vulkan[:index]
@@ -58,7 +60,7 @@ pub struct TrainArgs {
     pub device: Option<DeviceChoice>,
 
     /// Seeds weights, data order, augmentation and dropout
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
 
     /// Run folder to write; default: a new folder under runs/
@@ -79,7 +81,7 @@ impl TrainArgs {
     /// `train.out` is `RUN`, wherever that folder has been moved since.
     ///
     /// # Errors
-    /// A path that is not UTF-8, which TOML cannot hold.
+    /// A path that is not UTF-8, which TOML cannot hold; a folder to resume that is no run.
     pub fn layers(&self) -> Result<Layers> {
         let mut flags = Vec::new();
         let mut say = |name, key, value: Option<Value>| {
@@ -100,7 +102,13 @@ impl TrainArgs {
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
         say("--out", "train.out", path("--out", self.out.as_deref())?);
         say("--resume", "train.out", path("--resume", self.resume.as_deref())?);
-        let file = self.resume.as_ref().map(|run| run.join("config.toml")).or_else(|| self.config.clone());
+        let file = match &self.resume {
+            Some(run) if !run.join("config.toml").is_file() => {
+                return Err(Error::file(run, "is not a run folder: there is no config.toml in it"));
+            }
+            Some(run) => Some(run.join("config.toml")),
+            None => self.config.clone(),
+        };
         Ok(Layers { file, set: self.set.clone(), flags })
     }
 }
@@ -153,8 +161,12 @@ mod tests {
 
     #[test]
     fn resume_reads_the_run_s_own_configuration() {
-        let layers = parse("--resume runs/a").layers().unwrap();
-        assert_eq!(layers.file, Some(PathBuf::from("runs/a/config.toml")));
+        let folder = tempfile::tempdir().unwrap();
+        let args = TrainArgs { resume: Some(folder.path().into()), ..TrainArgs::default() };
+        assert!(args.layers().unwrap_err().to_string().contains("is not a run folder"));
+        std::fs::write(folder.path().join("config.toml"), "seed = 7\n").unwrap();
+        let config = args.layers().and_then(|layers| layers.load()).unwrap();
+        assert_eq!((config.seed, config.train.out), (7, folder.path().into()));
         assert!(Command::try_parse_from(["x", "--resume", "a", "--config", "b"]).is_err());
     }
 }

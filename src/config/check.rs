@@ -122,7 +122,7 @@ impl RunConfig {
         }
         if let Cuts::After(blocks) = &local.cuts {
             let message = format!(
-                "{} named, but {k} local modules (local.num_modules) need {}; name as many, or use \"auto\"",
+                "{} named, but local.num_modules = {k} needs {}; name as many, or use \"auto\"",
                 count(blocks.len(), "block"),
                 count(k - 1, "cut")
             );
@@ -185,7 +185,7 @@ mod tests {
         let cases: [(String, &str); 24] = [
             (message(|c| c.model.output_stride = 32), "model.output_stride = 32: must be 8 or 16"),
             (message(|c| c.local.num_modules = 0), "local.num_modules = 0: must be at least 1"),
-            (message(|c| c.local.cuts = Cuts::After(vec![])), "0 blocks named, but 2 local modules"),
+            (message(|c| c.local.cuts = Cuts::After(vec![])), "0 blocks named, but local.num_modules = 2 needs 1 cut;"),
             (message(|c| c.local.method = Method::E2e), "local.num_modules = 2: method e2e"),
             (message(|c| c.train.batch_size = 0), "train.batch_size = 0: must be at least 1"),
             (message(|c| c.train.steps = 0), "train.steps = 0: must be at least 1"),

@@ -67,7 +67,7 @@ impl DeviceChoice {
             _ => "flex",
         };
         // SAFETY: called at the start of `main`, before this program has started any thread of its own, so nothing
-        // reads or writes the environment meanwhile.
+        // reads or writes the environment meanwhile. A GPU driver that `resolve` woke has read it by now.
         unsafe { std::env::set_var("BURN_DEVICE", backend) };
     }
 }

@@ -138,7 +138,7 @@ fn cuts_follow_a_k_or_backbone_from_above() {
     let backbone = text("--backbone", "model.backbone", "resnet50");
     assert_eq!(load(file, &[], &[backbone]).unwrap().local.cuts, Cuts::Auto);
     let message = error(Some("[local]\nnum_modules = 3\ncuts = [\"layer2.1\"]\n"), &[], &[]);
-    assert!(message.contains("1 block named, but 3 local modules (local.num_modules) need 2 cuts"), "{message}");
+    assert!(message.contains("1 block named, but local.num_modules = 3 needs 2 cuts"), "{message}");
 }
 
 /// `configs/<dataset>-<network>-k<K>-<size>[-bs<batch>].toml`, and the two that say what they are for instead.

@@ -232,7 +232,7 @@ fn y_step(range: &Range<f64>) -> f64 {
 /// As many decimals as labels `step` apart need.
 fn decimals(value: f64, step: f64) -> String {
     let places = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
-    if places > 4 { format!("{value:.1e}") } else { format!("{value:.places$}") }
+    if places > 4 || step >= 1e5 { format!("{value:.1e}") } else { format!("{value:.places$}") }
 }
 
 /// `160000` as `160k`.
@@ -261,8 +261,8 @@ mod tests {
             ("500".into(), "2.5k".into(), "160k".into())
         );
         assert_eq!(
-            (decimals(0.05, 0.01), decimals(20.0, 10.0), decimals(2e-5, 1e-6)),
-            ("0.05".into(), "20".into(), "2.0e-5".into())
+            (decimals(0.05, 0.01), decimals(20.0, 10.0), decimals(2e-5, 1e-6), decimals(3e9, 1e9)),
+            ("0.05".into(), "20".into(), "2.0e-5".into(), "3.0e9".into())
         );
     }
 
