@@ -1,6 +1,7 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
 use super::{Dataset, Method, RunConfig};
+use crate::files::plain_cause;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ fn read_table(path: &Path) -> Result<Table> {
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::file(path, "no such configuration file"),
         std::io::ErrorKind::InvalidData => Error::file(path, "is not a text file; a TOML configuration is expected"),
-        _ => Error::file(path, format!("cannot read the configuration: {error}")),
+        _ => Error::file(path, format!("cannot be read: {}", plain_cause(&error))),
     })?;
     text.parse::<Table>().map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
@@ -132,13 +133,12 @@ fn read_table(path: &Path) -> Result<Table> {
 }
 
 fn parse_set(text: &str) -> Result<(String, Value)> {
-    let Some((key, value)) = text.split_once('=') else {
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         return Err(Error::usage(format!("--set {text}: write KEY=VALUE, such as --set optim.lr=0.02")));
     };
     let literal = format!("value = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
-    let value = literal.and_then(|mut table| table.remove("value"));
-    let bare = text.split_once('=').map_or("", |(_, value)| value.trim());
-    Ok((key.trim().to_string(), value.unwrap_or_else(|| Value::String(bare.to_string()))))
+    let parsed = literal.and_then(|mut table| table.remove("value"));
+    Ok((key.trim().to_string(), parsed.unwrap_or_else(|| Value::String(value.trim().to_string()))))
 }
 
 /// Calls `say` with every leaf of the table under its dotted key.
