@@ -9,6 +9,9 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod eval;
+pub mod files;
+pub mod local;
+pub mod net;
 pub mod ops;
 pub mod render;
 

@@ -1,14 +1,19 @@
 //! The run configuration: one struct tree, one TOML file, every key written out.
 //!
-//! [`RunConfig`] mirrors the file key by key; [`load`](RunConfig::load) layers flag over `--set` over file over
-//! the built-in default of the dataset, and checks the relations between keys before data or a device is touched.
+//! [`RunConfig`] mirrors the file key by key; [`Layers::load`] puts flag over `--set` over file over the built-in
+//! default of the dataset, and checks the relations between keys before data or a device is touched.
 
+mod args;
+mod check;
+mod commented;
+mod cuts;
 mod device;
 mod layers;
 mod resolution;
 
+pub use args::TrainArgs;
 pub use device::DeviceChoice;
-pub use layers::{Layers, defaults_for};
+pub use layers::{Flag, Layers, defaults_for};
 pub use resolution::Resolution;
 
 use serde::{Deserialize, Serialize};

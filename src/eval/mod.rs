@@ -1,1 +1,3 @@
 //! Scores.
+
+pub mod scores;

@@ -1,1 +1,9 @@
-//! Pictures.
+//! Pictures of what came out: overlays, panels, plots.
+
+mod canvas;
+pub mod overlay;
+pub mod palette;
+pub mod panels;
+pub mod plots;
+
+pub use canvas::save_png;

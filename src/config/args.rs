@@ -1,0 +1,172 @@
+//! Command-line flags of a training run, shared by every binary that starts one.
+
+use super::{Backbone, Dataset, DeviceChoice, Flag, Layers, Method, Resolution, TaskLoss};
+use crate::{Error, Result};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+// What to train, on what, where. Anything not said comes from `--config`, else from the dataset's built-in default.
+// Not a doc comment: clap would print it in place of the program's own description.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TrainArgs {
+    /// Configuration file (see configs/); flags and --set override it
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub config: Option<PathBuf>,
+
+    /// Set any configuration key, such as --set optim.lr=0.02 (repeatable; --print-config shows all keys)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Where pictures and labels come from
+    #[arg(long)]
+    pub dataset: Option<Dataset>,
+
+    /// Folder that holds leftImg8bit/ and gtFine/
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+
+    /// Training crop in pixels, such as 512x1024
+    #[arg(long, value_name = "HEIGHTxWIDTH")]
+    pub resolution: Option<Resolution>,
+
+    /// K: number of gradient-isolated local modules; 1 is end-to-end training
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub local_k: Option<u32>,
+
+    /// Local learning method
+    #[arg(long)]
+    pub method: Option<Method>,
+
+    /// T: the task term of the local losses
+    #[arg(long)]
+    pub task_loss: Option<TaskLoss>,
+
+    /// Residual network that computes the features
+    #[arg(long)]
+    pub backbone: Option<Backbone>,
+
+    /// Number of training steps
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub steps: Option<u32>,
+
+    /// Pictures per step
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub batch_size: Option<u32>,
+
+    /// Where to compute: auto, cpu, cuda[:index] or vulkan[:index]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
+
+    /// Seeds weights, data order, augmentation and dropout
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+
+    /// Run folder to write; default: a new folder under runs/
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Go on with the run in this folder from its last checkpoint
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
+    pub resume: Option<PathBuf>,
+
+    /// Print the final configuration with every key explained, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+impl TrainArgs {
+    /// The configuration layers these flags stand for. With `--resume RUN` the file is `RUN/config.toml` and
+    /// `train.out` is `RUN`, wherever that folder has been moved since.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8, which TOML cannot hold; a folder to resume that is no run.
+    pub fn layers(&self) -> Result<Layers> {
+        let mut flags = Vec::new();
+        let mut say = |name, key, value: Option<Value>| {
+            if let Some(value) = value {
+                flags.push(Flag { name, key, value });
+            }
+        };
+        say("--dataset", "data.dataset", self.dataset.map(named));
+        say("--data-root", "data.root", path("--data-root", self.data_root.as_deref())?);
+        say("--resolution", "train.resolution", self.resolution.map(named));
+        say("--local-k", "local.num_modules", self.local_k.map(|k| Value::Integer(k.into())));
+        say("--method", "local.method", self.method.map(named));
+        say("--task-loss", "local.task_loss", self.task_loss.map(named));
+        say("--backbone", "model.backbone", self.backbone.map(named));
+        say("--steps", "train.steps", self.steps.map(|steps| Value::Integer(steps.into())));
+        say("--batch-size", "train.batch_size", self.batch_size.map(|size| Value::Integer(size.into())));
+        say("--device", "device", self.device.map(named));
+        say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
+        say("--out", "train.out", path("--out", self.out.as_deref())?);
+        say("--resume", "train.out", path("--resume", self.resume.as_deref())?);
+        let file = match &self.resume {
+            Some(run) if !run.join("config.toml").is_file() => {
+                return Err(Error::file(run, "is not a run folder: there is no config.toml in it"));
+            }
+            Some(run) => Some(run.join("config.toml")),
+            None => self.config.clone(),
+        };
+        Ok(Layers { file, set: self.set.clone(), flags })
+    }
+}
+
+/// Anything that serde writes as one TOML string.
+fn named(value: impl Serialize) -> Value {
+    Value::try_from(value).expect("choices are written as their name")
+}
+
+fn path(flag: &str, path: Option<&Path>) -> Result<Option<Value>> {
+    path.map(|path| match path.to_str() {
+        Some(text) => Ok(Value::String(text.to_string())),
+        None => Err(Error::usage(format!("{flag}: {} is not a UTF-8 path; rename it", path.display()))),
+    })
+    .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: TrainArgs,
+    }
+
+    fn parse(line: &str) -> TrainArgs {
+        Command::try_parse_from(std::iter::once("x").chain(line.split_whitespace())).unwrap().args
+    }
+
+    #[test]
+    fn every_flag_reaches_its_key() {
+        let config = parse(
+            "--dataset cityscapes --data-root /d --resolution 64x128 --local-k 4 --method dgl --task-loss contrast \
+             --backbone resnet50 --steps 7 --batch-size 3 --device cuda:1 --seed 9 --out o --set optim.lr=0.5",
+        )
+        .layers()
+        .and_then(|layers| layers.load())
+        .unwrap();
+        assert_eq!((config.data.dataset, config.data.root), (Dataset::Cityscapes, PathBuf::from("/d")));
+        assert_eq!((config.train.resolution.height, config.train.resolution.width), (64, 128));
+        assert_eq!((config.local.num_modules, config.local.method), (4, Method::Dgl));
+        assert_eq!((config.local.task_loss, config.model.backbone), (TaskLoss::Contrast, Backbone::Resnet50));
+        assert_eq!((config.train.steps, config.train.batch_size), (7, 3));
+        assert_eq!((config.device, config.seed), (DeviceChoice::Cuda(1), 9));
+        assert_eq!((config.train.out, config.optim.lr), (PathBuf::from("o"), 0.5));
+    }
+
+    #[test]
+    fn resume_reads_the_run_s_own_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = TrainArgs { resume: Some(folder.path().into()), ..TrainArgs::default() };
+        assert!(args.layers().unwrap_err().to_string().contains("is not a run folder"));
+        std::fs::write(folder.path().join("config.toml"), "seed = 7\n").unwrap();
+        let config = args.layers().and_then(|layers| layers.load()).unwrap();
+        assert_eq!((config.seed, config.train.out), (7, folder.path().into()));
+        assert!(Command::try_parse_from(["x", "--resume", "a", "--config", "b"]).is_err());
+    }
+}

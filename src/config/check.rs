@@ -1,0 +1,215 @@
+//! Relations between configuration keys, checked before data or a device is touched.
+
+use super::{Cuts, Dataset, Method, Resolution, RunConfig};
+use crate::{Error, Result};
+use std::fmt::Display;
+
+/// Smallest side of a picture: at output stride 16 it leaves a 2×2 feature map.
+const MIN_SIDE: usize = 32;
+/// Largest side of a picture; beyond it a typing mistake is likelier than a camera.
+const MAX_SIDE: usize = 16384;
+
+/// A key whose value cannot be, and the sentence that says so.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// Dotted key at fault.
+    pub key: &'static str,
+    /// `key = value: what is wrong; what would do`.
+    pub message: String,
+}
+
+fn problem(key: &'static str, value: impl Display, message: impl Display) -> Problem {
+    Problem { key, message: format!("{key} = {value}: {message}") }
+}
+
+fn ensure(ok: bool, key: &'static str, value: impl Display, must: impl Display) -> Result<(), Problem> {
+    if ok { Ok(()) } else { Err(problem(key, value, must)) }
+}
+
+fn at_least(minimum: usize, key: &'static str, value: usize) -> Result<(), Problem> {
+    ensure(value >= minimum, key, value, format_args!("must be at least {minimum}"))
+}
+
+fn probability(key: &'static str, value: f32) -> Result<(), Problem> {
+    ensure((0.0..=1.0).contains(&value), key, value, "must be between 0 and 1")
+}
+
+fn positive(key: &'static str, value: f64) -> Result<(), Problem> {
+    ensure(value.is_finite() && value > 0.0, key, value, "must be a number above 0")
+}
+
+fn not_negative(key: &'static str, value: f64) -> Result<(), Problem> {
+    ensure(value.is_finite() && value >= 0.0, key, value, "must be 0 or more")
+}
+
+fn size(key: &'static str, size: Resolution) -> Result<(), Problem> {
+    let Resolution { height, width } = size;
+    let small = height < MIN_SIDE || width < MIN_SIDE;
+    ensure(!small, key, format!("\"{size}\""), format_args!("must be at least {MIN_SIDE}x{MIN_SIDE}"))?;
+    let large = height > MAX_SIDE || width > MAX_SIDE;
+    ensure(!large, key, format!("\"{size}\""), format_args!("must be at most {MAX_SIDE}x{MAX_SIDE}"))
+}
+
+fn channels(key: &'static str, list: &[usize]) -> Result<(), Problem> {
+    let ok = !list.is_empty() && !list.contains(&0);
+    ensure(ok, key, format!("{list:?}"), "must be a list of whole numbers of at least 1, with one entry or more")
+}
+
+impl RunConfig {
+    /// Checks what no single key's type can say.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be, with what would do. Whether the network has enough blocks for K modules
+    /// and whether the named blocks exist is checked where the network is known.
+    pub fn check(&self) -> Result<()> {
+        self.first_problem().map_err(|problem| Error::usage(problem.message))
+    }
+
+    pub(super) fn first_problem(&self) -> Result<(), Problem> {
+        let top = i64::MAX as u64; // TOML has no larger whole number, and config.toml must read back
+        ensure(self.seed <= top, "seed", self.seed, format_args!("must be at most {top}"))?;
+        self.check_data()?;
+        self.check_model()?;
+        self.check_local()?;
+        self.check_optim()?;
+        self.check_train()
+    }
+
+    fn check_data(&self) -> Result<(), Problem> {
+        let data = &self.data;
+        if data.dataset == Dataset::Cityscapes && data.root.as_os_str().is_empty() {
+            let message = "cityscapes needs the folder that holds leftImg8bit/ and gtFine/; say `--data-root DIR`";
+            return Err(problem("data.root", "\"\"", message));
+        }
+        ensure(!data.train_split.is_empty(), "data.train_split", "\"\"", "must name a split, such as \"train\"")?;
+        ensure(!data.val_split.is_empty(), "data.val_split", "\"\"", "must name a split, such as \"val\"")?;
+        at_least(1, "data.workers", data.workers)?;
+        size("data.synthetic_resolution", data.synthetic_resolution)?;
+        let count = data.synthetic_count;
+        ensure(!count.contains(&0), "data.synthetic_count", format!("{count:?}"), "both must be at least 1")?;
+
+        let [smallest, largest] = self.augment.scale;
+        ensure(
+            smallest.is_finite() && largest.is_finite() && smallest > 0.0 && smallest <= largest,
+            "augment.scale",
+            format!("{:?}", self.augment.scale),
+            "must be [smallest, largest], both above 0; [1.0, 1.0] keeps the original size",
+        )?;
+        probability("augment.category_max_share", self.augment.category_max_share)?;
+        probability("augment.flip", self.augment.flip)
+    }
+
+    fn check_model(&self) -> Result<(), Problem> {
+        let model = &self.model;
+        positive("model.width", model.width)?;
+        let stride = model.output_stride;
+        ensure(matches!(stride, 8 | 16), "model.output_stride", stride, "must be 8 or 16")?;
+        channels("model.atrous_rates", &model.atrous_rates)?;
+        at_least(1, "model.aspp_channels", model.aspp_channels)?;
+        at_least(1, "model.aux_channels", model.aux_channels)?;
+        not_negative("model.aux_weight", model.aux_weight)?;
+        let dropout = model.dropout;
+        ensure((0.0..1.0).contains(&dropout), "model.dropout", dropout, "must be at least 0 and below 1")
+    }
+
+    fn check_local(&self) -> Result<(), Problem> {
+        let local = &self.local;
+        let k = local.num_modules;
+        at_least(1, "local.num_modules", k)?;
+        if local.method == Method::E2e && k != 1 {
+            let message = "method e2e is end-to-end training, which has one module; use 1, or method infopro";
+            return Err(problem("local.num_modules", k, message));
+        }
+        if let Cuts::After(blocks) = &local.cuts {
+            let message = format!(
+                "{} named, but local.num_modules = {k} needs {}; name as many, or use \"auto\"",
+                count(blocks.len(), "block"),
+                count(k - 1, "cut")
+            );
+            ensure(blocks.len() == k - 1, "local.cuts", format!("{blocks:?}"), message)?;
+        }
+        for (key, [first, last]) in
+            [("local.recon_weight", local.recon_weight), ("local.task_weight", local.task_weight)]
+        {
+            let ok = [first, last].iter().all(|weight| weight.is_finite() && *weight >= 0.0);
+            ensure(ok, key, format!("[{first}, {last}]"), "both must be 0 or more")?;
+        }
+        at_least(1, "local.head_channels", local.head_channels)?;
+        channels("local.decoder_channels", &local.decoder_channels)?;
+        at_least(2, "local.contrast_samples", local.contrast_samples)?;
+        positive("local.contrast_temperature", local.contrast_temperature)
+    }
+
+    fn check_optim(&self) -> Result<(), Problem> {
+        let optim = &self.optim;
+        positive("optim.lr", optim.lr)?;
+        let momentum = optim.momentum;
+        ensure((0.0..1.0).contains(&momentum), "optim.momentum", momentum, "must be at least 0 and below 1")?;
+        not_negative("optim.weight_decay", optim.weight_decay)?;
+        positive("optim.power", optim.power)?;
+        not_negative("optim.min_lr", optim.min_lr)?;
+        let (lr, min_lr) = (optim.lr, optim.min_lr);
+        ensure(min_lr <= lr, "optim.min_lr", min_lr, format_args!("must not be above optim.lr = {lr}"))
+    }
+
+    fn check_train(&self) -> Result<(), Problem> {
+        let train = &self.train;
+        size("train.resolution", train.resolution)?;
+        at_least(1, "train.batch_size", train.batch_size)?;
+        at_least(1, "train.steps", train.steps)?;
+        let (steps, warmup) = (train.steps, self.optim.warmup_steps);
+        ensure(warmup <= steps, "optim.warmup_steps", warmup, format_args!("must not be above train.steps = {steps}"))?;
+        at_least(1, "train.log_every_steps", train.log_every_steps)?;
+        at_least(1, "train.keep_checkpoints", train.keep_checkpoints)
+    }
+}
+
+/// `1 block`, `2 blocks`.
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::defaults_for;
+
+    fn message(change: impl FnOnce(&mut RunConfig)) -> String {
+        let mut config = defaults_for(Dataset::Synthetic);
+        change(&mut config);
+        config.check().expect_err("the change must be refused").to_string()
+    }
+
+    #[test]
+    fn each_relation_names_the_key_and_what_would_do() {
+        let cases: [(String, &str); 24] = [
+            (message(|c| c.model.output_stride = 32), "model.output_stride = 32: must be 8 or 16"),
+            (message(|c| c.local.num_modules = 0), "local.num_modules = 0: must be at least 1"),
+            (message(|c| c.local.cuts = Cuts::After(vec![])), "0 blocks named, but local.num_modules = 2 needs 1 cut;"),
+            (message(|c| c.local.method = Method::E2e), "local.num_modules = 2: method e2e"),
+            (message(|c| c.train.batch_size = 0), "train.batch_size = 0: must be at least 1"),
+            (message(|c| c.train.steps = 0), "train.steps = 0: must be at least 1"),
+            (message(|c| c.train.log_every_steps = 0), "train.log_every_steps = 0"),
+            (message(|c| c.augment.scale = [2.0, 0.5]), "augment.scale = [2.0, 0.5]: must be [smallest, largest]"),
+            (message(|c| c.augment.scale = [0.0, 0.5]), "augment.scale = [0.0, 0.5]"),
+            (message(|c| c.augment.flip = 1.5), "augment.flip = 1.5: must be between 0 and 1"),
+            (message(|c| c.augment.category_max_share = f32::NAN), "augment.category_max_share = NaN"),
+            (message(|c| c.model.dropout = 1.0), "model.dropout = 1: must be at least 0 and below 1"),
+            (message(|c| c.optim.lr = 0.0), "optim.lr = 0: must be a number above 0"),
+            (message(|c| c.optim.min_lr = 1.0), "optim.min_lr = 1: must not be above optim.lr = 0.05"),
+            (message(|c| c.local.recon_weight = [1.0, f64::NAN]), "local.recon_weight = [1, NaN]"),
+            (message(|c| c.local.task_weight = [-1.0, 1.0]), "local.task_weight = [-1, 1]: both must be 0 or more"),
+            (message(|c| c.data.dataset = Dataset::Cityscapes), "say `--data-root DIR`"),
+            (message(|c| c.data.workers = 0), "data.workers = 0"),
+            (message(|c| c.train.resolution.height = 31), "train.resolution = \"31x256\": must be at least 32x32"),
+            (message(|c| c.model.atrous_rates.clear()), "model.atrous_rates = []"),
+            (message(|c| c.model.width = f64::INFINITY), "model.width = inf"),
+            (message(|c| c.local.contrast_samples = 1), "local.contrast_samples = 1: must be at least 2"),
+            (message(|c| c.local.contrast_temperature = 0.0), "local.contrast_temperature = 0"),
+            (message(|c| c.optim.warmup_steps = 201), "must not be above train.steps = 200"),
+        ];
+        for (message, part) in cases {
+            assert!(message.contains(part), "{message:?} should contain {part:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Files that are either there in full or not there.
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+
+/// Writes a file so that a reader, or the next start after a crash, sees the old content or the new, never half of it:
+/// a temporary file in the same folder, flushed to the disk, then renamed.
+///
+/// # Errors
+/// Whatever `write` or the disk reports, as a sentence with the path. The old file is then still there.
+pub fn write_atomic(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    try_write(path, folder, write).map_err(|error| {
+        if error.kind() == ErrorKind::NotFound && !folder.is_dir() {
+            return Error::file(path, format!("cannot be written: there is no folder {}", folder.display()));
+        }
+        Error::file(path, format!("cannot be written: {}", plain_cause(&error)))
+    })
+}
+
+fn try_write(
+    path: &Path,
+    folder: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".infoseg-").suffix(".part");
+    // tempfile's own default is 0600; with 0666 the umask decides, as for any other file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    let mut writer = BufWriter::new(file.as_file_mut());
+    write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // The rename itself is only on the disk once the folder is. Windows cannot open folders, and needs not.
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// An I/O error in plain words.
+pub fn plain_cause(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull => "the disk is full; free some space".into(),
+        ErrorKind::QuotaExceeded => "your disk quota is used up; free some space".into(),
+        ErrorKind::PermissionDenied => "no permission".into(),
+        ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
+        ErrorKind::NotFound => "no such file or folder".into(),
+        ErrorKind::IsADirectory => "it is a folder".into(),
+        ErrorKind::NotADirectory => "a part of the path is a file, not a folder".into(),
+        ErrorKind::FileTooLarge => "the disk does not take files this large".into(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_new_content_replaces_the_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write_atomic(&path, |writer| writer.write_all(b"old")).unwrap();
+        write_atomic(&path, |writer| writer.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "old").unwrap();
+        let error = write_atomic(&path, |writer| {
+            writer.write_all(b"half")?;
+            Err(ErrorKind::StorageFull.into())
+        })
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{}: cannot be written: the disk is full; free some space", path.display())
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = write_atomic("/no/such/folder/a.txt", |_| Ok(())).unwrap_err();
+        assert!(error.to_string().ends_with("there is no folder /no/such/folder"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_the_file_as_the_umask_says() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("a"), folder.path().join("b"));
+        write_atomic(&ours, |_| Ok(())).unwrap();
+        fs::write(&plain, "").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}
