@@ -113,13 +113,15 @@ impl Loader {
             seed,
             batch_size: batch_size as u64,
         });
-        let workers = if len == 0 { 0 } else { workers.max(1) };
-        let workers = (0..workers)
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.work())
-            })
-            .collect();
+        let wanted = if len == 0 { 0 } else { workers.max(1) };
+        let mut workers = Vec::new();
+        for _ in 0..wanted {
+            let worker = Arc::clone(&shared);
+            match thread::Builder::new().name("loader".into()).spawn(move || worker.work()) {
+                Ok(handle) => workers.push(handle),
+                Err(_) => break, // Those that run do the same work; `next` complains where none does.
+            }
+        }
         Self { shared, workers, batch_size, crop }
     }
 
@@ -131,6 +133,9 @@ impl Loader {
     pub fn next(&mut self) -> Result<Batch> {
         if self.shared.len == 0 {
             return Err(Error::run("there is no picture to train on"));
+        }
+        if self.workers.is_empty() {
+            return Err(Error::run("the system starts no loader thread; raise its limit on threads (ulimit -u)"));
         }
         let samples = self.take_samples();
         let (height, width) = (self.crop.height, self.crop.width);
