@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -14,5 +15,6 @@ pub mod local;
 pub mod net;
 pub mod ops;
 pub mod render;
+pub mod train;
 
 pub use error::{Error, Result};

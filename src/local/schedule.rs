@@ -115,11 +115,11 @@ impl LocalNetwork {
 }
 
 fn weights_file(folder: &Path, index: usize) -> PathBuf {
-    folder.join(format!("module{index}.bpk"))
+    folder.join(format!("module{}.bpk", index + 1))
 }
 
 fn optimizer_file(folder: &Path, index: usize) -> PathBuf {
-    folder.join(format!("optimizer{index}.bpk"))
+    folder.join(format!("optimizer{}.bpk", index + 1))
 }
 
 fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> Error {

@@ -10,6 +10,7 @@ use crate::config::{Backbone, ModelConfig, Stem as StemKind};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 
 /// Stride 4: one 7×7 convolution (torchvision) or three 3×3 ones (ResNet-v1c), then a 3×3 max-pool.
 #[derive(Module, Debug)]
@@ -37,7 +38,7 @@ impl Stem {
     /// `[batch, 3, height, width]` to `[batch, channels, height/4, width/4]`.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let x = self.convs.iter().fold(x, |x, conv| conv.forward(x, pass));
-        max_pool2d(x, [3, 3], [2, 2], [1, 1], [1, 1], false)
+        max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))
     }
 
     /// See [`Block::footprint`]. The pool keeps an index for each value that it lets through.

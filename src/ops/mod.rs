@@ -14,11 +14,13 @@
 //! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
 //! | [`bce_with_logits`] | the gradient |
 
+mod argmax;
 mod autodiff;
 mod backend;
 mod flex;
 mod portable;
 
+pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
 
 use burn::backend::Dispatch;

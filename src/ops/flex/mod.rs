@@ -4,7 +4,7 @@
 mod conv;
 mod loss;
 mod norm;
-mod resize;
+pub(super) mod resize;
 
 use super::backend::{Act, ConvGeometry, SegOps};
 use super::portable;

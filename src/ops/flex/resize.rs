@@ -6,13 +6,13 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// Rows and columns of one resize.
-pub(super) struct Resize {
-    pub(super) rows: Vec<(usize, usize, f32)>,
-    pub(super) columns: Vec<(usize, usize, f32)>,
+pub(in crate::ops) struct Resize {
+    pub(in crate::ops) rows: Vec<(usize, usize, f32)>,
+    pub(in crate::ops) columns: Vec<(usize, usize, f32)>,
 }
 
 impl Resize {
-    pub(super) fn new(input: [usize; 2], output: [usize; 2], align_corners: bool) -> Self {
+    pub(in crate::ops) fn new(input: [usize; 2], output: [usize; 2], align_corners: bool) -> Self {
         Self {
             rows: taps(output[0], input[0], align_corners),
             columns: taps(output[1], input[1], align_corners),
@@ -20,7 +20,7 @@ impl Resize {
     }
 
     /// Output row `y` of one plane; `blended` is scratch as long as an input row.
-    pub(super) fn row(&self, plane: &[f32], y: usize, blended: &mut [f32], target: &mut [f32]) {
+    pub(in crate::ops) fn row(&self, plane: &[f32], y: usize, blended: &mut [f32], target: &mut [f32]) {
         let width = blended.len();
         let (lower, upper, weight) = self.rows[y];
         let (top, bottom) = (&plane[lower * width..][..width], &plane[upper * width..][..width]);
@@ -33,7 +33,7 @@ impl Resize {
     }
 
     /// Adds the gradient of output row `y` to a plane's gradient, whose first row is input row `first_row`.
-    pub(super) fn row_grad(&self, grad: &[f32], y: usize, blended: &mut [f32], plane: &mut [f32], first_row: usize) {
+    pub(in crate::ops) fn row_grad(&self, grad: &[f32], y: usize, blended: &mut [f32], plane: &mut [f32], first_row: usize) {
         let width = blended.len();
         blended.fill(0.0);
         for (&g, &(left, right, weight)) in grad.iter().zip(&self.columns) {
@@ -50,7 +50,7 @@ impl Resize {
     }
 }
 
-pub(super) fn forward(x: &FlexTensor, size: [usize; 2], align_corners: bool) -> FlexTensor {
+pub(in crate::ops) fn forward(x: &FlexTensor, size: [usize; 2], align_corners: bool) -> FlexTensor {
     let x = x.to_contiguous();
     let [batch, channels, h, w] = x.layout().shape().dims::<4>();
     let [height, width] = size;
@@ -65,7 +65,7 @@ pub(super) fn forward(x: &FlexTensor, size: [usize; 2], align_corners: bool) -> 
     tensor(output, [batch, channels, height, width])
 }
 
-pub(super) fn backward(grad: &FlexTensor, size: [usize; 2], align_corners: bool) -> FlexTensor {
+pub(in crate::ops) fn backward(grad: &FlexTensor, size: [usize; 2], align_corners: bool) -> FlexTensor {
     let grad = grad.to_contiguous();
     let [batch, channels, height, width] = grad.layout().shape().dims::<4>();
     let [h, w] = size;

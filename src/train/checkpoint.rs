@@ -1,0 +1,134 @@
+//! Checkpoints: `checkpoints/step-000100/` with weights, optimizer state and `state.json`.
+//!
+//! A checkpoint is written into a folder aside, synced to disk and renamed: either all of it is there, or nothing.
+
+use crate::config::{LocalConfig, ModelConfig, RunConfig};
+use crate::files::plain_cause;
+use crate::local::LocalNetwork;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// What a checkpoint says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Steps done.
+    pub step: usize,
+    /// Seconds trained.
+    pub seconds: f64,
+    /// The network that the weights fit.
+    pub model: ModelConfig,
+    /// How it was cut.
+    pub local: LocalConfig,
+}
+
+/// A checkpoint on disk.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What it says about itself.
+    pub state: State,
+}
+
+fn folder_of(run: &Path) -> PathBuf {
+    run.join("checkpoints")
+}
+
+/// Step folders of a run, the newest first.
+fn step_folders(run: &Path) -> Vec<(usize, PathBuf)> {
+    let entries = fs::read_dir(folder_of(run)).into_iter().flatten().flatten();
+    let mut folders: Vec<(usize, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            Some((name.to_str()?.strip_prefix("step-")?.parse().ok()?, entry.path()))
+        })
+        .collect();
+    folders.sort_unstable_by(|a, b| b.cmp(a));
+    folders
+}
+
+/// The newest checkpoint of a run.
+///
+/// # Errors
+/// There is no run, or no checkpoint in it, or its `state.json` cannot be read.
+pub fn last(run: &Path) -> Result<Checkpoint> {
+    if !run.is_dir() {
+        return Err(Error::file(run, "there is no such run folder"));
+    }
+    let Some((_, folder)) = step_folders(run).into_iter().next() else {
+        return Err(Error::file(folder_of(run), "there is no checkpoint in this run yet; train it again from the start"));
+    };
+    let path = folder.join("state.json");
+    let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;
+    let state = serde_json::from_str(&text).map_err(|e| {
+        Error::file(&path, format!("is damaged ({e}); remove the folder {} to use the one before it", folder.display()))
+    })?;
+    Ok(Checkpoint { folder, state })
+}
+
+/// Saves a checkpoint, then removes all but the newest `keep`. A step that is saved already is left as it is.
+///
+/// # Errors
+/// The file that could not be written, and why; earlier checkpoints are untouched.
+pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> Result<()> {
+    let folder = folder_of(run);
+    let target = folder.join(format!("step-{:06}", state.step));
+    if target.exists() {
+        return Ok(());
+    }
+    let in_folder = |e: std::io::Error| Error::file(&folder, format!("no checkpoint saved: {}", plain_cause(&e)));
+    fs::create_dir_all(&folder).map_err(in_folder)?;
+    let aside = tempfile::Builder::new().prefix(".saving-").tempdir_in(&folder).map_err(in_folder)?;
+    network.save(aside.path())?;
+    let path = aside.path().join("state.json");
+    let text = serde_json::to_string_pretty(state).map_err(|e| Error::file(&path, e.to_string()))?;
+    fs::write(&path, text).map_err(in_folder)?;
+    for entry in fs::read_dir(aside.path()).map_err(in_folder)? {
+        let file = File::open(entry.map_err(in_folder)?.path()).map_err(in_folder)?;
+        file.sync_all().map_err(in_folder)?;
+    }
+    sync_folder(aside.path()).map_err(in_folder)?;
+    fs::rename(aside.keep(), &target).map_err(in_folder)?;
+    sync_folder(&folder).map_err(in_folder)?;
+    for (_, old) in step_folders(run).into_iter().skip(keep) {
+        fs::remove_dir_all(&old)
+            .map_err(|e| Error::file(&old, format!("this old checkpoint cannot be removed: {}", plain_cause(&e))))?;
+    }
+    Ok(())
+}
+
+/// Makes renames in a folder last.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    // Only Unix can open a folder to sync it.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+impl Checkpoint {
+    /// Refuses a configuration whose network or cut is not the checkpoint's.
+    ///
+    /// # Errors
+    /// The first key that differs.
+    pub fn check_fits(&self, config: &RunConfig) -> Result<()> {
+        let theirs = (self.state.model.clone(), self.state.local.clone());
+        let ours = (config.model.clone(), config.local.clone());
+        for (section, theirs, ours) in [
+            ("model", serde_json::to_value(theirs.0), serde_json::to_value(ours.0)),
+            ("local", serde_json::to_value(theirs.1), serde_json::to_value(ours.1)),
+        ] {
+            let (Ok(serde_json::Value::Object(theirs)), Ok(serde_json::Value::Object(ours))) = (theirs, ours) else {
+                continue;
+            };
+            if let Some((key, value)) = ours.iter().find(|(key, value)| theirs.get(*key) != Some(value)) {
+                let before = theirs.get(key).map_or("not there".into(), ToString::to_string);
+                return Err(Error::usage(format!(
+                    "{section}.{key} = {value}, but this run was trained with {before} ({}): resume it with its own \
+                     network, or start a new run with another --out",
+                    self.folder.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}

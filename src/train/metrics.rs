@@ -1,0 +1,220 @@
+//! `metrics.jsonl`: one JSON object a line, for every logged step and every evaluation.
+
+use crate::eval::scores::Scores;
+use crate::files::{plain_cause, write_atomic};
+use crate::local::Losses;
+use crate::render::plots::{self, LossCurves, Series};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// A training step.
+    Step(StepLine),
+    /// An evaluation.
+    Evaluation(EvaluationLine),
+}
+
+/// A training step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepLine {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// In network order.
+    pub losses: Vec<ModuleLine>,
+    /// Since the run began, interruptions not counted.
+    pub seconds: f64,
+    /// See [`super::memory::peak_bytes`].
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// The losses of one module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModuleLine {
+    /// From 1 to K.
+    pub module: usize,
+    /// R, before its weight; null where nothing is reconstructed.
+    pub reconstruction: Option<f32>,
+    /// T, before its weight.
+    pub task: f32,
+    /// λ1·R + λ2·T
+    pub total: f32,
+}
+
+impl ModuleLine {
+    /// Lines of a step's losses.
+    pub fn all(losses: &[Losses]) -> Vec<Self> {
+        let line = |(index, losses): (usize, &Losses)| Self {
+            module: index + 1,
+            reconstruction: losses.reconstruction,
+            task: losses.task,
+            total: losses.total,
+        };
+        losses.iter().enumerate().map(line).collect()
+    }
+}
+
+/// An evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationLine {
+    /// Steps done before it.
+    pub step: usize,
+    /// Mean IoU over classes in truth or prediction, 0 to 1; null when no pixel is labelled.
+    pub miou: Option<f64>,
+    /// Mean IoU over classes in truth.
+    pub miou_present: Option<f64>,
+    /// Share of labelled pixels predicted right.
+    pub pixel_accuracy: Option<f64>,
+    /// Since the run began.
+    pub seconds: f64,
+}
+
+impl EvaluationLine {
+    /// Scores after `step` steps.
+    pub fn new(step: usize, scores: &Scores, seconds: f64) -> Self {
+        let finite = |score: f64| score.is_finite().then_some(score);
+        Self {
+            step,
+            miou: finite(scores.miou),
+            miou_present: finite(scores.miou_present),
+            pixel_accuracy: finite(scores.pixel_accuracy),
+            seconds,
+        }
+    }
+}
+
+impl Line {
+    fn step(&self) -> usize {
+        match self {
+            Self::Step(line) => line.step,
+            Self::Evaluation(line) => line.step,
+        }
+    }
+}
+
+/// The log of a run.
+pub struct Metrics {
+    path: PathBuf,
+    file: File,
+    lines: Vec<Line>,
+}
+
+impl Metrics {
+    /// Opens the log in a run folder, without what it says of steps after `last_step` (which a resumed run does again).
+    ///
+    /// # Errors
+    /// The log cannot be read or written.
+    pub fn open(folder: &Path, last_step: usize) -> Result<Self> {
+        let path = folder.join("metrics.jsonl");
+        let mut lines = match path.exists() {
+            true => Self::read(&path)?,
+            false => Vec::new(),
+        };
+        lines.retain(|line| line.step() <= last_step);
+        write_atomic(&path, |file| {
+            for line in &lines {
+                serde_json::to_writer(&mut *file, line)?;
+                writeln!(file)?;
+            }
+            Ok(())
+        })?;
+        let file =
+            OpenOptions::new().append(true).open(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;
+        Ok(Self { path, file, lines })
+    }
+
+    /// Every line of a log; a line cut short by a crash is left out.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn read(path: &Path) -> Result<Vec<Line>> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, plain_cause(&e)))?;
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub fn push(&mut self, line: Line) -> Result<()> {
+        let text = serde_json::to_string(&line).map_err(|e| Error::file(&self.path, e.to_string()))?;
+        writeln!(self.file, "{text}").map_err(|e| Error::file(&self.path, plain_cause(&e)))?;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Draws losses per module, learning rate and mIoU so far into `folder`.
+    ///
+    /// # Errors
+    /// A plot cannot be written.
+    pub fn plot(&self, folder: &Path) -> Result<()> {
+        let steps: Vec<&StepLine> = self.lines.iter().filter_map(|line| match line {
+            Line::Step(line) => Some(line),
+            Line::Evaluation(_) => None,
+        }).collect();
+        let evaluations: Vec<&EvaluationLine> = self.lines.iter().filter_map(|line| match line {
+            Line::Step(_) => None,
+            Line::Evaluation(line) => Some(line),
+        }).collect();
+        let num_modules = steps.first().map_or(0, |line| line.losses.len());
+        let curves: Vec<LossCurves> = (0..num_modules)
+            .map(|index| {
+                let curve = |value: fn(&ModuleLine) -> Option<f32>| {
+                    steps
+                        .iter()
+                        .filter_map(|line| Some((line.step, f64::from(value(line.losses.get(index)?)?))))
+                        .collect()
+                };
+                LossCurves {
+                    name: format!("module {}", index + 1),
+                    reconstruction: curve(|line| line.reconstruction),
+                    task: curve(|line| Some(line.task)),
+                    total: curve(|line| Some(line.total)),
+                }
+            })
+            .collect();
+        plots::loss_plot(folder.join("losses.png"), &curves)?;
+        plots::lr_plot(folder.join("lr.png"), &steps.iter().map(|line| (line.step, line.lr)).collect::<Vec<_>>())?;
+        let percent = |value: fn(&EvaluationLine) -> Option<f64>| {
+            evaluations.iter().filter_map(|line| Some((line.step, 100.0 * value(line)?))).collect()
+        };
+        let series = [
+            Series { name: "classes in truth or prediction (miou)".into(), points: percent(|line| line.miou) },
+            Series { name: "classes in truth (miou_present)".into(), points: percent(|line| line.miou_present) },
+        ];
+        plots::miou_plot(folder.join("miou.png"), &series)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reopening_drops_later_steps_and_torn_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::open(folder.path(), 0).unwrap();
+        for step in [5, 10, 15] {
+            let losses = vec![ModuleLine { module: 1, reconstruction: None, task: 0.5, total: 0.5 }];
+            let line = StepLine { step, lr: 0.1, losses, seconds: 1.0, peak_memory_bytes: None };
+            metrics.push(Line::Step(line)).unwrap();
+        }
+        let evaluation =
+            EvaluationLine { step: 10, miou: Some(0.25), miou_present: None, pixel_accuracy: Some(1.0), seconds: 2.0 };
+        metrics.push(Line::Evaluation(evaluation)).unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{whole}{{\"step\":7,\"lr\":0.")).unwrap();
+        drop(metrics);
+        let metrics = Metrics::open(folder.path(), 10).unwrap();
+        assert_eq!(metrics.lines.iter().map(Line::step).collect::<Vec<_>>(), [5, 10, 10]);
+        assert_eq!(Metrics::read(&path).unwrap(), metrics.lines);
+    }
+}

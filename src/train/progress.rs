@@ -1,0 +1,88 @@
+//! What a person sees while a run trains: a bar at a terminal, a line at each logged step elsewhere.
+
+use super::memory;
+use super::metrics::StepLine;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Progress of a run, written to stderr.
+pub struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+    total_steps: usize,
+    batch_size: usize,
+    first_step: usize,
+    started: Instant,
+}
+
+impl Progress {
+    /// Of a run of `total_steps` that begins after `first_step`.
+    pub fn new(total_steps: usize, first_step: usize, batch_size: usize) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(
+            Some(total_steps as u64),
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        );
+        let style = ProgressStyle::with_template("{bar:24.cyan/blue} step {pos}/{len} · {msg} · ETA {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+        bar.set_position(first_step as u64);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self { bar, terminal, total_steps, batch_size, first_step, started: Instant::now() }
+    }
+
+    /// A step is done; `logged` says whether it is one to write a line for.
+    pub fn step(&self, line: &StepLine, logged: bool) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let done = line.step - self.first_step;
+        let losses: Vec<String> =
+            line.losses.iter().map(|module| format!("loss {} {:.3}", module.module, module.total)).collect();
+        let mut message = format!("{} · lr {:.2e}", losses.join(" · "), line.lr);
+        message += &format!(" · {:.1} images/s", (done * self.batch_size) as f64 / seconds.max(1e-9));
+        if let Some(bytes) = line.peak_memory_bytes {
+            message += &format!(" · {}", memory::human(bytes));
+        }
+        if self.terminal {
+            self.bar.set_message(message);
+            self.bar.set_position(line.step as u64);
+        } else if logged {
+            let left = seconds / done.max(1) as f64 * (self.total_steps - line.step) as f64;
+            eprintln!("step {}/{} · {message} · ETA {}", line.step, self.total_steps, duration(left));
+        }
+    }
+
+    /// Says something without disturbing the bar.
+    pub fn say(&self, text: &str) {
+        if self.terminal {
+            self.bar.suspend(|| eprintln!("{text}"));
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// `42s`, `3m20s`, `5h07m`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        assert_eq!([42.3, 200.0, 18420.0].map(duration), ["42s", "3m20s", "5h07m"]);
+    }
+}

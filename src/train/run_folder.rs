@@ -1,0 +1,70 @@
+//! The folder of a run and its name.
+
+use crate::config::RunConfig;
+use crate::files::{plain_cause, write_atomic};
+use crate::{Error, Result};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Makes the folder of a new run and writes the effective configuration into it, which then names that folder.
+///
+/// Without `train.out` the folder is the first of `runs/<dataset>-<backbone>-<method>-k<K>-<number>` that is not there.
+///
+/// # Errors
+/// The folder holds something already, or cannot be made.
+pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
+    if config.train.out.as_os_str().is_empty() {
+        config.train.out = unused_name(config);
+    }
+    let folder = config.train.out.clone();
+    if folder.is_file() {
+        return Err(Error::file(&folder, "is a file; name a folder with --out"));
+    }
+    let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        let advice = match folder.join("config.toml").is_file() {
+            true => format!("go on with it by `segtrain --resume {}`, or name another with --out", folder.display()),
+            false => "name another with --out".into(),
+        };
+        return Err(Error::file(&folder, format!("this folder is not empty: {advice}")));
+    }
+    make(&folder)?;
+    write_config(&folder, config)?;
+    Ok(folder)
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Error::file(folder, format!("the folder cannot be made: {}", plain_cause(&e))))
+}
+
+/// Writes `config.toml`.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_config(folder: &Path, config: &RunConfig) -> Result<()> {
+    write_atomic(folder.join("config.toml"), |file| file.write_all(config.to_commented_toml().as_bytes()))
+}
+
+fn unused_name(config: &RunConfig) -> PathBuf {
+    let stem = format!(
+        "{}-{}-{}-k{}",
+        name(&config.data.dataset),
+        name(&config.model.backbone),
+        name(&config.local.method),
+        config.local.num_modules
+    );
+    (1..)
+        .map(|number| Path::new("runs").join(format!("{stem}-{number}")))
+        .find(|folder| !folder.exists())
+        .expect("some number is unused")
+}
+
+/// The name that a choice has on the command line.
+fn name(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}

@@ -1,0 +1,214 @@
+//! The loop.
+
+use super::checkpoint::{self, State};
+use super::metrics::{EvaluationLine, Line, Metrics, ModuleLine, StepLine};
+use super::progress::Progress;
+use super::schedule::learning_rate;
+use super::{interrupt, memory, run_folder};
+use crate::config::RunConfig;
+use crate::data::augment::Augment;
+use crate::data::labels::NUM_CLASSES;
+use crate::data::loader::{Batch, Loader};
+use crate::data::Source;
+use crate::eval::{Predictor, evaluate};
+use crate::local::schedule::mix;
+use crate::local::{LocalNetwork, Targets};
+use crate::{Error, Result};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How a run ended.
+pub enum Outcome {
+    /// All steps done; the class table of the last evaluation.
+    Done {
+        /// The run folder.
+        folder: PathBuf,
+        /// Class IoU table.
+        table: String,
+    },
+    /// Somebody asked to stop; saved after this step.
+    Interrupted {
+        /// The run folder.
+        folder: PathBuf,
+        /// Steps done.
+        step: usize,
+    },
+}
+
+/// Trains as `config` says, in a new run folder, or with `resume` from the newest checkpoint in `config.train.out`.
+///
+/// # Errors
+/// Anything wrong with data, configuration, device or disk; a loss that is not finite. The last checkpoint stays good.
+pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
+    let checkpoint = match resume {
+        true => Some(checkpoint::last(&config.train.out)?),
+        false => None,
+    };
+    if let Some(checkpoint) = &checkpoint {
+        checkpoint.check_fits(&config)?;
+        if checkpoint.state.step >= config.train.steps {
+            return Err(Error::usage(format!(
+                "{}: all {} steps are done already; train longer with --steps N",
+                config.train.out.display(),
+                checkpoint.state.step
+            )));
+        }
+    }
+    let train_source = Arc::new(Source::open(&config.data, &config.data.train_split)?);
+    let val_source = Source::open(&config.data, &config.data.val_split)?;
+    let device = config.device.open()?.autodiff();
+    let mut network = LocalNetwork::new(&config, NUM_CLASSES, &device)?;
+    let folder = match &checkpoint {
+        Some(checkpoint) => {
+            network.load(&checkpoint.folder, true)?;
+            run_folder::write_config(&config.train.out, &config)?;
+            config.train.out.clone()
+        }
+        None => run_folder::create(&mut config)?,
+    };
+    let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
+    interrupt::install()?;
+    describe(&config, &network, &train_source, &val_source, &folder);
+
+    let mut trainer = Trainer {
+        metrics: Metrics::open(&folder, first_step)?,
+        progress: Progress::new(config.train.steps, first_step, config.train.batch_size),
+        started: Instant::now(),
+        config,
+        device,
+        network,
+        folder,
+        seconds_before,
+    };
+    let outcome = trainer.steps(train_source, &val_source, first_step);
+    trainer.progress.finish();
+    outcome
+}
+
+struct Trainer {
+    config: RunConfig,
+    device: Device,
+    network: LocalNetwork,
+    folder: PathBuf,
+    metrics: Metrics,
+    progress: Progress,
+    started: Instant,
+    seconds_before: f64,
+}
+
+impl Trainer {
+    fn steps(&mut self, train: Arc<Source>, val: &Source, first_step: usize) -> Result<Outcome> {
+        let settings = self.config.train.clone();
+        let augment = Augment::new(&self.config.augment, settings.resolution);
+        let (seed, workers) = (self.config.seed, self.config.data.workers);
+        let mut loader = Loader::new(train, augment, settings.batch_size, seed, workers, first_step);
+        let mut table = String::new();
+        for step in first_step..settings.steps {
+            let batch = loader.next()?;
+            let lr = learning_rate(&self.config.optim, step, settings.steps);
+            let (input, targets) = self.upload(batch);
+            let losses = self
+                .network
+                .train_step(input, &targets, lr, mix(seed, step as u64))
+                .map_err(|error| self.explain(step + 1, error))?;
+            let done = step + 1;
+            let last = done == settings.steps;
+
+            let line = StepLine {
+                step: done,
+                lr,
+                losses: ModuleLine::all(&losses),
+                seconds: self.seconds(),
+                peak_memory_bytes: memory::peak_bytes(&self.device),
+            };
+            let logged = due(done, settings.log_every_steps) || last;
+            self.progress.step(&line, logged);
+            if logged {
+                self.metrics.push(Line::Step(line))?;
+            }
+            let stopping = interrupt::requested() && !last;
+            if due(done, settings.save_every_steps) || last || stopping {
+                self.save(done)?;
+            }
+            if due(done, settings.eval_every_steps) || last {
+                table = self.evaluate(val, done, if last { settings.overlays } else { 0 })?;
+            }
+            if stopping {
+                return Ok(Outcome::Interrupted { folder: self.folder.clone(), step: done });
+            }
+        }
+        Ok(Outcome::Done { folder: self.folder.clone(), table })
+    }
+
+    fn upload(&self, batch: Batch) -> (Tensor<4>, Targets) {
+        let Batch { input, label, batch, height, width } = batch;
+        let input = Tensor::from_data(TensorData::new(input, [batch, 3, height, width]), &self.device);
+        let targets = Targets::new(&input, label, &self.device);
+        (input, targets)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn save(&self, step: usize) -> Result<()> {
+        let state = State {
+            step,
+            seconds: self.seconds(),
+            model: self.config.model.clone(),
+            local: self.config.local.clone(),
+        };
+        checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints)
+    }
+
+    fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<String> {
+        let predictor = Predictor::of(&self.network, &self.device);
+        let evaluation = evaluate(&predictor, val, overlays, |_| {})?;
+        drop(predictor); // it shares the weights, which the optimizer could not update in place
+        let report = evaluation.write(&self.folder)?;
+        let scores = evaluation.scores();
+        self.metrics.push(Line::Evaluation(EvaluationLine::new(step, &scores, self.seconds())))?;
+        self.metrics.plot(&self.folder.join("plots"))?;
+        self.progress.say(&format!(
+            "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {} pictures",
+            100.0 * scores.miou,
+            100.0 * scores.miou_present,
+            100.0 * scores.pixel_accuracy,
+            evaluation.images,
+        ));
+        Ok(report.table())
+    }
+
+    /// What stopped the run, and what is left of it.
+    fn explain(&self, step: usize, error: Error) -> Error {
+        let left = match checkpoint::last(&self.folder) {
+            Ok(last) => format!("the checkpoint of step {} is intact: {}", last.state.step, last.folder.display()),
+            Err(_) => "no checkpoint had been saved yet".into(),
+        };
+        Error::run(format!("step {step}: {error}; {left}"))
+    }
+}
+
+fn due(step: usize, every: usize) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+/// Says on stderr what is about to be trained.
+fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &Source, folder: &std::path::Path) {
+    let train_config = &config.train;
+    eprintln!(
+        "training on {} pictures, scoring on {}; crop {}, batch {}, {} steps; run folder {}",
+        train.len(),
+        val.len(),
+        train_config.resolution,
+        train_config.batch_size,
+        train_config.steps,
+        folder.display()
+    );
+    for module in &network.modules {
+        let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
+        eprintln!("local module {} of {}: {first} … {last}", module.index + 1, network.modules.len());
+    }
+}
