@@ -14,6 +14,7 @@ pub mod files;
 pub mod local;
 pub mod net;
 pub mod ops;
+pub mod predict;
 pub mod render;
 pub mod train;
 

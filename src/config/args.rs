@@ -1,6 +1,6 @@
 //! Command-line flags of a training run, shared by every binary that starts one.
 
-use super::{Backbone, Dataset, DeviceChoice, Flag, Layers, Method, Resolution, TaskLoss};
+use super::{Backbone, Dataset, DeviceChoice, Flag, Layers, Method, Resolution, RunConfig, TaskLoss};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -114,6 +114,49 @@ impl TrainArgs {
 }
 
 /// Anything that serde writes as one TOML string.
+// Which pictures to score or compare with, where not the run's own. Not a doc comment, as above.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct DataArgs {
+    /// Dataset [default: the run's]
+    #[arg(long)]
+    pub dataset: Option<Dataset>,
+
+    /// Folder that holds leftImg8bit/ and gtFine/ [default: the run's]
+    #[arg(long, value_name = "DIR")]
+    pub data_root: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// Puts the flags into a run's configuration.
+    ///
+    /// # Errors
+    /// A dataset that needs a folder and has none.
+    pub fn apply(&self, config: &mut RunConfig) -> Result<()> {
+        if let Some(dataset) = self.dataset {
+            config.data.dataset = dataset;
+        }
+        if let Some(root) = &self.data_root {
+            config.data.root.clone_from(root);
+        }
+        config.check()
+    }
+}
+
+impl RunConfig {
+    /// The configuration of a run folder.
+    ///
+    /// # Errors
+    /// It is not a run folder, or its `config.toml` is damaged.
+    pub fn of_run(run: &Path) -> Result<Self> {
+        let path = run.join("config.toml");
+        if !path.is_file() {
+            return Err(Error::file(run, "is not a run folder: there is no config.toml in it"));
+        }
+        Self::load_file(&path)
+    }
+}
+
 fn named(value: impl Serialize) -> Value {
     Value::try_from(value).expect("choices are written as their name")
 }

@@ -11,7 +11,7 @@ mod device;
 mod layers;
 mod resolution;
 
-pub use args::TrainArgs;
+pub use args::{DataArgs, TrainArgs};
 pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
 pub use resolution::Resolution;

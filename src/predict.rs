@@ -1,0 +1,171 @@
+//! Pictures in, label pictures and overlays out.
+
+use crate::data::cityscapes::load_image;
+use crate::data::scenes::label_ids;
+use crate::eval::Predictor;
+use crate::files::{plain_cause, write_atomic};
+use crate::render::{overlay, palette, save_png};
+use crate::train::run_folder;
+use crate::{Error, Result};
+use image::{GrayImage, ImageFormat};
+use ndarray::Array2;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What is written of a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The picture with the classes' colours over it.
+    Overlay,
+    /// The classes' colours alone.
+    Color,
+    /// Cityscapes label ids, 8-bit grey: what the evaluation server takes.
+    LabelIds,
+    /// Train ids, 8-bit grey.
+    TrainIds,
+}
+
+impl Format {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Color => "color",
+            Self::LabelIds => "labelIds",
+            Self::TrainIds => "labelTrainIds",
+        }
+    }
+}
+
+/// One picture to predict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The picture.
+    pub input: PathBuf,
+    /// What is written of it, without `_<format>.png`.
+    pub target: PathBuf,
+}
+
+const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+
+/// The pictures of `inputs` (folders are searched, hidden ones left out), and where under `out` they go.
+///
+/// # Errors
+/// An input that is not there, no picture at all, or two pictures that would be written to the same place.
+pub fn jobs(inputs: &[PathBuf], out: &Path) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for input in inputs {
+        if input.is_dir() {
+            let before = jobs.len();
+            search(input, out, &mut jobs)?;
+            if jobs.len() == before {
+                return Err(Error::file(input, "there is no .png, .jpg or .jpeg picture in this folder"));
+            }
+        } else if input.exists() {
+            jobs.push(Job { input: input.clone(), target: out.join(stem(input)) });
+        } else {
+            return Err(Error::file(input, "there is no such picture or folder"));
+        }
+    }
+    let mut targets: BTreeMap<&Path, &Path> = BTreeMap::new();
+    for job in &jobs {
+        if let Some(other) = targets.insert(&job.target, &job.input) {
+            return Err(Error::usage(format!(
+                "{} and {} would both be written as {}; predict them into different --out folders",
+                other.display(),
+                job.input.display(),
+                job.target.display()
+            )));
+        }
+    }
+    Ok(jobs)
+}
+
+fn search(folder: &Path, out: &Path, jobs: &mut Vec<Job>) -> Result<()> {
+    let unread = |e: std::io::Error| Error::file(folder, format!("the folder cannot be read: {}", plain_cause(&e)));
+    let mut entries: Vec<PathBuf> = Vec::new();
+    for entry in folder.read_dir().map_err(unread)? {
+        entries.push(entry.map_err(unread)?.path());
+    }
+    entries.sort();
+    for path in entries {
+        let Some(name) = path.file_name() else { continue };
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            search(&path, &out.join(name), jobs)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+        {
+            jobs.push(Job { target: out.join(stem(&path)), input: path });
+        }
+    }
+    Ok(())
+}
+
+/// File name without extension and without Cityscapes' `_leftImg8bit`.
+fn stem(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.strip_suffix("_leftImg8bit").unwrap_or(&stem).to_string()
+}
+
+/// Predicts one picture and writes it in every format; returns the files.
+///
+/// # Errors
+/// The picture cannot be read, or a file not be written.
+pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format]) -> Result<Vec<PathBuf>> {
+    let image = load_image(&job.input)?;
+    let ids = predictor.predict(&image)?;
+    if let Some(folder) = job.target.parent() {
+        run_folder::make(folder)?;
+    }
+    let name = job.target.file_name().unwrap_or_default().to_string_lossy();
+    let mut written = Vec::new();
+    for format in formats {
+        let path = job.target.with_file_name(format!("{name}_{}.png", format.suffix()));
+        match format {
+            Format::Overlay => save_png(&path, &overlay::overlay(image.view(), ids.view()))?,
+            Format::Color => save_png(&path, &palette::colorize(ids.view()))?,
+            Format::LabelIds => save_gray(&path, label_ids(&ids))?,
+            Format::TrainIds => save_gray(&path, ids.clone())?,
+        }
+        written.push(path);
+    }
+    Ok(written)
+}
+
+fn save_gray(path: &Path, ids: Array2<u8>) -> Result<()> {
+    let (height, width) = ids.dim();
+    let values = ids.as_standard_layout().iter().copied().collect();
+    let picture = GrayImage::from_raw(width as u32, height as u32, values).expect("one byte a pixel");
+    write_atomic(path, |file| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, ImageFormat::Png).map_err(std::io::Error::other)?;
+        std::io::Write::write_all(file, bytes.get_ref())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_searched_and_kept_and_clashes_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for name in ["a/x_leftImg8bit.png", "b/x.JPG", "b/notes.txt", ".hidden/y.png"] {
+            std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        let found = jobs(&[root.to_path_buf()], Path::new("out")).unwrap();
+        let targets: Vec<_> = found.iter().map(|job| job.target.clone()).collect();
+        assert_eq!(targets, [PathBuf::from("out/a/x"), PathBuf::from("out/b/x")]);
+
+        let clash = [root.join("a/x_leftImg8bit.png"), root.join("b/x.JPG")];
+        let error = jobs(&clash, Path::new("out")).unwrap_err().to_string();
+        assert!(error.contains("would both be written as out/x"), "{error}");
+        let error = jobs(&[root.join(".hidden/none")], Path::new("out")).unwrap_err().to_string();
+        assert!(error.contains("no such picture"), "{error}");
+    }
+}
