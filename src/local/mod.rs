@@ -12,3 +12,6 @@ pub mod schedule;
 pub use heads::{LocalHead, ReconDecoder};
 pub use module::{LocalModule, Losses, Targets};
 pub use schedule::LocalNetwork;
+
+#[cfg(test)]
+mod tests;

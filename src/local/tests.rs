@@ -1,0 +1,207 @@
+//! What makes local learning local, on a network small enough to train in a test.
+
+use super::schedule::mix;
+use super::{LocalNetwork, Targets};
+use crate::config::{Cuts, Dataset, Method, Resolution, RunConfig, TaskLoss, defaults_for};
+use crate::eval::Predictor;
+use crate::net::{Init, Pass, segmentation_network};
+use crate::ops;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Distribution, Tensor};
+
+const CLASSES: usize = 4;
+
+fn tiny(num_modules: usize) -> RunConfig {
+    let mut config = defaults_for(Dataset::Synthetic);
+    config.model.width = 0.1;
+    config.model.atrous_rates = vec![1, 2];
+    config.model.aspp_channels = 8;
+    config.model.aux_channels = 8;
+    config.local.head_channels = 8;
+    config.local.decoder_channels = vec![8, 6, 4];
+    config.local.num_modules = num_modules;
+    config.local.contrast_samples = 64;
+    config.train.resolution = Resolution { height: 32, width: 48 };
+    config
+}
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+/// Two pictures whose left half is class 1, right half class 2, with an ignored stripe.
+fn batch() -> (Tensor<4>, Targets) {
+    let (height, width) = (32, 48);
+    let device = device();
+    device.seed(7);
+    let input = Tensor::random([2, 3, height, width], Distribution::Normal(0.0, 1.0), &device);
+    let label = (0..2 * height * width).map(|i| match i % width {
+        0..24 => 1,
+        24..30 => 255,
+        _ => 2,
+    });
+    let targets = Targets::new(&input, label.collect(), &device);
+    (input, targets)
+}
+
+/// Every weight and statistic of a module, in order.
+fn weights<M: Module>(module: &M) -> Vec<f32> {
+    struct Collect(Vec<f32>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.extend(param.val().into_data().iter::<f32>());
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    module.visit(&mut collect);
+    collect.0
+}
+
+fn trained(config: &RunConfig, steps: u64) -> LocalNetwork {
+    let mut network = LocalNetwork::new(config, CLASSES, &device()).unwrap();
+    let (input, targets) = batch();
+    for step in 0..steps {
+        network.train_step(input.clone(), &targets, 0.05, mix(config.seed, step)).unwrap();
+    }
+    network
+}
+
+#[test]
+fn no_gradient_crosses_a_cut() {
+    let config = tiny(2);
+    let mut perturbed = tiny(2);
+    perturbed.model.aux_weight = 3.0; // only the last module's loss knows it
+    let (plain, perturbed) = (trained(&config, 2), trained(&perturbed, 2));
+    assert_eq!(weights(plain.modules[0].net()), weights(perturbed.modules[0].net()), "module 1 is bit-identical");
+    assert_ne!(weights(plain.modules[1].net()), weights(perturbed.modules[1].net()), "module 2 did change");
+}
+
+#[test]
+fn one_module_is_end_to_end_training() {
+    let mut config = tiny(1);
+    config.model.dropout = 0.0;
+    config.optim.momentum = 0.0;
+    config.optim.weight_decay = 0.0;
+    let lr = 0.05;
+    let (input, targets) = batch();
+
+    let mut local = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    local.train_step(input.clone(), &targets, lr, 1).unwrap();
+
+    // The same network by hand: forward, both losses, backward, gradient descent.
+    let device = device();
+    let network = segmentation_network(&mut Init::new(config.seed, &device), &config.model, CLASSES);
+    let (aux_head, after) = network.aux_head.unwrap();
+    let pass = Pass::training(1);
+    let (mut x, mut aux_logits) = (input, None);
+    for named in &network.blocks {
+        x = named.block.forward(x, &pass);
+        if named.name == after {
+            aux_logits = Some(aux_head.forward(x.clone(), &pass));
+        }
+    }
+    let decode_loss = ops::upsample_cross_entropy(x, targets.label.clone(), false);
+    let aux_loss = ops::upsample_cross_entropy(aux_logits.unwrap(), targets.label, false);
+    let grads = (decode_loss + aux_loss * config.model.aux_weight).backward();
+
+    struct Descend<'a>(&'a burn::tensor::Gradients, f64, Vec<f32>);
+    impl ModuleVisitor for Descend<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let stepped = match value.grad(self.0) {
+                Some(grad) => value.without_autodiff() - grad * self.1,
+                None => value.without_autodiff(), // running statistics
+            };
+            self.2.extend(stepped.into_data().iter::<f32>());
+        }
+    }
+    let mut by_hand = Descend(&grads, lr, Vec::new());
+    network.blocks.iter().for_each(|named| named.block.visit(&mut by_hand));
+    aux_head.visit(&mut by_hand);
+    assert_eq!(weights(local.modules[0].net()), by_hand.2);
+}
+
+#[test]
+fn cutting_a_network_does_not_change_what_it_computes() {
+    let image = ndarray::Array3::from_shape_fn((32, 48, 3), |(y, x, c)| (y * 5 + x * 3 + c * 40) as u8);
+    let logits = |num_modules| {
+        let network = LocalNetwork::new(&tiny(num_modules), CLASSES, &device()).unwrap();
+        Predictor::of(&network, &device()).logits(&image).into_data()
+    };
+    let whole = logits(1);
+    for num_modules in [2, 3, 10] {
+        logits(num_modules).assert_eq(&whole, true);
+    }
+}
+
+#[test]
+fn every_method_and_task_loss_learns() {
+    for method in [Method::E2e, Method::Infopro, Method::Dgl, Method::Greedy] {
+        for task_loss in [TaskLoss::Softmax, TaskLoss::Contrast] {
+            let mut config = tiny(if method == Method::E2e { 1 } else { 3 });
+            config.local.method = method;
+            config.local.task_loss = task_loss;
+            let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+            let (input, targets) = batch();
+            let mut step =
+                |seed| network.train_step(input.clone(), &targets, 0.05, seed).expect("the loss is finite");
+            let first = step(0);
+            for seed in 1..25 {
+                step(seed);
+            }
+            let last = step(25);
+            for (module, (first, last)) in first.iter().zip(&last).enumerate() {
+                let reconstructs = method == Method::Infopro && module + 1 < config.local.num_modules;
+                assert_eq!(first.reconstruction.is_some(), reconstructs, "{method:?}, module {module}");
+                assert!(
+                    last.total < 0.9 * first.total,
+                    "{method:?} {task_loss:?}, module {module}: {} after {}",
+                    last.total,
+                    first.total
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_total_is_the_weighted_sum_of_its_terms() {
+    let mut config = tiny(3);
+    config.local.recon_weight = [2.0, 0.5];
+    config.local.task_weight = [0.25, 3.0];
+    let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    let (input, targets) = batch();
+    let losses = network.train_step(input, &targets, 0.05, 0).unwrap();
+    for (losses, [recon, task]) in losses.iter().zip([[2.0, 0.25], [0.5, 3.0], [0.0, 1.0]]) {
+        let total = recon * losses.reconstruction.unwrap_or(0.0) + task * losses.task;
+        assert!((losses.total - total).abs() < 1e-4 * total, "{losses:?}");
+    }
+}
+
+#[test]
+fn cuts_by_name_and_k_out_of_reach() {
+    let mut config = tiny(2);
+    config.local.cuts = Cuts::After(vec!["layer1.1".into()]);
+    let network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    assert_eq!(network.modules[0].block_names, ["stem", "layer1.0", "layer1.1"]);
+    assert_eq!(network.modules[1].block_names.first().unwrap(), "layer2.0");
+    let error = LocalNetwork::new(&tiny(11), CLASSES, &device()).err().unwrap().to_string();
+    assert!(error.contains("local.num_modules = 11: this network has 10 blocks"), "{error}");
+}
+
+#[test]
+fn saved_and_loaded_networks_go_on_alike() {
+    let config = tiny(2);
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = trained(&config, 2);
+    network.save(folder.path()).unwrap();
+    let mut loaded = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    loaded.load(folder.path(), true).unwrap();
+    let (input, targets) = batch();
+    for network in [&mut network, &mut loaded] {
+        network.train_step(input.clone(), &targets, 0.05, 99).unwrap();
+    }
+    for (a, b) in network.modules.iter().zip(&loaded.modules) {
+        assert_eq!(weights(a.net()), weights(b.net()));
+    }
+}
