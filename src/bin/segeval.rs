@@ -20,7 +20,7 @@ struct Args {
     /// Split to score [default: the run's data.val_split].
     #[arg(long)]
     split: Option<String>,
-    /// auto | cpu | cuda[:index] | vulkan[:index] [default: the run's].
+    /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
     #[arg(long)]
     device: Option<DeviceChoice>,
     /// Folder for report.json, plots/ and overlays/ [default: RUN/eval-<split>].

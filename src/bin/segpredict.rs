@@ -20,11 +20,11 @@ struct Args {
     /// Folder to write to; subfolders of an input folder are kept.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What to write: overlay (<name>_overlay.png), color (_color.png, the Cityscapes palette), label-ids
+    /// What to write: overlay (NAME_overlay.png), color (_color.png, the Cityscapes palette), label-ids
     /// (_labelIds.png, fit for the Cityscapes server), train-ids (_labelTrainIds.png).
     #[arg(long, value_delimiter = ',', default_value = "overlay")]
     format: Vec<Format>,
-    /// auto | cpu | cuda[:index] | vulkan[:index] [default: the run's].
+    /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
     #[arg(long)]
     device: Option<DeviceChoice>,
 }

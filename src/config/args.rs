@@ -55,7 +55,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub batch_size: Option<u32>,
 
-    /// Where to compute: auto, cpu, cuda[:index] or vulkan[:index]
+    /// Where to compute: auto, cpu, cuda, vulkan, or one of several as cuda:1
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<DeviceChoice>,
 

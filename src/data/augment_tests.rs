@@ -134,8 +134,7 @@ fn any_sizes_give_a_crop_of_the_asked_size() {
         let mut side = || rng.random_range(1..40);
         let (size, cropped) = ((side(), side()), (side(), side()));
         let (low, more) = (rng.random_range(0.1_f32..1.0), rng.random_range(0.0_f32..2.0));
-        let config =
-            AugmentConfig { scale: [low, low + more], category_max_share: 0.5, flip: 0.5, photometric: true };
+        let config = AugmentConfig { scale: [low, low + more], category_max_share: 0.5, flip: 0.5, photometric: true };
         let augment = Augment::new(&config, crop(cropped.0, cropped.1));
         let got = augment.apply(diagonal(size.0, size.1), seed, 0, 0).unwrap();
         let pixels = cropped.0 * cropped.1;

@@ -74,7 +74,10 @@ impl Evaluation {
     pub fn write(&self, folder: &Path) -> Result<Report> {
         let scores = self.scores();
         if scores.miou.is_nan() {
-            return Err(Error::run(format!("none of the {} pictures has a labelled pixel: nothing to score", self.images)));
+            return Err(Error::run(format!(
+                "none of the {} pictures has a labelled pixel: nothing to score",
+                self.images
+            )));
         }
         let plot_folder = folder.join("plots");
         run_folder::make(&plot_folder)?;

@@ -46,10 +46,8 @@ fn named(cuts: &[String], names: &[&str]) -> Result<Vec<usize>> {
     let mut indices = Vec::with_capacity(cuts.len());
     for cut in cuts {
         let Some(index) = names.iter().position(|name| name == cut) else {
-            let nearest = names
-                .iter()
-                .min_by_key(|name| strsim::damerau_levenshtein(name, cut))
-                .expect("a network has blocks");
+            let nearest =
+                names.iter().min_by_key(|name| strsim::damerau_levenshtein(name, cut)).expect("a network has blocks");
             return Err(Error::usage(format!(
                 "local.cuts: there is no block `{cut}` in this network; the nearest is `{nearest}` (blocks: {})",
                 names.join(", ")

@@ -231,8 +231,7 @@ impl LocalModule {
         let [batch, _, h, w] = embeddings.dims();
         let [height, width] = targets.size;
         let shape = [batch, height, width];
-        let sample =
-            loss::sample_pixels(&targets.label_host, shape, [h, w], self.local.contrast_samples, seed);
+        let sample = loss::sample_pixels(&targets.label_host, shape, [h, w], self.local.contrast_samples, seed);
         loss::contrast(embeddings, &sample, self.local.contrast_temperature)
     }
 
@@ -265,7 +264,8 @@ fn sgd(config: &OptimConfig) -> ModuleOptimizer {
 /// Reads total, R and T from the device in one transfer.
 fn read(total: Tensor<1>, [reconstruction, task]: [Option<Tensor<1>>; 2]) -> Losses {
     let has_reconstruction = reconstruction.is_some();
-    let losses: Vec<Tensor<1>> = [Some(total), task, reconstruction].into_iter().flatten().map(Tensor::detach).collect();
+    let losses: Vec<Tensor<1>> =
+        [Some(total), task, reconstruction].into_iter().flatten().map(Tensor::detach).collect();
     let values: Vec<f32> = Tensor::cat(losses, 0).into_data().iter::<f32>().collect();
     Losses { total: values[0], task: values[1], reconstruction: has_reconstruction.then(|| values[2]) }
 }

@@ -27,11 +27,8 @@ impl LocalNetwork {
         let Network { blocks, aux_head } = network;
         let mut aux_head = aux_head;
         let mut blocks = blocks.into_iter();
-        let mut shape = FeatureShape {
-            channels: 3,
-            height: config.train.resolution.height,
-            width: config.train.resolution.width,
-        };
+        let mut shape =
+            FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
         let mut modules = Vec::with_capacity(ranges.len());
         for (index, range) in ranges.iter().enumerate() {
             let named: Vec<_> = blocks.by_ref().take(range.len()).collect();
@@ -127,7 +124,10 @@ fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> Error {
 }
 
 fn unread(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::file(path, format!("the checkpoint does not fit this network: {error}; resume with the run's own config.toml"))
+    Error::file(
+        path,
+        format!("the checkpoint does not fit this network: {error}; resume with the run's own config.toml"),
+    )
 }
 
 /// Another seed for each of a seed's uses (SplitMix64's mixing function).

@@ -143,8 +143,7 @@ fn every_method_and_task_loss_learns() {
             config.local.task_loss = task_loss;
             let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
             let (input, targets) = batch();
-            let mut step =
-                |seed| network.train_step(input.clone(), &targets, 0.05, seed).expect("the loss is finite");
+            let mut step = |seed| network.train_step(input.clone(), &targets, 0.05, seed).expect("the loss is finite");
             let first = step(0);
             for seed in 1..25 {
                 step(seed);

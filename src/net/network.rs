@@ -1,9 +1,9 @@
 //! The list of blocks.
 
+use super::FeatureShape;
 use super::heads::{AsppHead, FcnHead};
 use super::layers::{Init, Pass};
 use super::resnet::{self, Residual, Stem};
-use super::FeatureShape;
 use crate::config::ModelConfig;
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -163,10 +163,7 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         (tracked, Self::from_inner(grad))
     }
 
-    fn bce_with_logits(
-        logits: FloatTensor<Self>,
-        target: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn bce_with_logits(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let prep = LossWithGradient.prepare::<C>([logits.node()]).compute_bound().stateful();
         let (loss, grad) = B::bce_with_logits(logits.into_primitive(), target.into_primitive());
         let tracked = match prep {

@@ -162,10 +162,7 @@ pub trait SegOps: burn::backend::Backend {
 
     /// See [`super::bce_with_logits`]; returns loss `[1]` and its gradient at the logits.
     #[fusion(default)]
-    fn bce_with_logits(
-        logits: FloatTensor<Self>,
-        target: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn bce_with_logits(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::bce_with_logits::<Self>(logits, target)
     }
 }

@@ -15,11 +15,7 @@ fn options(geometry: ConvGeometry) -> ConvOptions<2> {
     ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], 1)
 }
 
-pub(super) fn conv2d<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    geometry: ConvGeometry,
-) -> FloatTensor<B> {
+pub(super) fn conv2d<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, geometry: ConvGeometry) -> FloatTensor<B> {
     B::conv2d(x, weight, None, options(geometry))
 }
 
@@ -70,7 +66,6 @@ pub(super) fn batch_norm_act<B: Backend>(
     (add_act::<B>(normalized.output, residual, act), normalized.mean, normalized.variance)
 }
 
-#[allow(clippy::too_many_arguments)]
 pub(super) fn batch_norm_act_grad<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
@@ -84,8 +79,7 @@ pub(super) fn batch_norm_act_grad<B: Backend>(
     let grad = match act {
         Act::Identity => grad,
         Act::Relu => {
-            let output =
-                B::batch_norm(x.clone(), gamma.clone(), beta, mean.clone(), variance.clone(), eps);
+            let output = B::batch_norm(x.clone(), gamma.clone(), beta, mean.clone(), variance.clone(), eps);
             relu_grad::<B>(output, grad)
         }
     };
@@ -127,7 +121,12 @@ pub(super) fn taps(output: usize, input: usize, align_corners: bool) -> Vec<(usi
 }
 
 /// The matrix `[1, 1, output, input]` that resizes one axis.
-fn resize_matrix<B: Backend>(output: usize, input: usize, align_corners: bool, like: &FloatTensor<B>) -> FloatTensor<B> {
+fn resize_matrix<B: Backend>(
+    output: usize,
+    input: usize,
+    align_corners: bool,
+    like: &FloatTensor<B>,
+) -> FloatTensor<B> {
     let mut matrix = vec![0f32; output * input];
     for (row, (lower, upper, weight)) in taps(output, input, align_corners).into_iter().enumerate() {
         matrix[row * input + lower] += 1.0 - weight;
@@ -174,17 +173,11 @@ pub(super) fn upsample_cross_entropy<B: Backend>(
     let sum = B::float_sum_dim(exp.clone(), 1); // [B, 1, H, W]
 
     let full_shape = Shape::new([batch, classes, height, width]);
-    let ids = B::int_reshape(
-        B::int_arange(0..classes as i64, &device, label.dtype().into()),
-        Shape::new([1, classes, 1, 1]),
-    );
+    let ids =
+        B::int_reshape(B::int_arange(0..classes as i64, &device, label.dtype().into()), Shape::new([1, classes, 1, 1]));
     let label = B::int_reshape(label, Shape::new([batch, 1, height, width]));
     let one_hot = B::bool_into_float(
-        B::int_equal(
-            B::int_expand(label, full_shape.clone()),
-            B::int_expand(ids, full_shape),
-            settings.bool_dtype,
-        ),
+        B::int_equal(B::int_expand(label, full_shape.clone()), B::int_expand(ids, full_shape), settings.bool_dtype),
         float,
     );
     let labelled = B::float_sum_dim(one_hot.clone(), 1); // 1 where the label is a class, else 0
@@ -208,10 +201,7 @@ pub(super) fn bce_with_logits<B: Backend>(
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let count = logits.shape().num_elements() as f64;
     let tail = B::float_log1p(B::float_exp(B::float_neg(B::float_abs(logits.clone()))));
-    let loss = B::float_add(
-        B::float_sub(B::relu(logits.clone()), B::float_mul(logits.clone(), target.clone())),
-        tail,
-    );
+    let loss = B::float_add(B::float_sub(B::relu(logits.clone()), B::float_mul(logits.clone(), target.clone())), tail);
     let loss = B::float_mul_scalar(B::float_sum(loss), (1.0 / count).into());
     let grad = B::float_mul_scalar(B::float_sub(B::sigmoid(logits), target), (1.0 / count).into());
     (loss, grad)

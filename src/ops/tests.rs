@@ -53,9 +53,7 @@ fn convolution_and_its_gradients_equal_burns() {
 
 #[test]
 fn batch_norm_with_residual_and_relu_equals_its_formula() {
-    for (with_residual, act) in
-        [(false, Act::Identity), (false, Act::Relu), (true, Act::Identity), (true, Act::Relu)]
-    {
+    for (with_residual, act) in [(false, Act::Identity), (false, Act::Relu), (true, Act::Identity), (true, Act::Relu)] {
         let x = (random([3, 5, 7, 9]) * 2.0 + 1.0).detach().require_grad();
         let residual = random([3, 5, 7, 9]).require_grad();
         let gamma = random([1, 5, 1, 1]).require_grad();
@@ -116,7 +114,7 @@ fn bilinear_resizing_equals_burns_and_its_gradient_is_the_adjoint() {
             // ⟨g, A·x⟩ = ⟨Aᵀ·g, x⟩
             let probe = random(ours.dims());
             let forward: f32 = (ours.clone() * probe.clone()).sum().into_scalar();
-            let [adjoint] = gradients(ours, probe, &[x.clone()]).try_into().unwrap();
+            let [adjoint] = gradients(ours, probe, std::slice::from_ref(&x)).try_into().unwrap();
             let backward: f32 = (adjoint * x.detach()).sum().into_scalar();
             assert!((forward - backward).abs() < 1e-3 * forward.abs().max(1.0), "{forward} is not {backward}");
         }

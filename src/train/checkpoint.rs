@@ -58,7 +58,10 @@ pub fn last(run: &Path) -> Result<Checkpoint> {
         return Err(Error::file(run, "there is no such run folder"));
     }
     let Some((_, folder)) = step_folders(run).into_iter().next() else {
-        return Err(Error::file(folder_of(run), "there is no checkpoint in this run yet; train it again from the start"));
+        return Err(Error::file(
+            folder_of(run),
+            "there is no checkpoint in this run yet; train it again from the start",
+        ));
     };
     let path = folder.join("state.json");
     let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;

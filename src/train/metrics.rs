@@ -125,8 +125,7 @@ impl Metrics {
             }
             Ok(())
         })?;
-        let file =
-            OpenOptions::new().append(true).open(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;
         Ok(Self { path, file, lines })
     }
 
@@ -155,14 +154,22 @@ impl Metrics {
     /// # Errors
     /// A plot cannot be written.
     pub fn plot(&self, folder: &Path) -> Result<()> {
-        let steps: Vec<&StepLine> = self.lines.iter().filter_map(|line| match line {
-            Line::Step(line) => Some(line),
-            Line::Evaluation(_) => None,
-        }).collect();
-        let evaluations: Vec<&EvaluationLine> = self.lines.iter().filter_map(|line| match line {
-            Line::Step(_) => None,
-            Line::Evaluation(line) => Some(line),
-        }).collect();
+        let steps: Vec<&StepLine> = self
+            .lines
+            .iter()
+            .filter_map(|line| match line {
+                Line::Step(line) => Some(line),
+                Line::Evaluation(_) => None,
+            })
+            .collect();
+        let evaluations: Vec<&EvaluationLine> = self
+            .lines
+            .iter()
+            .filter_map(|line| match line {
+                Line::Step(_) => None,
+                Line::Evaluation(line) => Some(line),
+            })
+            .collect();
         let num_modules = steps.first().map_or(0, |line| line.losses.len());
         let curves: Vec<LossCurves> = (0..num_modules)
             .map(|index| {

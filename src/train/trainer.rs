@@ -6,10 +6,10 @@ use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::{interrupt, memory, run_folder};
 use crate::config::RunConfig;
+use crate::data::Source;
 use crate::data::augment::Augment;
 use crate::data::labels::NUM_CLASSES;
 use crate::data::loader::{Batch, Loader};
-use crate::data::Source;
 use crate::eval::{Predictor, evaluate};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
@@ -154,12 +154,8 @@ impl Trainer {
     }
 
     fn save(&self, step: usize) -> Result<()> {
-        let state = State {
-            step,
-            seconds: self.seconds(),
-            model: self.config.model.clone(),
-            local: self.config.local.clone(),
-        };
+        let state =
+            State { step, seconds: self.seconds(), model: self.config.model.clone(), local: self.config.local.clone() };
         checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints)
     }
 

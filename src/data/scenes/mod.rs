@@ -1,7 +1,7 @@
 //! Built-in street scenes: drawn, not photographed, so that everything runs without a download.
 //!
-//! A scene is a street seen from a car, in perspective: sky, ground, the rows of houses beside it ([`street`]), then
-//! vehicles ([`vehicles`]), people, trees, poles and signs ([`objects`]) from far to near. All 19 classes occur, the
+//! A scene is a street seen from a car, in perspective: sky, ground, the rows of houses beside it (`street`), then
+//! vehicles (`vehicles`), people, trees, poles and signs (`objects`) from far to near. All 19 classes occur, the
 //! label is exact to the pixel, and the car's own bonnet is ignored, as in Cityscapes. Scene `i` follows from
 //! `(seed, split, i)` alone; it shows the same street at every resolution.
 

@@ -149,7 +149,6 @@ struct Matrix(*const f32, usize, usize);
 ///
 /// # Safety
 /// `target`, `left [m, k]` and `right [k, n]` lie in live buffers, and nobody else touches the target.
-#[allow(clippy::too_many_arguments)]
 unsafe fn product(
     m: usize,
     n: usize,
@@ -291,12 +290,7 @@ fn scatter_input(p: Problem, weight: &[f32], grad: &[f32]) -> FlexTensor {
     tensor(output, [p.batch, p.channels_in, p.height, p.width])
 }
 
-pub(super) fn grad_weight(
-    x: &FlexTensor,
-    weight: [usize; 4],
-    grad: &FlexTensor,
-    geometry: ConvGeometry,
-) -> FlexTensor {
+pub(super) fn grad_weight(x: &FlexTensor, weight: [usize; 4], grad: &FlexTensor, geometry: ConvGeometry) -> FlexTensor {
     let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
     let p = Problem::new(x.layout().shape().dims::<4>(), weight, geometry);
     let (input, grad) = (f32s(&x), f32s(&grad));

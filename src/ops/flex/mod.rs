@@ -147,10 +147,7 @@ impl SegOps for Flex {
         loss::upsample_cross_entropy(&logits, &label, align_corners)
     }
 
-    fn bce_with_logits(
-        logits: FloatTensor<Self>,
-        target: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn bce_with_logits(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         if !all_f32(&[&logits, &target]) {
             return portable::bce_with_logits::<Self>(logits, target);
         }

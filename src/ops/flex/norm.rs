@@ -116,7 +116,6 @@ fn at_least(value: f32, floor: f32) -> f32 {
     if value < floor { floor } else { value }
 }
 
-#[allow(clippy::too_many_arguments)]
 pub(super) fn backward(
     x: &FlexTensor,
     gamma: &FlexTensor,

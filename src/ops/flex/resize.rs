@@ -13,10 +13,7 @@ pub(in crate::ops) struct Resize {
 
 impl Resize {
     pub(in crate::ops) fn new(input: [usize; 2], output: [usize; 2], align_corners: bool) -> Self {
-        Self {
-            rows: taps(output[0], input[0], align_corners),
-            columns: taps(output[1], input[1], align_corners),
-        }
+        Self { rows: taps(output[0], input[0], align_corners), columns: taps(output[1], input[1], align_corners) }
     }
 
     /// Output row `y` of one plane; `blended` is scratch as long as an input row.
@@ -33,7 +30,14 @@ impl Resize {
     }
 
     /// Adds the gradient of output row `y` to a plane's gradient, whose first row is input row `first_row`.
-    pub(in crate::ops) fn row_grad(&self, grad: &[f32], y: usize, blended: &mut [f32], plane: &mut [f32], first_row: usize) {
+    pub(in crate::ops) fn row_grad(
+        &self,
+        grad: &[f32],
+        y: usize,
+        blended: &mut [f32],
+        plane: &mut [f32],
+        first_row: usize,
+    ) {
         let width = blended.len();
         blended.fill(0.0);
         for (&g, &(left, right, weight)) in grad.iter().zip(&self.columns) {
