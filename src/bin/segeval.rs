@@ -23,7 +23,7 @@ struct Args {
     /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
     #[arg(long)]
     device: Option<DeviceChoice>,
-    /// Folder for report.json, plots/ and overlays/ [default: RUN/eval-<split>].
+    /// Folder for report.json, plots/ and overlays/ [default: RUN/eval-SPLIT].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Number of picture | truth | prediction | errors panels to draw.
