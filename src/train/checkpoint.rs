@@ -83,7 +83,13 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
     }
     let in_folder = |e: std::io::Error| Error::file(&folder, format!("no checkpoint saved: {}", plain_cause(&e)));
     fs::create_dir_all(&folder).map_err(in_folder)?;
-    let aside = tempfile::Builder::new().prefix(".saving-").tempdir_in(&folder).map_err(in_folder)?;
+    remove_unfinished(&folder);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    // tempfile's own default is 0700; with 0777 the umask decides, as for any other folder.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let aside = builder.tempdir_in(&folder).map_err(in_folder)?;
     network.save(aside.path())?;
     let path = aside.path().join("state.json");
     let text = serde_json::to_string_pretty(state).map_err(|e| Error::file(&path, e.to_string()))?;
@@ -100,6 +106,18 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
             .map_err(|e| Error::file(&old, format!("this old checkpoint cannot be removed: {}", plain_cause(&e))))?;
     }
     Ok(())
+}
+
+/// Name of a checkpoint that is being written.
+const UNFINISHED: &str = ".saving-";
+
+/// Removes what a process that was killed while saving left behind. What cannot be removed does no harm.
+fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Makes renames in a folder last.

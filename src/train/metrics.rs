@@ -99,6 +99,11 @@ impl Line {
     }
 }
 
+/// Whether the evaluation after `step` steps is among `lines`.
+pub fn has_evaluation(lines: &[Line], step: usize) -> bool {
+    lines.iter().any(|line| matches!(line, Line::Evaluation(evaluation) if evaluation.step == step))
+}
+
 /// The log of a run.
 pub struct Metrics {
     path: PathBuf,
@@ -136,6 +141,11 @@ impl Metrics {
     pub fn read(path: &Path) -> Result<Vec<Line>> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, plain_cause(&e)))?;
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Whether the evaluation after `step` steps is in the log.
+    pub fn has_evaluation(&self, step: usize) -> bool {
+        has_evaluation(&self.lines, step)
     }
 
     /// Appends a line.

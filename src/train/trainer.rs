@@ -4,7 +4,7 @@ use super::checkpoint::{self, State};
 use super::metrics::{EvaluationLine, Line, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
-use super::{interrupt, memory, run_folder};
+use super::{interrupt, memory, metrics, run_folder};
 use crate::config::RunConfig;
 use crate::data::Source;
 use crate::data::augment::Augment;
@@ -48,7 +48,10 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     };
     if let Some(checkpoint) = &checkpoint {
         checkpoint.check_fits(&config)?;
-        if checkpoint.state.step >= config.train.steps {
+        // A run that was stopped in its last evaluation has that left to do.
+        let log = Metrics::read(&config.train.out.join("metrics.jsonl")).unwrap_or_default();
+        let scored = metrics::has_evaluation(&log, checkpoint.state.step);
+        if checkpoint.state.step > config.train.steps || (checkpoint.state.step == config.train.steps && scored) {
             return Err(Error::usage(format!(
                 "{}: all {} steps are done already; train longer with --steps N",
                 config.train.out.display(),
@@ -105,6 +108,12 @@ impl Trainer {
         let (seed, workers) = (self.config.seed, self.config.data.workers);
         let mut loader = Loader::new(train, augment, settings.batch_size, seed, workers, first_step);
         let mut table = String::new();
+        // Saved, but stopped before the evaluation that was due: do it now, so that the log is that of a whole run.
+        let left = due(first_step, settings.eval_every_steps) || first_step == settings.steps;
+        if first_step > 0 && left && !self.metrics.has_evaluation(first_step) {
+            let overlays = if first_step == settings.steps { settings.overlays } else { 0 };
+            table = self.evaluate(val, first_step, overlays)?;
+        }
         for step in first_step..settings.steps {
             let batch = loader.next()?;
             let lr = learning_rate(&self.config.optim, step, settings.steps);
