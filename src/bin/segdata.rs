@@ -4,8 +4,7 @@ use clap::{Parser, Subcommand};
 use infoseg::config::{Dataset, Resolution};
 use infoseg::data::scenes::Scenes;
 use infoseg::data::{SCENES_SEED, check, cityscapes, synth};
-use infoseg::{Error, Result};
-use std::io::Write;
+use infoseg::{Error, Result, cli};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,26 +51,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(help) if !help.use_stderr() => help.exit(),
-        Err(mistake) => {
-            let text = mistake.render().to_string();
-            eprint!("segdata: {}", text.strip_prefix("error: ").unwrap_or(&text));
-            return ExitCode::from(2);
-        }
-    };
-    let outcome = match args.command {
-        Command::Check { dataset, data_root, split } => run_check(dataset, &data_root, split),
-        Command::Synth { out, split, count, resolution, seed } => run_synth(&out, &split, count, resolution, seed),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("segdata: {error}");
-            ExitCode::from(error.exit_code())
-        }
+    cli::run("segdata", segdata)
+}
+
+fn segdata(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Command::Check { dataset, data_root, split } => run_check(dataset, &data_root, split)?,
+        Command::Synth { out, split, count, resolution, seed } => run_synth(&out, &split, count, resolution, seed)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints tables to stdout and problems to stderr.
@@ -87,12 +75,12 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
     for split in splits {
         match check::check(root, &split) {
             Ok(report) => {
-                print(&report)?;
-                report.problems.iter().for_each(|problem| eprintln!("segdata: {problem}"));
+                cli::print(&report)?;
+                report.problems.iter().for_each(|problem| cli::say(format_args!("segdata: {problem}")));
                 problems += report.problems.len();
             }
             Err(problem) => {
-                eprintln!("segdata: {problem}");
+                cli::say(format_args!("segdata: {problem}"));
                 problems += 1;
             }
         }
@@ -113,15 +101,5 @@ fn run_synth(out: &Path, split: &str, count: usize, resolution: Resolution, seed
         return Err(Error::usage(format!("--resolution {resolution} is not within 1x1 and {side}x{side}")));
     }
     synth::write(&Scenes::new(seed, split, count, resolution), out, split)?;
-    print(&format!("{count} scenes of {resolution} in {}, split {split}\n", out.display()))
-}
-
-/// To stdout; a reader that has gone away, such as `head`, is no failure.
-fn print(text: &dyn std::fmt::Display) -> Result<()> {
-    match write!(std::io::stdout(), "{text}") {
-        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::run(format!("cannot write to standard output: {cause}")))
-        }
-        _ => Ok(()),
-    }
+    cli::print(format_args!("{count} scenes of {resolution} in {}, split {split}\n", out.display()))
 }

@@ -32,8 +32,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    cli::run("segeval", || segeval(args))
+    cli::run("segeval", segeval)
 }
 
 fn segeval(args: Args) -> Result<ExitCode> {
@@ -49,11 +48,11 @@ fn segeval(args: Args) -> Result<ExitCode> {
     bar.finish_and_clear();
     let out = args.out.unwrap_or_else(|| args.run.join(format!("eval-{split}")));
     let report = evaluation.write(&out)?;
-    println!("{}", report.table());
+    cli::print(format_args!("{}\n", report.table()))?;
     if !evaluation.overlays.is_empty() {
-        println!("overlays  {}", out.join("overlays").display());
+        cli::print(format_args!("overlays  {}\n", out.join("overlays").display()))?;
     }
-    println!("plots     {}", out.join("plots").display());
-    println!("report    {}", out.join("report.json").display());
+    cli::print(format_args!("plots     {}\n", out.join("plots").display()))?;
+    cli::print(format_args!("report    {}\n", out.join("report.json").display()))?;
     Ok(ExitCode::SUCCESS)
 }

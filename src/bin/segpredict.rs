@@ -30,8 +30,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    cli::run("segpredict", || segpredict(args))
+    cli::run("segpredict", segpredict)
 }
 
 fn segpredict(args: Args) -> Result<ExitCode> {
@@ -43,10 +42,12 @@ fn segpredict(args: Args) -> Result<ExitCode> {
     let mut failures = 0;
     for job in &jobs {
         match predict(&predictor, job, &args.format) {
-            Ok(written) => written.iter().for_each(|path| println!("{}", path.display())),
+            Ok(written) => {
+                written.iter().try_for_each(|path| cli::print(format_args!("{}\n", path.display())))?;
+            }
             Err(error) => {
                 // One bad picture does not stop the others; the exit code tells.
-                eprintln!("segpredict: {error}");
+                cli::say(format_args!("segpredict: {error}"));
                 failures += 1;
             }
         }

@@ -16,27 +16,31 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    cli::run("segtrain", || segtrain(args))
+    cli::run("segtrain", segtrain)
 }
 
 fn segtrain(args: Args) -> Result<ExitCode> {
     let config = args.train.layers()?.load()?;
     if args.train.print_config {
-        print!("{}", config.to_commented_toml());
+        cli::print(config.to_commented_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
     config.device.pin_default();
     match run(config, args.train.resume.is_some())? {
         Outcome::Done { folder, table } => {
-            println!("{table}");
-            println!("overlays    {}", folder.join("overlays").display());
-            println!("plots       {}", folder.join("plots").display());
-            println!("run folder  {}", folder.display());
+            cli::print(format_args!(
+                "{table}\noverlays    {}\nplots       {}\nrun folder  {}\n",
+                folder.join("overlays").display(),
+                folder.join("plots").display(),
+                folder.display()
+            ))?;
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { folder, step } => {
-            println!("stopped and saved after step {step}; go on with: segtrain --resume {}", folder.display());
+            cli::print(format_args!(
+                "stopped and saved after step {step}; go on with: segtrain --resume {}\n",
+                folder.display()
+            ))?;
             Ok(ExitCode::from(interrupt::EXIT_CODE))
         }
     }

@@ -2,6 +2,7 @@
 
 use super::memory;
 use super::metrics::StepLine;
+use crate::cli::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -48,16 +49,17 @@ impl Progress {
             self.bar.set_position(line.step as u64);
         } else if logged {
             let left = seconds / done.max(1) as f64 * (self.total_steps - line.step) as f64;
-            eprintln!("step {}/{} · {message} · ETA {}", line.step, self.total_steps, duration(left));
+            let eta = duration(left);
+            say(format_args!("step {}/{} · {message} · ETA {eta}", line.step, self.total_steps));
         }
     }
 
     /// Says something without disturbing the bar.
     pub fn say(&self, text: &str) {
         if self.terminal {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| say(text));
         } else {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
