@@ -81,8 +81,8 @@ fn open_cuda(index: usize) -> Result<Device> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(_index: usize) -> Result<Device> {
-    Err(Error::usage("this build has no CUDA: build with `cargo build --release --features cuda`"))
+fn open_cuda(index: usize) -> Result<Device> {
+    Err(not_built_in("cuda", "CUDA", index))
 }
 
 #[cfg(feature = "vulkan")]
@@ -92,8 +92,8 @@ fn open_vulkan(index: usize) -> Result<Device> {
 }
 
 #[cfg(not(feature = "vulkan"))]
-fn open_vulkan(_index: usize) -> Result<Device> {
-    Err(Error::usage("this build has no Vulkan: build with `cargo build --release --features vulkan`"))
+fn open_vulkan(index: usize) -> Result<Device> {
+    Err(not_built_in("vulkan", "Vulkan", index))
 }
 
 /// Index of the first Vulkan device that is not a software rasteriser, which would be slower than flex.
@@ -101,6 +101,14 @@ fn open_vulkan(_index: usize) -> Result<Device> {
 fn first_vulkan_gpu() -> Option<usize> {
     let software = Device::vulkan(DeviceKind::Cpu);
     Device::enumerate(DeviceType::Vulkan).iter().position(|device| *device != software)
+}
+
+#[cfg_attr(all(feature = "cuda", feature = "vulkan"), allow(dead_code))]
+fn not_built_in(choice: &str, name: &str, index: usize) -> Error {
+    Error::usage(format!(
+        "device {choice}:{index}: this build has no {name}; build with `cargo build --release --features {choice}`, or \
+         use `--device cpu`"
+    ))
 }
 
 #[cfg_attr(not(any(feature = "cuda", feature = "vulkan")), allow(dead_code))]

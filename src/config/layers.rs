@@ -34,10 +34,13 @@ pub struct Layers {
     pub flags: Vec<Flag>,
 }
 
+/// The weakest layer of the command line. What was typed there is never let go in silence.
+const TYPED: u8 = 2;
+
 /// One thing said: by whom, about which key, what.
 #[derive(Debug)]
 struct Saying {
-    /// Strength: 1 file, 2 `--set`, 3 flag. The default is 0.
+    /// Strength: 1 file, 2 `--set` ([`TYPED`]), 3 flag. The default is 0.
     layer: u8,
     /// For error messages: file, `--set KEY=VALUE` or flag.
     source: String,
@@ -72,7 +75,7 @@ impl Layers {
     /// Merges the layers into one checked configuration.
     ///
     /// Some keys follow others that were said more strongly: `method = "e2e"` makes K 1, and a list of cuts goes back
-    /// to `"auto"` where K or the backbone it was written for was changed from above.
+    /// to `"auto"` where K or the backbone it was written for was changed from above. Cuts typed with `--set` stay.
     ///
     /// # Errors
     /// Unknown keys, values of the wrong kind, values that cannot be; the message names file or flag, key and remedy.
@@ -218,7 +221,7 @@ impl Merged {
                 )));
             }
             self.put("local.num_modules", Value::Integer(1));
-            if cuts < method {
+            if cuts < method.min(TYPED) {
                 self.put("local.cuts", Value::String("auto".into()));
             }
         }
@@ -227,7 +230,7 @@ impl Merged {
             super::Cuts::After(blocks) => blocks.len(),
         };
         let outnumbered = k > cuts && named + 1 != config.local.num_modules;
-        if outnumbered || self.backbone_changed > cuts {
+        if cuts < TYPED && (outnumbered || self.backbone_changed > cuts) {
             self.put("local.cuts", Value::String("auto".into()));
         }
         Ok(())

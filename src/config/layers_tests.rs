@@ -141,6 +141,18 @@ fn cuts_follow_a_k_or_backbone_from_above() {
     assert!(message.contains("1 block named, but local.num_modules = 3 needs 2 cuts"), "{message}");
 }
 
+#[test]
+fn cuts_typed_beside_k_or_backbone_stay() {
+    let cuts = ["local.cuts=[\"layer3.12\"]"];
+    let backbone = text("--backbone", "model.backbone", "resnet101");
+    let config = load(None, &cuts, &[k(2), backbone]).unwrap();
+    assert_eq!(config.local.cuts, Cuts::After(vec!["layer3.12".into()]));
+    let message = error(None, &cuts, &[k(3)]);
+    assert!(message.starts_with("--set local.cuts") && message.contains("needs 2 cuts"), "{message}");
+    let message = error(None, &cuts, &[text("--method", "local.method", "e2e")]);
+    assert!(message.contains("1 block named, but local.num_modules = 1 needs 0 cuts"), "{message}");
+}
+
 /// `configs/<dataset>-<network>-k<K>-<size>[-bs<batch>].toml`, and the two that say what they are for instead.
 #[test]
 fn every_shipped_configuration_is_what_its_name_says() {
