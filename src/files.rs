@@ -65,6 +65,12 @@ pub fn plain_cause(error: &io::Error) -> String {
     }
 }
 
+/// The same where a library has put the I/O error into a text, `… (os error 28)`; other texts stay as they are.
+pub fn cause_in(text: &str) -> String {
+    let code = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
+    code.map_or_else(|| text.to_string(), |code| plain_cause(&io::Error::from_raw_os_error(code)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +102,14 @@ mod tests {
         );
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_error_code_within_a_text_is_put_into_words() {
+        let text = "cannot write to 'x': No space left on device (os error 28)";
+        assert_eq!(cause_in(text), "the disk is full; free some space");
+        assert_eq!(cause_in("bad magic"), "bad magic");
     }
 
     #[test]

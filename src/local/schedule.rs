@@ -3,6 +3,7 @@
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use crate::config::RunConfig;
+use crate::files::cause_in;
 use crate::net::{FeatureShape, Init, Network, segmentation_network};
 use crate::{Error, Result};
 use burn::module::Module;
@@ -120,14 +121,27 @@ fn optimizer_file(folder: &Path, index: usize) -> PathBuf {
 }
 
 fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::file(path, format!("the checkpoint cannot be written: {error}; is the disk full or the folder read-only?"))
+    Error::file(path, cause_in(&error.to_string()))
 }
 
 fn unread(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::file(
-        path,
-        format!("the checkpoint does not fit this network: {error}; resume with the run's own config.toml"),
-    )
+    /// Characters of burn's list of tensors, which may be every one of the network.
+    const SHOWN: usize = 120;
+    let text = error.to_string();
+    let message = match text.strip_prefix("Record validation error: ") {
+        Some(misfit) => {
+            let shown: String = misfit.chars().take(SHOWN).collect();
+            let more = if shown.len() < misfit.len() { " …" } else { "" };
+            format!("does not fit this network ({shown}{more}); resume with the run's own config.toml")
+        }
+        None => {
+            let cause = cause_in(text.trim_start_matches("Record ").trim_start_matches("I/O error: "));
+            let cause = cause.replace("failed to fill whole buffer", "the file ends too early");
+            let folder = path.parent().unwrap_or(path).display();
+            format!("cannot be read: {cause}; remove the folder {folder} to use the checkpoint before it")
+        }
+    };
+    Error::file(path, message)
 }
 
 /// Another seed for each of a seed's uses (SplitMix64's mixing function).

@@ -90,7 +90,11 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     let aside = builder.tempdir_in(&folder).map_err(in_folder)?;
-    network.save(aside.path())?;
+    network.save(aside.path()).map_err(|error| match error {
+        // The folder aside is gone by the time somebody reads this.
+        Error::File { message, .. } => Error::file(&folder, format!("no checkpoint saved: {message}")),
+        other => other,
+    })?;
     let path = aside.path().join("state.json");
     let text = serde_json::to_string_pretty(state).map_err(|e| Error::file(&path, e.to_string()))?;
     fs::write(&path, text).map_err(in_folder)?;

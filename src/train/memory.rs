@@ -6,9 +6,8 @@ use burn::tensor::Device;
 ///
 /// On a GPU: the high-water mark of what burn's memory pools reserved there. On a CPU: the process's peak resident set.
 pub fn peak_bytes(device: &Device) -> Option<u64> {
-    let pools = device
-        .memory_pool_report()
-        .map(|pools| pools.iter().map(|pool| pool.page_size * pool.pages_peak).sum::<u64>());
+    let pools =
+        device.memory_pool_report().map(|pools| pools.iter().map(|pool| pool.page_size * pool.pages_peak).sum::<u64>());
     pools.filter(|&bytes| bytes > 0).or_else(peak_resident_bytes)
 }
 

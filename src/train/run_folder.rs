@@ -1,5 +1,6 @@
 //! The folder of a run and its name.
 
+use super::checkpoint;
 use crate::config::RunConfig;
 use crate::files::{plain_cause, write_atomic};
 use crate::{Error, Result};
@@ -22,9 +23,9 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
     }
     let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
-        let advice = match folder.join("config.toml").is_file() {
+        let advice = match checkpoint::last(&folder).is_ok() {
             true => format!("go on with it by `segtrain --resume {}`, or name another with --out", folder.display()),
-            false => "name another with --out".into(),
+            false => "name another with --out, or empty it".into(),
         };
         return Err(Error::file(&folder, format!("this folder is not empty: {advice}")));
     }

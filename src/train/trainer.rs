@@ -5,6 +5,7 @@ use super::metrics::{EvaluationLine, Line, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::{interrupt, memory, metrics, run_folder};
+use crate::cli::say;
 use crate::config::RunConfig;
 use crate::data::Source;
 use crate::data::augment::Augment;
@@ -166,6 +167,7 @@ impl Trainer {
         let state =
             State { step, seconds: self.seconds(), model: self.config.model.clone(), local: self.config.local.clone() };
         checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints)
+            .map_err(|error| self.explain(step, error))
     }
 
     fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<String> {
@@ -189,7 +191,11 @@ impl Trainer {
     /// What stopped the run, and what is left of it.
     fn explain(&self, step: usize, error: Error) -> Error {
         let left = match checkpoint::last(&self.folder) {
-            Ok(last) => format!("the checkpoint of step {} is intact: {}", last.state.step, last.folder.display()),
+            Ok(last) => format!(
+                "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}`",
+                last.state.step,
+                self.folder.display()
+            ),
             Err(_) => "no checkpoint had been saved yet".into(),
         };
         Error::run(format!("step {step}: {error}; {left}"))
@@ -203,7 +209,7 @@ fn due(step: usize, every: usize) -> bool {
 /// Says on stderr what is about to be trained.
 fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &Source, folder: &std::path::Path) {
     let train_config = &config.train;
-    eprintln!(
+    say(format_args!(
         "training on {} pictures, scoring on {}; crop {}, batch {}, {} steps; run folder {}",
         train.len(),
         val.len(),
@@ -211,9 +217,9 @@ fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &So
         train_config.batch_size,
         train_config.steps,
         folder.display()
-    );
+    ));
     for module in &network.modules {
         let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
-        eprintln!("local module {} of {}: {first} … {last}", module.index + 1, network.modules.len());
+        say(format_args!("local module {} of {}: {first} … {last}", module.index + 1, network.modules.len()));
     }
 }
