@@ -1,13 +1,12 @@
-//! `segdata`, run as a process.
+//! `segdata`: scenes written and checked, damage listed file by file.
 
-use assert_cmd::Command;
+use super::support::{Outcome, segdata as program};
 use std::fs;
 use std::path::Path;
 
 fn segdata(args: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("segdata").expect("segdata is built").args(args).output().expect("segdata runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    let Outcome { code, stdout, stderr } = program(&std::env::temp_dir()).args(args).run();
+    (code, stdout, stderr)
 }
 
 fn synth(out: &Path) -> (i32, String, String) {

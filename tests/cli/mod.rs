@@ -1,0 +1,6 @@
+mod bad_input;
+mod segdata;
+mod segeval;
+mod segpredict;
+mod segtrain;
+mod support;

@@ -1,0 +1,142 @@
+//! `segeval`: the report, counted again by hand; where it is written; runs that cannot be scored.
+
+use super::support::{folder, json, names, scene, segeval, synth, tiny, trained};
+use infoseg::data::labels::{CLASSES, NUM_CLASSES, train_id};
+use serde_json::Value;
+use std::fs;
+
+/// Rows of the report's confusion matrix.
+fn confusion(report: &Value) -> Vec<Vec<u64>> {
+    serde_json::from_value(report["confusion"].clone()).expect("rows of counts")
+}
+
+#[test]
+fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_it() {
+    let folder = trained();
+    synth(folder.path(), "val", 3, "48x96");
+    let line = ["run", "--dataset", "cityscapes", "--data-root", "data", "--split", "val", "--out", "scores"];
+    let outcome = segeval(folder.path()).args(&line).args(&["--overlays", "2"]).succeeds();
+
+    let scores = folder.path().join("scores");
+    let report = json(scores.join("report.json"));
+    let keys: Vec<_> = report.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["miou", "miou_present", "pixel_accuracy", "classes", "confusion", "images"]);
+    assert_eq!(report["images"], 3);
+
+    let mut labelled = [0_u64; NUM_CLASSES];
+    for index in 0..3 {
+        let label = image::open(&scene(folder.path(), "val", index)[1]).expect("a label").into_luma8();
+        for id in label.iter().map(|&id| train_id(id).expect("a label id")).filter(|&id| id != 255) {
+            labelled[id as usize] += 1;
+        }
+    }
+    let rows = confusion(&report);
+    assert!(rows.len() == NUM_CLASSES && rows.iter().all(|row| row.len() == NUM_CLASSES));
+    let truth: Vec<u64> = rows.iter().map(|row| row.iter().sum()).collect();
+    assert_eq!(truth, labelled, "rows are truth");
+
+    let (mut ious, mut present) = (Vec::new(), Vec::new());
+    for (class, info) in CLASSES.iter().enumerate() {
+        let predicted: u64 = rows.iter().map(|row| row[class]).sum();
+        let union = truth[class] + predicted - rows[class][class];
+        let iou = rows[class][class] as f64 / union as f64;
+        let reported = &report["classes"][info.name];
+        match union {
+            0 => assert!(reported.is_null(), "{} occurs nowhere", info.name),
+            _ => {
+                assert_eq!(reported.as_f64(), Some(iou), "{}", info.name);
+                ious.push(iou);
+            }
+        }
+        if truth[class] > 0 {
+            present.push(iou);
+        }
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let hits: u64 = (0..NUM_CLASSES).map(|class| rows[class][class]).sum();
+    let accuracy = hits as f64 / truth.iter().sum::<u64>() as f64;
+    for (key, expected) in [("miou", mean(&ious)), ("miou_present", mean(&present)), ("pixel_accuracy", accuracy)] {
+        assert!((report[key].as_f64().expect("a number") - expected).abs() < 1e-12, "{key} is not {expected}");
+    }
+
+    assert_eq!(names(&scores), ["overlays", "plots", "report.json"]);
+    assert_eq!(names(scores.join("overlays")).len(), 2, "as asked");
+    assert_eq!(names(scores.join("plots")), ["class_iou.png", "confusion.png"]);
+    for part in
+        ["class ", "road ", "bicycle ", "3 pictures", "overlays  scores/overlays", "report    scores/report.json"]
+    {
+        assert!(outcome.stdout.contains(part), "{part:?} is not in:\n{}", outcome.stdout);
+    }
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn a_run_scores_as_it_did_at_its_end_whether_scenes_are_built_in_or_on_disk() {
+    let folder = trained();
+    let at_its_end = json(folder.path().join("run/report.json"));
+    segeval(folder.path()).args(&["run", "--overlays", "0"]).succeeds();
+    assert_eq!(names(folder.path().join("run/eval-val")), ["plots", "report.json"], "no overlays were asked for");
+    assert_eq!(json(folder.path().join("run/eval-val/report.json")), at_its_end);
+
+    synth(folder.path(), "val", 2, "32x64");
+    let line = ["run", "--dataset", "cityscapes", "--data-root", "data", "--out", "disk"];
+    segeval(folder.path()).args(&line).succeeds();
+    assert_eq!(json(folder.path().join("disk/report.json")), at_its_end);
+}
+
+#[test]
+fn a_folder_that_is_no_run_is_named() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("empty")).expect("a folder");
+    for run in ["empty", "nowhere"] {
+        let sentence = segeval(folder.path()).args(&[run]).fails(1, &["is not a run folder", "no config.toml"]);
+        assert!(sentence.starts_with(&format!("segeval: {run}: ")), "{sentence}");
+    }
+}
+
+#[test]
+fn a_run_without_a_checkpoint_says_so() {
+    let folder = trained();
+    fs::remove_dir_all(folder.path().join("run/checkpoints")).expect("there were some");
+    segeval(folder.path()).args(&["run"]).fails(1, &["run/checkpoints: there is no checkpoint", "train it again"]);
+}
+
+#[test]
+fn a_damaged_checkpoint_names_the_file() {
+    let folder = trained();
+    let checkpoint = "run/checkpoints/step-000003";
+    let weights = folder.path().join(checkpoint).join("module2.bpk");
+    let bytes = fs::read(&weights).expect("weights");
+    for damaged in [&bytes[..bytes.len() / 2], &bytes[..20], b"", b"something else altogether"] {
+        fs::write(&weights, damaged).expect("writable");
+        segeval(folder.path())
+            .args(&["run"])
+            .fails(1, &[&format!("{checkpoint}/module2.bpk: cannot be read"), "remove"]);
+    }
+    fs::copy(weights.with_file_name("module1.bpk"), &weights).expect("writable");
+    let sentence = segeval(folder.path()).args(&["run"]).fails(1, &["module2.bpk: does not fit this network (Missing"]);
+    assert!(sentence.len() < 400, "not every tensor: {sentence}");
+    fs::write(folder.path().join(checkpoint).join("state.json"), "{").expect("writable");
+    segeval(folder.path()).args(&["run"]).fails(1, &[&format!("{checkpoint}/state.json: is damaged"), "remove"]);
+}
+
+#[test]
+fn data_that_are_not_there_are_named() {
+    let folder = trained();
+    synth(folder.path(), "val", 1, "32x64");
+    let scored = |more: &[&str]| segeval(folder.path()).args(&["run", "--dataset", "cityscapes"]).args(more);
+    scored(&[]).fails(2, &["data.root", "--data-root DIR"]);
+    scored(&["--data-root", "nowhere"]).fails(1, &["nowhere: no such folder", "--data-root"]);
+    let words = ["data/leftImg8bit/test: no split \"test\" here; splits found: val"];
+    scored(&["--data-root", "data", "--split", "test"]).fails(1, &words);
+}
+
+#[test]
+fn a_split_without_a_labelled_pixel_is_not_scored() {
+    let folder = folder();
+    tiny(folder.path()).args(&["--out", "run"]).succeeds();
+    synth(folder.path(), "val", 1, "32x64");
+    image::GrayImage::new(64, 32).save(&scene(folder.path(), "val", 0)[1]).expect("writable");
+    let line = ["run", "--dataset", "cityscapes", "--data-root", "data"];
+    segeval(folder.path()).args(&line).fails(1, &["none of the 1 pictures has a labelled pixel"]);
+}

@@ -1,0 +1,221 @@
+//! Running a program in a folder and reading what it left there.
+
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A network, pictures and a run so small that it takes a fraction of a second, on whatever dataset.
+const TINY: [&str; 38] = [
+    "--device",
+    "cpu",
+    "--resolution",
+    "32x64",
+    "--batch-size",
+    "2",
+    "--steps",
+    "3",
+    "--local-k",
+    "2",
+    "--backbone",
+    "resnet18",
+    "--set",
+    "model.width=0.1",
+    "--set",
+    "model.atrous_rates=[1, 2]",
+    "--set",
+    "model.aspp_channels=8",
+    "--set",
+    "model.aux_channels=8",
+    "--set",
+    "local.head_channels=8",
+    "--set",
+    "local.decoder_channels=[8, 8, 8]",
+    "--set",
+    "local.contrast_samples=64",
+    "--set",
+    "data.synthetic_resolution=32x64",
+    "--set",
+    "data.synthetic_count=[6, 2]",
+    "--set",
+    "train.log_every_steps=1",
+    "--set",
+    "train.eval_every_steps=0",
+    "--set",
+    "train.save_every_steps=0",
+    "--set",
+    "optim.lr=0.05",
+];
+
+/// A folder that goes away with the test.
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+/// A program about to run in `folder`, which relative paths on its command line are relative to.
+pub struct Program {
+    name: &'static str,
+    command: Command,
+}
+
+/// What it said and how it ended.
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub fn segtrain(folder: &Path) -> Program {
+    Program::new("segtrain", env!("CARGO_BIN_EXE_segtrain"), folder)
+}
+
+pub fn segeval(folder: &Path) -> Program {
+    Program::new("segeval", env!("CARGO_BIN_EXE_segeval"), folder)
+}
+
+pub fn segpredict(folder: &Path) -> Program {
+    Program::new("segpredict", env!("CARGO_BIN_EXE_segpredict"), folder)
+}
+
+pub fn segdata(folder: &Path) -> Program {
+    Program::new("segdata", env!("CARGO_BIN_EXE_segdata"), folder)
+}
+
+/// A small training run: three steps of K = 2 on six built-in scenes of 32x64, logged each, into `run/`. What a test
+/// adds to the command line had better not repeat a flag; `--set` may repeat a key, the last counts.
+pub fn tiny(folder: &Path) -> Program {
+    tiny_with(folder, &[])
+}
+
+/// The same, with some flags of [`TINY`] replaced.
+pub fn tiny_with(folder: &Path, instead: &[(&str, &str)]) -> Program {
+    let mut program = segtrain(folder);
+    for pair in TINY.chunks_exact(2) {
+        let replaced = instead.iter().find(|(flag, _)| *flag == pair[0]);
+        program = program.args(&[pair[0], replaced.map_or(pair[1], |(_, value)| value)]);
+    }
+    program
+}
+
+/// A finished tiny run in `folder/run`.
+pub fn trained() -> TempDir {
+    let folder = folder();
+    tiny(folder.path()).args(&["--out", "run"]).succeeds();
+    folder
+}
+
+/// `count` built-in scenes on disk, in `folder/data`.
+pub fn synth(folder: &Path, split: &str, count: usize, resolution: &str) {
+    let count = count.to_string();
+    let synth = segdata(folder).args(&["synth", "--out", "data", "--split", split]);
+    synth.args(&["--count", &count, "--resolution", resolution]).succeeds();
+}
+
+/// Picture and label ids of the scene `index` that [`synth`] wrote.
+pub fn scene(folder: &Path, split: &str, index: usize) -> [PathBuf; 2] {
+    let stem = format!("synthetic/synthetic_{index:06}_000019");
+    [
+        folder.join(format!("data/leftImg8bit/{split}/{stem}_leftImg8bit.png")),
+        folder.join(format!("data/gtFine/{split}/{stem}_gtFine_labelIds.png")),
+    ]
+}
+
+impl Program {
+    fn new(name: &'static str, path: &str, folder: &Path) -> Self {
+        let mut command = Command::new(path);
+        command.current_dir(folder).stdin(Stdio::null());
+        // With it even a panic that the program catches leaves a trace on stderr, which `check_words` finds.
+        command.env("RUST_BACKTRACE", "1");
+        Self { name, command }
+    }
+
+    pub fn args<Arg: AsRef<OsStr>>(mut self, args: &[Arg]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// The command, for a test that does more than wait for its end.
+    pub fn command(mut self) -> Command {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Outcome {
+        Outcome::of(self.command.output().expect("the program starts"))
+    }
+
+    /// Runs it; it must succeed.
+    pub fn succeeds(self) -> Outcome {
+        let line = format!("{:?}", self.command);
+        let outcome = self.run();
+        assert_eq!(outcome.code, 0, "{line}\n{}", outcome.stderr);
+        outcome
+    }
+
+    /// Runs it; it must end with `code` and, as its last words, one sentence that holds all of `words`. Returns it.
+    pub fn fails(self, code: i32, words: &[&str]) -> String {
+        let (name, line) = (self.name, format!("{:?}", self.command));
+        let outcome = self.run();
+        assert_eq!(outcome.code, code, "{line}\n{}", outcome.stderr);
+        let sentence = outcome.stderr.lines().last().unwrap_or_default().to_string();
+        assert!(sentence.starts_with(&format!("{name}: ")), "{line}\n{}", outcome.stderr);
+        for part in words {
+            assert!(sentence.contains(part), "{part:?} is not in: {sentence}");
+        }
+        sentence
+    }
+}
+
+impl Outcome {
+    /// Of a process that has ended.
+    pub fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
+        let outcome =
+            Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) };
+        outcome.check_words();
+        outcome
+    }
+
+    /// No panic, and, as no test runs at a terminal, no bar, colour or other control character.
+    fn check_words(&self) {
+        for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "internal error", "bug in infoseg"] {
+            assert!(!self.stderr.contains(word), "{}", self.stderr);
+        }
+        for text in [&self.stdout, &self.stderr] {
+            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        }
+    }
+}
+
+/// The log of a run, without what differs from one run to the next: seconds and memory.
+pub fn log(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).expect("a log");
+    let lines = text.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).expect("a line of JSON");
+        let object = line.as_object_mut().expect("an object");
+        assert!(object.remove("seconds").is_some_and(|seconds| seconds.as_f64() > Some(0.0)));
+        object.remove("peak_memory_bytes");
+        line
+    });
+    lines.collect()
+}
+
+/// A JSON file.
+pub fn json(path: impl AsRef<Path>) -> Value {
+    let path = path.as_ref();
+    let text = fs::read_to_string(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Names in a folder, sorted; hidden ones too.
+pub fn names(folder: impl AsRef<Path>) -> Vec<String> {
+    let entries =
+        fs::read_dir(folder.as_ref()).unwrap_or_else(|cause| panic!("{}: {cause}", folder.as_ref().display()));
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
