@@ -6,6 +6,7 @@ use infoseg::config::{DataArgs, DeviceChoice, RunConfig};
 use infoseg::data::Source;
 use infoseg::eval::{Predictor, evaluate};
 use infoseg::{Result, cli};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,7 +45,11 @@ fn segeval(args: Args) -> Result<ExitCode> {
     let source = Source::open(&config.data, &split)?;
     let predictor = Predictor::load(&args.run, &config, &device.open()?)?;
     let bar = ProgressBar::new(source.len() as u64);
-    let evaluation = evaluate(&predictor, &source, args.overlays, |done| bar.set_position(done as u64))?;
+    let evaluation = evaluate(&predictor, &source, args.overlays, |done| {
+        bar.set_position(done as u64);
+        ControlFlow::Continue(())
+    })?;
+    let Some(evaluation) = evaluation else { return Ok(ExitCode::FAILURE) };
     bar.finish_and_clear();
     let out = args.out.unwrap_or_else(|| args.run.join(format!("eval-{split}")));
     let report = evaluation.write(&out)?;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn segtrain(args: Args) -> Result<ExitCode> {
-    let config = args.train.layers()?.load()?;
+    let config = args.train.load()?;
     if args.train.print_config {
         cli::print(config.to_commented_toml())?;
         return Ok(ExitCode::SUCCESS);

@@ -111,9 +111,18 @@ impl TrainArgs {
         };
         Ok(Layers { file, set: self.set.clone(), flags })
     }
+
+    /// The checked configuration that these flags and their files mean.
+    ///
+    /// # Errors
+    /// See [`Layers::load`]; a `--data-root` that nothing would be read from.
+    pub fn load(&self) -> Result<RunConfig> {
+        let config = self.layers()?.load()?;
+        refuse_unused_root(self.data_root.as_deref(), &config)?;
+        Ok(config)
+    }
 }
 
-/// Anything that serde writes as one TOML string.
 // Which pictures to score or compare with, where not the run's own. Not a doc comment, as above.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -135,10 +144,14 @@ impl DataArgs {
     pub fn apply(&self, config: &mut RunConfig) -> Result<()> {
         if let Some(dataset) = self.dataset {
             config.data.dataset = dataset;
+            if dataset == Dataset::Synthetic {
+                config.data.root = PathBuf::new();
+            }
         }
         if let Some(root) = &self.data_root {
             config.data.root.clone_from(root);
         }
+        refuse_unused_root(self.data_root.as_deref(), config)?;
         config.check()
     }
 }
@@ -157,6 +170,18 @@ impl RunConfig {
     }
 }
 
+/// Who names a folder wants its pictures, and is not to be given built-in ones in silence.
+fn refuse_unused_root(root: Option<&Path>, config: &RunConfig) -> Result<()> {
+    match root {
+        Some(root) if config.data.dataset == Dataset::Synthetic => Err(Error::usage(format!(
+            "--data-root {}: the built-in scenes are not read from a folder; say `--dataset cityscapes`",
+            root.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Anything that serde writes as one TOML string.
 fn named(value: impl Serialize) -> Value {
     Value::try_from(value).expect("choices are written as their name")
 }

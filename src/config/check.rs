@@ -30,6 +30,14 @@ fn at_least(minimum: usize, key: &'static str, value: usize) -> Result<(), Probl
     ensure(value >= minimum, key, value, format_args!("must be at least {minimum}"))
 }
 
+fn between(smallest: usize, largest: usize, key: &'static str, value: usize) -> Result<(), Problem> {
+    at_least(smallest, key, value)?;
+    ensure(value <= largest, key, value, format_args!("must be at most {largest}"))
+}
+
+/// Far above any network in use; keeps a slip of the keyboard from asking for more memory than there is.
+const MAX_CHANNELS: usize = 8192;
+
 fn probability(key: &'static str, value: f32) -> Result<(), Problem> {
     ensure((0.0..=1.0).contains(&value), key, value, "must be between 0 and 1")
 }
@@ -51,8 +59,9 @@ fn size(key: &'static str, size: Resolution) -> Result<(), Problem> {
 }
 
 fn channels(key: &'static str, list: &[usize]) -> Result<(), Problem> {
-    let ok = !list.is_empty() && !list.contains(&0);
-    ensure(ok, key, format!("{list:?}"), "must be a list of whole numbers of at least 1, with one entry or more")
+    let ok = (1..=16).contains(&list.len()) && list.iter().all(|value| (1..=MAX_CHANNELS).contains(value));
+    let message = format_args!("must be a list of 1 to 16 whole numbers, each from 1 to {MAX_CHANNELS}");
+    ensure(ok, key, format!("{list:?}"), message)
 }
 
 impl RunConfig {
@@ -77,16 +86,15 @@ impl RunConfig {
 
     fn check_data(&self) -> Result<(), Problem> {
         let data = &self.data;
-        if data.dataset == Dataset::Cityscapes && data.root.as_os_str().is_empty() {
-            let message = "cityscapes needs the folder that holds leftImg8bit/ and gtFine/; say `--data-root DIR`";
-            return Err(problem("data.root", "\"\"", message));
-        }
         ensure(!data.train_split.is_empty(), "data.train_split", "\"\"", "must name a split, such as \"train\"")?;
         ensure(!data.val_split.is_empty(), "data.val_split", "\"\"", "must name a split, such as \"val\"")?;
-        at_least(1, "data.workers", data.workers)?;
+        between(1, 256, "data.workers", data.workers)?;
         size("data.synthetic_resolution", data.synthetic_resolution)?;
         let count = data.synthetic_count;
         ensure(!count.contains(&0), "data.synthetic_count", format!("{count:?}"), "both must be at least 1")?;
+        let most = 1_000_000;
+        let ok = count.iter().all(|&count| count <= most);
+        ensure(ok, "data.synthetic_count", format!("{count:?}"), format_args!("both must be at most {most}"))?;
 
         let [smallest, largest] = self.augment.scale;
         ensure(
@@ -105,8 +113,9 @@ impl RunConfig {
         let stride = model.output_stride;
         ensure(matches!(stride, 8 | 16), "model.output_stride", stride, "must be 8 or 16")?;
         channels("model.atrous_rates", &model.atrous_rates)?;
-        at_least(1, "model.aspp_channels", model.aspp_channels)?;
-        at_least(1, "model.aux_channels", model.aux_channels)?;
+        ensure(model.width <= 16.0, "model.width", model.width, "must be at most 16")?;
+        between(1, MAX_CHANNELS, "model.aspp_channels", model.aspp_channels)?;
+        between(1, MAX_CHANNELS, "model.aux_channels", model.aux_channels)?;
         not_negative("model.aux_weight", model.aux_weight)?;
         let dropout = model.dropout;
         ensure((0.0..1.0).contains(&dropout), "model.dropout", dropout, "must be at least 0 and below 1")
@@ -134,9 +143,9 @@ impl RunConfig {
             let ok = [first, last].iter().all(|weight| weight.is_finite() && *weight >= 0.0);
             ensure(ok, key, format!("[{first}, {last}]"), "both must be 0 or more")?;
         }
-        at_least(1, "local.head_channels", local.head_channels)?;
+        between(1, MAX_CHANNELS, "local.head_channels", local.head_channels)?;
         channels("local.decoder_channels", &local.decoder_channels)?;
-        at_least(2, "local.contrast_samples", local.contrast_samples)?;
+        between(2, 16384, "local.contrast_samples", local.contrast_samples)?;
         positive("local.contrast_temperature", local.contrast_temperature)
     }
 
@@ -155,7 +164,7 @@ impl RunConfig {
     fn check_train(&self) -> Result<(), Problem> {
         let train = &self.train;
         size("train.resolution", train.resolution)?;
-        at_least(1, "train.batch_size", train.batch_size)?;
+        between(1, 4096, "train.batch_size", train.batch_size)?;
         at_least(1, "train.steps", train.steps)?;
         let (steps, warmup) = (train.steps, self.optim.warmup_steps);
         ensure(warmup <= steps, "optim.warmup_steps", warmup, format_args!("must not be above train.steps = {steps}"))?;
@@ -182,7 +191,7 @@ mod tests {
 
     #[test]
     fn each_relation_names_the_key_and_what_would_do() {
-        let cases: [(String, &str); 24] = [
+        let cases: [(String, &str); 25] = [
             (message(|c| c.model.output_stride = 32), "model.output_stride = 32: must be 8 or 16"),
             (message(|c| c.local.num_modules = 0), "local.num_modules = 0: must be at least 1"),
             (message(|c| c.local.cuts = Cuts::After(vec![])), "0 blocks named, but local.num_modules = 2 needs 1 cut;"),
@@ -199,7 +208,8 @@ mod tests {
             (message(|c| c.optim.min_lr = 1.0), "optim.min_lr = 1: must not be above optim.lr = 0.05"),
             (message(|c| c.local.recon_weight = [1.0, f64::NAN]), "local.recon_weight = [1, NaN]"),
             (message(|c| c.local.task_weight = [-1.0, 1.0]), "local.task_weight = [-1, 1]: both must be 0 or more"),
-            (message(|c| c.data.dataset = Dataset::Cityscapes), "say `--data-root DIR`"),
+            (message(|c| c.model.width = 1e9), "model.width = 1000000000: must be at most 16"),
+            (message(|c| c.local.decoder_channels = vec![8; 70]), "local.decoder_channels"),
             (message(|c| c.data.workers = 0), "data.workers = 0"),
             (message(|c| c.train.resolution.height = 31), "train.resolution = \"31x256\": must be at least 32x32"),
             (message(|c| c.model.atrous_rates.clear()), "model.atrous_rates = []"),

@@ -209,7 +209,7 @@ pub struct OptimConfig {
     pub schedule: LrScheduleKind,
     /// Exponent of the poly schedule.
     pub power: f64,
-    /// The learning rate never falls below this.
+    /// The schedule's learning rate never falls below this (warm-up does).
     pub min_lr: f64,
     /// Steps of linear warm-up from zero.
     pub warmup_steps: usize,

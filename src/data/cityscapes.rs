@@ -91,7 +91,7 @@ impl Cityscapes {
 pub fn splits(root: &Path) -> Result<Vec<String>> {
     if root.as_os_str().is_empty() {
         return Err(Error::usage(
-            "data.root is empty; give the folder that holds leftImg8bit/ and gtFine/ with --data-root",
+            "data.root = \"\": cityscapes needs the folder that holds leftImg8bit/ and gtFine/; say `--data-root DIR`",
         ));
     }
     if !root.is_dir() {

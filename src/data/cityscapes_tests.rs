@@ -90,7 +90,7 @@ fn ids_that_do_not_exist_are_named() {
 fn missing_things_are_named() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
     let open = |root: &Path, split: &str| Cityscapes::open(root, split).unwrap_err().to_string();
-    assert_says(&open(Path::new(""), "train"), &["data.root is empty", "--data-root"]);
+    assert_says(&open(Path::new(""), "train"), &["data.root = \"\": cityscapes needs the folder", "--data-root"]);
     assert_says(&open(&fake.root().join("nowhere"), "train"), &["nowhere", "no such folder"]);
     assert_says(&open(&fake.root().join("gtFine"), "train"), &["holds no folder leftImg8bit/"]);
     assert_says(&open(fake.root(), "val"), &["no split \"val\"", "splits found: train"]);

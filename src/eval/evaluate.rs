@@ -8,6 +8,7 @@ use crate::render::{plots, save_png};
 use crate::train::run_folder;
 use crate::{Error, Result};
 use image::RgbImage;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -22,7 +23,7 @@ pub struct Evaluation {
 }
 
 /// Predicts every picture of `source` and counts. Panels are drawn of `overlays` pictures, spread over the split;
-/// `on_picture` is told the number of pictures done.
+/// `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
 ///
 /// # Errors
 /// A picture that cannot be read.
@@ -30,8 +31,8 @@ pub fn evaluate(
     predictor: &Predictor,
     source: &Source,
     overlays: usize,
-    mut on_picture: impl FnMut(usize),
-) -> Result<Evaluation> {
+    mut on_picture: impl FnMut(usize) -> ControlFlow<()>,
+) -> Result<Option<Evaluation>> {
     let images = source.len();
     let mut evaluation = Evaluation { confusion: Confusion::new(), images, overlays: Vec::new() };
     std::thread::scope(|scope| {
@@ -44,7 +45,7 @@ pub fn evaluate(
                 }
             }
         });
-        for (index, sample) in samples.iter().enumerate() {
+        for (index, sample) in samples.into_iter().enumerate() {
             let sample = sample?;
             let pred = predictor.predict(&sample.image)?;
             let truth = sample.label.as_standard_layout();
@@ -54,9 +55,11 @@ pub fn evaluate(
                 let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
                 evaluation.overlays.push((sample.name, drawn));
             }
-            on_picture(index + 1);
+            if on_picture(index + 1).is_break() {
+                return Ok(None);
+            }
         }
-        Ok(evaluation)
+        Ok(Some(evaluation))
     })
 }
 

@@ -73,7 +73,7 @@ fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
         FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
     let mut shape = picture;
     let (mut kept, mut behind) = (Vec::new(), Vec::new()); // of the block alone; of local heads behind it
-    let mut aux = 0;
+    let (mut aux, mut aux_block) = (0, 0);
     for named in &network.blocks {
         let (output, values) = named.block.footprint(shape);
         shape = output;
@@ -82,7 +82,7 @@ fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
         if let Some((head, after)) = &network.aux_head
             && *after == named.name
         {
-            aux = head.footprint(output).1;
+            (aux, aux_block) = (head.footprint(output).1, kept.len() - 1);
         }
     }
     let last = kept.len() - 1;
@@ -91,6 +91,7 @@ fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
             (0..kept.len())
                 .map(|j| match j {
                     _ if j < i => 0,
+                    _ if j == last && i > aux_block => kept[i..=j].iter().sum(), // layer3 ends in an earlier module
                     _ if j == last => kept[i..=j].iter().sum::<usize>() + aux,
                     _ => kept[i..=j].iter().sum::<usize>() + behind[j],
                 })

@@ -91,7 +91,7 @@ pub fn footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -
         Method::Greedy => 0,
         Method::Infopro | Method::Dgl | Method::E2e => 3 * config.head_channels * pixels,
     };
-    if config.method != Method::Infopro {
+    if config.method != Method::Infopro || config.recon_weight == [0.0, 0.0] {
         return head;
     }
     let channels = &config.decoder_channels;

@@ -4,8 +4,8 @@
 //! input picture. T is [`ops::upsample_cross_entropy`](crate::ops::upsample_cross_entropy), or [`contrast`].
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// λ of local module `index` (from 0) of `num_modules`: linear from the first to the last that has a local loss, which is
@@ -56,17 +56,11 @@ pub fn sample_pixels(label: &[u8], shape: [usize; 3], size: [usize; 2], samples:
     for (i, &class) in order.iter().enumerate() {
         let share = (left / (order.len() - i)).min(by_class[class].len());
         left -= share;
-        shuffle_prefix(&mut by_class[class], share, &mut rng);
-        sample.pixels.extend(&by_class[class][..share]);
+        let (drawn, _) = by_class[class].partial_shuffle(&mut rng, share);
+        sample.pixels.extend(&*drawn);
         sample.classes.extend(std::iter::repeat_n(class as u8, share));
     }
     sample
-}
-
-fn shuffle_prefix(pixels: &mut [i32], share: usize, rng: &mut impl Rng) {
-    let _ = pixels.partial_shuffle(rng, share);
-    // The drawn elements stand at the end.
-    pixels.reverse();
 }
 
 /// Supervised contrastive loss (Khosla et al. 2020, L_out) over sampled pixel embeddings: each pixel is to be nearer to
@@ -91,7 +85,8 @@ pub fn contrast(embeddings: Tensor<4>, sample: &PixelSample, temperature: f64) -
     let others = similarity.mask_fill(diagonal(n, &device), -1e9);
     let log_share = activation::log_softmax(others, 1);
     let positives = Tensor::<2>::from_data(TensorData::new(positives, [n, n]), &device);
-    (log_share * positives).sum().neg()
+    // Row by row: a sum of millions at once is not done in the same order each time.
+    (log_share * positives).sum_dim(1).sum().neg()
 }
 
 /// `[n, n]`: 1/(positives of the anchor · number of anchors) at each positive pair, else 0; and the number of anchors.

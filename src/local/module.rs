@@ -149,7 +149,7 @@ impl LocalModule {
     /// this module's, detached. `seed` draws dropout and contrastive samples.
     ///
     /// # Errors
-    /// A loss that is not finite; the weights are as before the step.
+    /// A loss that is not finite; the module's weights are then as before the step, its running statistics are not.
     pub fn train_step(
         &mut self,
         features: Tensor<4>,
@@ -233,6 +233,11 @@ impl LocalModule {
         let shape = [batch, height, width];
         let sample = loss::sample_pixels(&targets.label_host, shape, [h, w], self.local.contrast_samples, seed);
         loss::contrast(embeddings, &sample, self.local.contrast_temperature)
+    }
+
+    /// Whether this is the last module and trains the auxiliary head.
+    pub fn has_aux_head(&self) -> bool {
+        matches!(&self.net().heads, Heads::Task(TaskHeads { aux_head: Some(_), .. }))
     }
 
     /// The blocks for evaluation: outside autodiff, sharing this module's weights as they are now.

@@ -6,7 +6,7 @@ use crate::config::RunConfig;
 use crate::files::cause_in;
 use crate::net::{FeatureShape, Init, Network, segmentation_network};
 use crate::{Error, Result};
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use std::path::{Path, PathBuf};
 
@@ -70,6 +70,26 @@ impl LocalNetwork {
         Ok(losses)
     }
 
+    /// Refuses weights or running statistics that are not finite: a step whose loss was can still have made them so.
+    ///
+    /// # Errors
+    /// Names the module.
+    pub fn check_finite(&self) -> Result<()> {
+        for module in &self.modules {
+            let mut finite = Finite(true);
+            module.net().visit(&mut finite);
+            if !finite.0 {
+                return Err(Error::run(format!(
+                    "local module {} of {}: a weight is not finite after this step; lower optim.lr or raise \
+                     optim.warmup_steps",
+                    module.index + 1,
+                    self.modules.len()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the weights and the optimizers' state into a folder.
     ///
     /// # Errors
@@ -109,6 +129,15 @@ impl LocalNetwork {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether everything visited is finite.
+struct Finite(bool);
+
+impl ModuleVisitor for Finite {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 = self.0 && param.val().into_data().iter::<f32>().all(f32::is_finite);
     }
 }
 

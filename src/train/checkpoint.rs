@@ -2,6 +2,7 @@
 //!
 //! A checkpoint is written into a folder aside, synced to disk and renamed: either all of it is there, or nothing.
 
+use crate::cli::say;
 use crate::config::{LocalConfig, ModelConfig, RunConfig};
 use crate::files::plain_cause;
 use crate::local::LocalNetwork;
@@ -106,8 +107,10 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
     fs::rename(aside.keep(), &target).map_err(in_folder)?;
     sync_folder(&folder).map_err(in_folder)?;
     for (_, old) in step_folders(run).into_iter().skip(keep) {
-        fs::remove_dir_all(&old)
-            .map_err(|e| Error::file(&old, format!("this old checkpoint cannot be removed: {}", plain_cause(&e))))?;
+        // The new one is safe; that is no reason to stop training.
+        if let Err(error) = fs::remove_dir_all(&old) {
+            say(format_args!("{}: this old checkpoint cannot be removed: {}", old.display(), plain_cause(&error)));
+        }
     }
     Ok(())
 }
@@ -130,6 +133,11 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
+/// A section as `state.json` gives it back: reading a number may move its last digit.
+fn as_read_back(section: &impl Serialize) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_str(&serde_json::to_string(section)?)
+}
+
 impl Checkpoint {
     /// Refuses a configuration whose network or cut is not the checkpoint's.
     ///
@@ -139,8 +147,8 @@ impl Checkpoint {
         let theirs = (self.state.model.clone(), self.state.local.clone());
         let ours = (config.model.clone(), config.local.clone());
         for (section, theirs, ours) in [
-            ("model", serde_json::to_value(theirs.0), serde_json::to_value(ours.0)),
-            ("local", serde_json::to_value(theirs.1), serde_json::to_value(ours.1)),
+            ("model", serde_json::to_value(theirs.0), as_read_back(&ours.0)),
+            ("local", serde_json::to_value(theirs.1), as_read_back(&ours.1)),
         ] {
             let (Ok(serde_json::Value::Object(theirs)), Ok(serde_json::Value::Object(ours))) = (theirs, ours) else {
                 continue;

@@ -118,18 +118,18 @@ impl Metrics {
     /// The log cannot be read or written.
     pub fn open(folder: &Path, last_step: usize) -> Result<Self> {
         let path = folder.join("metrics.jsonl");
-        let mut lines = match path.exists() {
-            true => Self::read(&path)?,
-            false => Vec::new(),
+        let text = match path.exists() {
+            true => std::fs::read_to_string(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?,
+            false => String::new(),
         };
-        lines.retain(|line| line.step() <= last_step);
-        write_atomic(&path, |file| {
-            for line in &lines {
-                serde_json::to_writer(&mut *file, line)?;
-                writeln!(file)?;
-            }
-            Ok(())
-        })?;
+        // Kept as they were written: to read a number and write it again may move its last digit.
+        let kept: Vec<(&str, Line)> = text
+            .lines()
+            .filter_map(|line| Some((line, serde_json::from_str::<Line>(line).ok()?)))
+            .filter(|(_, line)| line.step() <= last_step)
+            .collect();
+        write_atomic(&path, |file| kept.iter().try_for_each(|(line, _)| writeln!(file, "{line}")))?;
+        let lines = kept.into_iter().map(|(_, line)| line).collect();
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;
         Ok(Self { path, file, lines })
     }

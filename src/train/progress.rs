@@ -54,6 +54,13 @@ impl Progress {
         }
     }
 
+    /// An evaluation is under way: `done` of `pictures`.
+    pub fn evaluating(&self, done: usize, pictures: usize) {
+        if self.terminal {
+            self.bar.set_message(format!("evaluating {done}/{pictures}"));
+        }
+    }
+
     /// Says something without disturbing the bar.
     pub fn say(&self, text: &str) {
         if self.terminal {

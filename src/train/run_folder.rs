@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Makes the folder of a new run and writes the effective configuration into it, which then names that folder.
+/// Makes the folder of a new run and writes the effective configuration into it; `train.out` then names it.
 ///
 /// Without `train.out` the folder is the first of `runs/<dataset>-<backbone>-<method>-k<K>-<number>` that is not there.
 ///
@@ -43,11 +43,13 @@ pub fn make(folder: &Path) -> Result<()> {
         .map_err(|e| Error::file(folder, format!("the folder cannot be made: {}", plain_cause(&e))))
 }
 
-/// Writes `config.toml`.
+/// Writes `config.toml`, without `train.out`: given back as `--config` it makes a new run, not this one again.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn write_config(folder: &Path, config: &RunConfig) -> Result<()> {
+    let mut config = config.clone();
+    config.train.out = PathBuf::new();
     write_atomic(folder.join("config.toml"), |file| file.write_all(config.to_commented_toml().as_bytes()))
 }
 

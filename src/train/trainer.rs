@@ -16,6 +16,7 @@ use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -113,10 +114,16 @@ impl Trainer {
         let left = due(first_step, settings.eval_every_steps) || first_step == settings.steps;
         if first_step > 0 && left && !self.metrics.has_evaluation(first_step) {
             let overlays = if first_step == settings.steps { settings.overlays } else { 0 };
-            table = self.evaluate(val, first_step, overlays)?;
+            match self.evaluate(val, first_step, overlays)? {
+                Some(scores) => table = scores,
+                None => return Ok(self.interrupted(first_step)),
+            }
         }
         for step in first_step..settings.steps {
-            let batch = loader.next()?;
+            let batch = match loader.next() {
+                Ok(batch) => batch,
+                Err(error) => return Err(self.save_and_explain(step, first_step, error)),
+            };
             let lr = learning_rate(&self.config.optim, step, settings.steps);
             let (input, targets) = self.upload(batch);
             let losses = self
@@ -138,18 +145,39 @@ impl Trainer {
             if logged {
                 self.metrics.push(Line::Step(line))?;
             }
-            let stopping = interrupt::requested() && !last;
+            let stopping = interrupt::requested();
             if due(done, settings.save_every_steps) || last || stopping {
                 self.save(done)?;
             }
-            if due(done, settings.eval_every_steps) || last {
-                table = self.evaluate(val, done, if last { settings.overlays } else { 0 })?;
-            }
             if stopping {
-                return Ok(Outcome::Interrupted { folder: self.folder.clone(), step: done });
+                return Ok(self.interrupted(done));
+            }
+            if due(done, settings.eval_every_steps) || last {
+                match self.evaluate(val, done, if last { settings.overlays } else { 0 }) {
+                    Ok(Some(scores)) => table = scores,
+                    Ok(None) => {
+                        self.save(done)?;
+                        return Ok(self.interrupted(done));
+                    }
+                    Err(error) => return Err(self.save_and_explain(done, first_step, error)),
+                }
             }
         }
         Ok(Outcome::Done { folder: self.folder.clone(), table })
+    }
+
+    fn interrupted(&self, step: usize) -> Outcome {
+        Outcome::Interrupted { folder: self.folder.clone(), step }
+    }
+
+    /// What training has come to is not lost to a picture that cannot be read.
+    fn save_and_explain(&self, step: usize, first_step: usize, error: Error) -> Error {
+        if step > first_step
+            && let Err(unsaved) = self.save(step)
+        {
+            return unsaved;
+        }
+        self.explain(step, error)
     }
 
     fn upload(&self, batch: Batch) -> (Tensor<4>, Targets) {
@@ -166,13 +194,20 @@ impl Trainer {
     fn save(&self, step: usize) -> Result<()> {
         let state =
             State { step, seconds: self.seconds(), model: self.config.model.clone(), local: self.config.local.clone() };
-        checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints)
+        self.network
+            .check_finite()
+            .and_then(|()| checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints))
             .map_err(|error| self.explain(step, error))
     }
 
-    fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<String> {
+    /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
+    fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
-        let evaluation = evaluate(&predictor, val, overlays, |_| {})?;
+        let evaluation = evaluate(&predictor, val, overlays, |done| {
+            self.progress.evaluating(done, val.len());
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let Some(evaluation) = evaluation else { return Ok(None) };
         drop(predictor); // it shares the weights, which the optimizer could not update in place
         let report = evaluation.write(&self.folder)?;
         let scores = evaluation.scores();
@@ -185,7 +220,7 @@ impl Trainer {
             100.0 * scores.pixel_accuracy,
             evaluation.images,
         ));
-        Ok(report.table())
+        Ok(Some(report.table()))
     }
 
     /// What stopped the run, and what is left of it.
@@ -221,5 +256,9 @@ fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &So
     for module in &network.modules {
         let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
         say(format_args!("local module {} of {}: {first} … {last}", module.index + 1, network.modules.len()));
+    }
+    let has_aux_head = network.modules.last().is_some_and(|module| module.has_aux_head());
+    if config.model.aux_weight > 0.0 && !has_aux_head {
+        say("without the auxiliary head: layer3 ends before the last module, in one that has a head of its own");
     }
 }
