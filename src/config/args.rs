@@ -113,7 +113,6 @@ impl TrainArgs {
     }
 }
 
-/// Anything that serde writes as one TOML string.
 // Which pictures to score or compare with, where not the run's own. Not a doc comment, as above.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -157,6 +156,7 @@ impl RunConfig {
     }
 }
 
+/// Anything that serde writes as one TOML string.
 fn named(value: impl Serialize) -> Value {
     Value::try_from(value).expect("choices are written as their name")
 }
