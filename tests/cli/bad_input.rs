@@ -185,8 +185,10 @@ fn a_folder_that_is_not_empty_is_not_written_to() {
     tiny(folder.path()).args(&["--out", "mine"]).fails(1, &words);
     assert_eq!(names(folder.path().join("mine")), ["notes.txt"]);
 
-    let words = ["mine/notes.txt: is a file; name a folder with --out"];
-    tiny(folder.path()).args(&["--out", "mine/notes.txt"]).fails(1, &words);
+    for file in ["mine/notes.txt", "/dev/null"] {
+        let words = [&*format!("{file}: is a file; name a folder with --out")];
+        tiny(folder.path()).args(&["--out", file]).fails(1, &words);
+    }
 }
 
 #[test]
@@ -234,6 +236,25 @@ fn a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint() {
 
     let explode = tiny_with(folder.path(), &[("--steps", "20")]).args(&["--set", "optim.lr=1e9", "--out", "other"]);
     explode.fails(1, &[" of 2: the loss is ", "no checkpoint had been saved yet"]);
+}
+
+#[test]
+fn a_checkpoint_that_gave_the_loss_is_not_called_good() {
+    let folder = trained();
+    let steps = |steps: &str, lr: &str| {
+        let program = segtrain(folder.path()).args(&["--resume", "run", "--steps", steps, "--set", lr]);
+        program.args(&["--set", "train.save_every_steps=1", "--set", "optim.schedule=constant"])
+    };
+    let words = [
+        "step 5: local module 1 of 2: the loss is ",
+        "the checkpoint of step 4 holds the weights that gave this loss: remove the folder run/checkpoints/step-000004",
+        "to go on from one before it",
+    ];
+    steps("6", "optim.lr=1e20").fails(1, &words);
+    assert_eq!(names(folder.path().join("run/checkpoints")), ["step-000003", "step-000004"]);
+    steps("6", "optim.lr=0.05").fails(1, &words); // no learning rate helps
+    fs::remove_dir_all(folder.path().join("run/checkpoints/step-000004")).expect("as told");
+    steps("6", "optim.lr=0.05").succeeds();
 }
 
 /// A small disk of its own, for as long as it lives.
