@@ -283,7 +283,12 @@ fn unknown_key(key: &str) -> String {
     let mut known = Vec::new();
     flatten("", defaults, &mut |key, _| known.push(key));
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_string();
+    let initials = |key: &str| last(key).split('_').filter_map(|word| word.chars().next()).collect::<String>();
     let likeness = |other: &String| {
+        // `learning_rate` is spelled unlike `lr`, but is what it stands for.
+        if initials(key) == last(other) || initials(other) == last(key) {
+            return 1.0;
+        }
         let whole = strsim::normalized_damerau_levenshtein(key, other);
         whole.max(strsim::normalized_damerau_levenshtein(&last(key), &last(other)))
     };

@@ -67,6 +67,10 @@ fn an_unknown_key_names_its_source_and_the_nearest() {
     );
     let message = error(None, &["lr=0.1"], &[]);
     assert_eq!(message, "--set lr=0.1: unknown key `lr`; the nearest known key is `optim.lr`");
+    for (key, nearest) in [("optim.learning_rate", "optim.lr"), ("train.bs", "train.batch_size")] {
+        let message = error(None, &[&format!("{key}=1")], &[]);
+        assert!(message.ends_with(&format!("the nearest known key is `{nearest}`")), "{message}");
+    }
     let message = error(None, &["train=5"], &[]);
     assert!(message.contains("`train` is a section of keys"), "{message}");
     assert!(error(None, &["train.batch_size"], &[]).contains("write KEY=VALUE"));

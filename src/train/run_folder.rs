@@ -18,7 +18,7 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
         config.train.out = unused_name(config);
     }
     let folder = config.train.out.clone();
-    if folder.is_file() {
+    if folder.exists() && !folder.is_dir() {
         return Err(Error::file(&folder, "is a file; name a folder with --out"));
     }
     let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());

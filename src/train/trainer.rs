@@ -129,7 +129,7 @@ impl Trainer {
             let losses = self
                 .network
                 .train_step(input, &targets, lr, mix(seed, step as u64))
-                .map_err(|error| self.explain(step + 1, error))?;
+                .map_err(|error| self.explain_loss(step + 1, error))?;
             let done = step + 1;
             let last = done == settings.steps;
 
@@ -221,6 +221,20 @@ impl Trainer {
             evaluation.images,
         ));
         Ok(Some(report.table()))
+    }
+
+    /// The same of a loss that is not finite. A checkpoint of the step before holds the very weights that gave it, and
+    /// would give it again whatever the learning rate: it is not the last good one.
+    fn explain_loss(&self, step: usize, error: Error) -> Error {
+        match checkpoint::last(&self.folder) {
+            Ok(last) if last.state.step + 1 == step => Error::run(format!(
+                "step {step}: {error}; the checkpoint of step {} holds the weights that gave this loss: remove the folder \
+                 {} to go on from one before it, or train again from the start",
+                last.state.step,
+                last.folder.display()
+            )),
+            _ => self.explain(step, error),
+        }
     }
 
     /// What stopped the run, and what is left of it.

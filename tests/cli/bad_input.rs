@@ -29,6 +29,8 @@ fn a_missing_data_folder_is_named() {
     let data = |more: &[&str]| tiny(folder.path()).args(&["--dataset", "cityscapes", "--out", "run"]).args(more);
     let words = ["nowhere: no such folder; give the one that holds leftImg8bit/ and gtFine/ with --data-root"];
     data(&["--data-root", "nowhere"]).fails(1, &words);
+    let words = ["--data-root data: the built-in scenes are not read from a folder; say `--dataset cityscapes`"];
+    segtrain(folder.path()).args(&["--data-root", "data"]).fails(2, &words);
     data(&[]).fails(2, &["data.root = \"\"", "say `--data-root DIR`"]);
     fs::create_dir_all(folder.path().join("data/leftImg8bit/train")).expect("a folder");
     data(&["--data-root", "data"]).fails(1, &["data: holds no folder gtFine/"]);
@@ -185,8 +187,10 @@ fn a_folder_that_is_not_empty_is_not_written_to() {
     tiny(folder.path()).args(&["--out", "mine"]).fails(1, &words);
     assert_eq!(names(folder.path().join("mine")), ["notes.txt"]);
 
-    let words = ["mine/notes.txt: is a file; name a folder with --out"];
-    tiny(folder.path()).args(&["--out", "mine/notes.txt"]).fails(1, &words);
+    for file in ["mine/notes.txt", "/dev/null"] {
+        let words = [&*format!("{file}: is a file; name a folder with --out")];
+        tiny(folder.path()).args(&["--out", file]).fails(1, &words);
+    }
 }
 
 #[test]
@@ -234,6 +238,26 @@ fn a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint() {
 
     let explode = tiny_with(folder.path(), &[("--steps", "20")]).args(&["--set", "optim.lr=1e9", "--out", "other"]);
     explode.fails(1, &[" of 2: the loss is ", "no checkpoint had been saved yet"]);
+}
+
+#[test]
+fn a_checkpoint_that_gave_the_loss_is_not_called_good() {
+    let folder = trained();
+    let steps = |steps: &str, lr: &str| {
+        let program = segtrain(folder.path()).args(&["--resume", "run", "--steps", steps, "--set", lr]);
+        program.args(&["--set", "train.save_every_steps=1", "--set", "optim.schedule=constant"])
+    };
+    let words = [
+        "step 5: local module ",
+        " of 2: the loss is ",
+        "the checkpoint of step 4 holds the weights that gave this loss: remove the folder run/checkpoints/step-000004",
+        "to go on from one before it",
+    ];
+    steps("6", "optim.lr=1e17").fails(1, &words); // the weights of step 4 are huge, but finite
+    assert_eq!(names(folder.path().join("run/checkpoints")), ["step-000003", "step-000004"]);
+    steps("6", "optim.lr=0.05").fails(1, &words); // no learning rate helps
+    fs::remove_dir_all(folder.path().join("run/checkpoints/step-000004")).expect("as told");
+    steps("6", "optim.lr=0.05").succeeds();
 }
 
 /// A small disk of its own, for as long as it lives.

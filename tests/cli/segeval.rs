@@ -129,6 +129,7 @@ fn data_that_are_not_there_are_named() {
     scored(&["--data-root", "nowhere"]).fails(1, &["nowhere: no such folder", "--data-root"]);
     let words = ["data/leftImg8bit/test: no split \"test\" here; splits found: val"];
     scored(&["--data-root", "data", "--split", "test"]).fails(1, &words);
+    scored(&["--overlays", "-1"]).fails(2, &["'-1' for '--overlays <N>'", "expected a whole number"]);
 }
 
 #[test]

@@ -252,6 +252,37 @@ fn a_finished_run_can_be_trained_longer() {
 }
 
 #[test]
+fn a_run_trained_longer_has_the_losses_of_one_that_was_that_long() {
+    let folder = folder();
+    // Only a constant learning rate does not depend on the length of the run.
+    let long = |steps: &str, out: &str| {
+        let program = tiny_with(folder.path(), &[("--steps", steps)]);
+        program
+            .args(&["--set", "optim.schedule=constant", "--set", "train.eval_every_steps=3", "--out", out])
+            .succeeds();
+    };
+    long("3", "extended");
+    segtrain(folder.path()).args(&["--resume", "extended", "--steps", "6"]).succeeds();
+    long("6", "whole");
+    let lines = log(&folder.path().join("extended"));
+    assert_eq!(lines.len(), 8, "six steps, and an evaluation after the third and the last");
+    assert_eq!(lines, log(&folder.path().join("whole")));
+}
+
+#[test]
+fn an_evaluation_that_a_stopped_run_still_owed_is_made_up_for() {
+    let folder = trained();
+    let path = folder.path().join("run/metrics.jsonl");
+    let whole = log(&folder.path().join("run"));
+    let text = fs::read_to_string(&path).expect("a log");
+    let steps_only: Vec<&str> = text.lines().filter(|line| line.contains("losses")).collect();
+    fs::write(&path, steps_only.join("\n") + "\n").expect("writable");
+    segtrain(folder.path()).args(&["--resume", "run"]).succeeds();
+    assert_eq!(log(&folder.path().join("run")), whole);
+    segtrain(folder.path()).args(&["--resume", "run"]).fails(2, &["all 3 steps are done already"]);
+}
+
+#[test]
 fn a_moved_run_resumes_where_it_is_now() {
     let folder = trained();
     fs::rename(folder.path().join("run"), folder.path().join("moved")).expect("it moves");
