@@ -1,6 +1,6 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
-use super::{Cuts, Dataset, Method, Resolution, RunConfig};
+use super::{Cuts, Method, Resolution, RunConfig};
 use crate::{Error, Result};
 use std::fmt::Display;
 
@@ -181,7 +181,7 @@ fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::defaults_for;
+    use crate::config::{Dataset, defaults_for};
 
     fn message(change: impl FnOnce(&mut RunConfig)) -> String {
         let mut config = defaults_for(Dataset::Synthetic);
