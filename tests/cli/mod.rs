@@ -1,4 +1,5 @@
 mod bad_input;
+mod readme;
 mod segdata;
 mod segeval;
 mod segpredict;
