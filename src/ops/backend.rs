@@ -170,5 +170,5 @@ pub trait SegOps: burn::backend::Backend {
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod cube {
     /// CubeCL devices compute every operation by its portable body, which burn's fusion compiler joins into few kernels.
-    impl<R: burn_cubecl::CubeRuntime> super::SegOps for burn_cubecl::CubeBackend<R> {}
+    impl super::SegOps for burn_cubecl::CubeBackend {}
 }
