@@ -1,6 +1,7 @@
 //! Files that are either there in full or not there.
 
 use crate::{Error, Result};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
@@ -48,6 +49,34 @@ fn try_write(
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// Writes a PNG of `height * width` pixels of this colour type, row by row, as [`write_atomic`] does.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_png(
+    path: impl AsRef<Path>,
+    pixels: &[u8],
+    (height, width): (usize, usize),
+    color: ExtendedColorType,
+) -> Result<()> {
+    let path = path.as_ref();
+    // Encoded in memory first, so that its errors are none of the disk's.
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png)
+        .write_image(pixels, width as u32, height as u32, color)
+        .map_err(|error| Error::file(path, format!("cannot be written as PNG: {error}")))?;
+    write_atomic(path, |writer| writer.write_all(&png))
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Error::file(folder, format!("the folder cannot be made: {}", plain_cause(&e))))
 }
 
 /// An I/O error in plain words.

@@ -1,13 +1,12 @@
 //! Pictures in, label pictures and overlays out.
 
 use crate::data::cityscapes::load_image;
-use crate::data::scenes::label_ids;
+use crate::data::labels::label_ids;
 use crate::eval::Predictor;
-use crate::files::{plain_cause, write_atomic};
+use crate::files::{make_folder, plain_cause, write_png};
 use crate::render::{overlay, palette, save_png};
-use crate::train::run_folder;
 use crate::{Error, Result};
-use image::{GrayImage, ImageFormat};
+use image::ExtendedColorType;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -118,7 +117,7 @@ pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format]) -> Result<V
     let image = load_image(&job.input)?;
     let ids = predictor.predict(&image)?;
     if let Some(folder) = job.target.parent() {
-        run_folder::make(folder)?;
+        make_folder(folder)?;
     }
     let name = job.target.file_name().unwrap_or_default().to_string_lossy();
     let mut written = Vec::new();
@@ -127,23 +126,16 @@ pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format]) -> Result<V
         match format {
             Format::Overlay => save_png(&path, &overlay::overlay(image.view(), ids.view()))?,
             Format::Color => save_png(&path, &palette::colorize(ids.view()))?,
-            Format::LabelIds => save_gray(&path, label_ids(&ids))?,
-            Format::TrainIds => save_gray(&path, ids.clone())?,
+            Format::LabelIds => save_gray(&path, &label_ids(&ids))?,
+            Format::TrainIds => save_gray(&path, &ids)?,
         }
         written.push(path);
     }
     Ok(written)
 }
 
-fn save_gray(path: &Path, ids: Array2<u8>) -> Result<()> {
-    let (height, width) = ids.dim();
-    let values = ids.as_standard_layout().iter().copied().collect();
-    let picture = GrayImage::from_raw(width as u32, height as u32, values).expect("one byte a pixel");
-    write_atomic(path, |file| {
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut bytes, ImageFormat::Png).map_err(std::io::Error::other)?;
-        std::io::Write::write_all(file, bytes.get_ref())
-    })
+fn save_gray(path: &Path, ids: &Array2<u8>) -> Result<()> {
+    write_png(path, &ids.iter().copied().collect::<Vec<u8>>(), ids.dim(), ExtendedColorType::L8)
 }
 
 #[cfg(test)]

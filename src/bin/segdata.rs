@@ -93,7 +93,7 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
 }
 
 fn run_synth(out: &Path, split: &str, count: usize, resolution: Resolution, seed: u64) -> Result<()> {
-    let side = cityscapes::MAX_SIDE as usize;
+    let side = Resolution::MAX_SIDE;
     if count == 0 || count > 1_000_000 {
         return Err(Error::usage(format!("--count {count} is not in 1..=1000000")));
     }

@@ -6,8 +6,6 @@ use std::fmt::Display;
 
 /// Smallest side of a picture: at output stride 16 it leaves a 2×2 feature map.
 const MIN_SIDE: usize = 32;
-/// Largest side of a picture; beyond it a typing mistake is likelier than a camera.
-const MAX_SIDE: usize = 16384;
 
 /// A key whose value cannot be, and the sentence that says so.
 #[derive(Debug)]
@@ -54,8 +52,8 @@ fn size(key: &'static str, size: Resolution) -> Result<(), Problem> {
     let Resolution { height, width } = size;
     let small = height < MIN_SIDE || width < MIN_SIDE;
     ensure(!small, key, format!("\"{size}\""), format_args!("must be at least {MIN_SIDE}x{MIN_SIDE}"))?;
-    let large = height > MAX_SIDE || width > MAX_SIDE;
-    ensure(!large, key, format!("\"{size}\""), format_args!("must be at most {MAX_SIDE}x{MAX_SIDE}"))
+    let large = height > Resolution::MAX_SIDE || width > Resolution::MAX_SIDE;
+    ensure(!large, key, format!("\"{size}\""), format_args!("must be at most {0}x{0}", Resolution::MAX_SIDE))
 }
 
 fn channels(key: &'static str, list: &[usize]) -> Result<(), Problem> {

@@ -14,6 +14,11 @@ pub struct Resolution {
     pub width: usize,
 }
 
+impl Resolution {
+    /// Longest side of a picture; beyond it a typing mistake or a damaged file is likelier than a camera.
+    pub const MAX_SIDE: usize = 16384;
+}
+
 impl FromStr for Resolution {
     type Err = Error;
 

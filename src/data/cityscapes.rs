@@ -7,6 +7,7 @@
 
 use super::Sample;
 use super::labels::{self, IGNORE_INDEX, NUM_CLASSES};
+use crate::config::Resolution;
 use crate::{Error, Result};
 use image::{ImageReader, Limits};
 use ndarray::{Array2, Array3};
@@ -14,8 +15,8 @@ use std::fs::{self, File};
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-/// Longest side a picture may have. Guards memory against a damaged header.
-pub const MAX_SIDE: u32 = 16384;
+/// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
+const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
 
 const IMAGE_SUFFIXES: [&str; 3] = ["_leftImg8bit.png", "_leftImg8bit.jpg", "_leftImg8bit.jpeg"];
 const LABEL_IDS_SUFFIX: &str = "_gtFine_labelIds.png";
@@ -216,7 +217,7 @@ pub(super) fn same_size(pair: &Pair, image: &Array3<u8>, label: &Array2<u8>) -> 
 /// Reads a PNG or JPEG as 8-bit RGB, whatever it is stored as. Shape: `[height, width, 3]`.
 ///
 /// # Errors
-/// A file that is missing, damaged, of another format or over [`MAX_SIDE`] pixels a side.
+/// A file that is missing, damaged, of another format or over [`Resolution::MAX_SIDE`] pixels a side.
 pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     let bytes = fs::read(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
     let bad = |cause: &dyn std::fmt::Display| {
@@ -249,7 +250,7 @@ fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
 /// Reads the values of a label PNG as they are stored: gray levels, or palette indices. Shape: `[height, width]`.
 ///
 /// # Errors
-/// A file that is missing, damaged, not gray or palette of up to 8 bits, or over [`MAX_SIDE`] pixels a side.
+/// A file that is missing, damaged, not gray or palette of up to 8 bits, or over [`Resolution::MAX_SIDE`] pixels a side.
 pub fn load_label(path: &Path) -> Result<Array2<u8>> {
     let file = File::open(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
     let bad = |cause: &dyn std::fmt::Display| {

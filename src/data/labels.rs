@@ -2,6 +2,8 @@
 //!
 //! Source: `cityscapesscripts/helpers/labels.py`.
 
+use ndarray::Array2;
+
 /// Number of classes that are trained and scored.
 pub const NUM_CLASSES: usize = 19;
 /// Train id of pixels that neither train nor count.
@@ -62,6 +64,12 @@ pub const fn train_id(label_id: u8) -> Option<u8> {
     Some(IGNORE_INDEX)
 }
 
+/// Label ids of train ids, as they are stored on disk. What is ignored becomes 1, "ego vehicle": void, as every id is
+/// that is not scored, and the only void thing in the built-in scenes.
+pub fn label_ids(label: &Array2<u8>) -> Array2<u8> {
+    label.mapv(|train_id| CLASSES.get(train_id as usize).map_or(1, |class| class.label_id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +81,11 @@ mod tests {
         assert_eq!(train_id(0), Some(IGNORE_INDEX));
         assert_eq!(train_id(30), Some(IGNORE_INDEX), "trailer is void");
         assert_eq!(train_id(34), None);
+    }
+
+    #[test]
+    fn label_ids_read_back_as_train_ids() {
+        let label = Array2::from_shape_fn((4, 5), |(y, x)| (y * 5 + x) as u8).mapv(|id| if id < 19 { id } else { 255 });
+        assert_eq!(label_ids(&label).mapv(|id| train_id(id).unwrap()), label);
     }
 }

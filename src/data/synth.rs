@@ -1,12 +1,12 @@
 //! Built-in scenes written to disk in Cityscapes layout, for trying everything that reads it.
 
-use super::labels::CLASSES;
-use super::scenes::{Scenes, label_ids};
+use super::labels::{CLASSES, label_ids};
+use super::scenes::Scenes;
+use crate::files::{make_folder, write_png};
 use crate::{Error, Result};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use image::ExtendedColorType;
 use ndarray::Array2;
 use rayon::prelude::*;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// City folder of the scenes.
@@ -27,8 +27,7 @@ pub fn write(scenes: &Scenes, out: &Path, split: &str) -> Result<()> {
         return Err(Error::file(there, "is there already and is never overwritten; give another --out or --split"));
     }
     for room in ["leftImg8bit", "gtFine"] {
-        let folder = out.join(room).join(split).join(CITY);
-        fs::create_dir_all(&folder).map_err(|cause| Error::file(&folder, format!("cannot be made: {cause}")))?;
+        make_folder(&out.join(room).join(split).join(CITY))?;
     }
     targets.par_iter().enumerate().try_for_each(|(i, [image, ids, color])| {
         let sample = scenes.sample(i);
@@ -55,20 +54,6 @@ fn targets(out: &Path, split: &str, name: &str) -> [PathBuf; 3] {
 /// Colours of the Cityscapes palette, black where ignored. Shape: `[height, width, 3]`, flat.
 fn colors(label: &Array2<u8>) -> Vec<u8> {
     label.iter().flat_map(|&id| CLASSES.get(id as usize).map_or([0; 3], |class| class.color)).collect()
-}
-
-/// Writes beside the file and then renames, so that no half picture ever bears its name.
-fn write_png(path: &Path, bytes: &[u8], (height, width): (usize, usize), color: ExtendedColorType) -> Result<()> {
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png)
-        .write_image(bytes, width as u32, height as u32, color)
-        .map_err(|cause| Error::file(path, format!("cannot be encoded: {cause}")))?;
-    let mut temporary = path.as_os_str().to_os_string();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    fs::write(&temporary, &png).and_then(|()| fs::rename(&temporary, path)).map_err(|cause| {
-        let _ = fs::remove_file(&temporary); // It may not even be there; the first failure is the one to tell.
-        Error::file(path, format!("cannot be written: {cause}"))
-    })
 }
 
 #[cfg(test)]

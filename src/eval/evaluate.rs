@@ -3,9 +3,9 @@
 use super::inference::Predictor;
 use super::scores::{Confusion, Report, Scores};
 use crate::data::{Sample, Source};
+use crate::files::make_folder;
 use crate::render::panels::panels;
 use crate::render::{plots, save_png};
-use crate::train::run_folder;
 use crate::{Error, Result};
 use image::RgbImage;
 use std::ops::ControlFlow;
@@ -83,14 +83,14 @@ impl Evaluation {
             )));
         }
         let plot_folder = folder.join("plots");
-        run_folder::make(&plot_folder)?;
+        make_folder(&plot_folder)?;
         let report = Report::new(&self.confusion, self.images);
         report.write(folder.join("report.json"))?;
         plots::class_iou_bars(plot_folder.join("class_iou.png"), &scores.class_iou, scores.miou)?;
         plots::confusion_heatmap(plot_folder.join("confusion.png"), &self.confusion)?;
         if !self.overlays.is_empty() {
             let overlay_folder = folder.join("overlays");
-            run_folder::make(&overlay_folder)?;
+            make_folder(&overlay_folder)?;
             for (name, drawn) in &self.overlays {
                 // Names of Cityscapes pictures hold the city as a folder.
                 save_png(overlay_folder.join(format!("{}.png", name.replace(['/', '\\'], "_"))), drawn)?;

@@ -1,6 +1,7 @@
 //! The backward of every operation, once for all backends: what is kept, and which kernel uses it.
 
 use super::backend::{Act, ConvGeometry, SegOps};
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -52,15 +53,9 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         impl<B: SegOps> Backward<B, 3> for BatchNormAct {
             type State = (Normalization<B>, f64, Act);
             fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let [node_x, node_gamma, node_beta] = ops.parents;
                 let grad = grads.consume::<B>(&ops.node);
                 let (kept, eps, act) = ops.state;
-                let by_input = kept.gradients(grad, eps, act);
-                for (node, grad) in [node_x, node_gamma, node_beta].into_iter().zip(by_input) {
-                    if let Some(node) = node {
-                        grads.register::<B>(node.id, grad);
-                    }
-                }
+                register::<B, 3>(grads, ops.parents.map(|node| Some(node?.id)), kept.gradients(grad, eps, act));
             }
         }
         let nodes = [x.node(), gamma.node(), beta.node()];
@@ -101,12 +96,11 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
                 if let Some(node) = node_residual {
                     grads.register::<B>(node.id, grad.clone());
                 }
-                let by_input = kept.gradients(grad, eps, Act::Identity);
-                for (node, grad) in [node_x, node_gamma, node_beta].into_iter().zip(by_input) {
-                    if let Some(node) = node {
-                        grads.register::<B>(node.id, grad);
-                    }
-                }
+                register::<B, 3>(
+                    grads,
+                    [node_x, node_gamma, node_beta].map(|node| Some(node?.id)),
+                    kept.gradients(grad, eps, Act::Identity),
+                );
             }
         }
         let nodes = [x.node(), gamma.node(), beta.node(), residual.node()];
@@ -190,6 +184,15 @@ impl<B: SegOps> Normalization<B> {
         let Self { x, gamma, beta, mean, variance } = self;
         let (x, gamma, beta) = B::batch_norm_act_grad(x, gamma, beta, mean, variance, grad, eps, act);
         [x, gamma, beta]
+    }
+}
+
+/// Hands each input that is tracked its gradient.
+fn register<B: SegOps, const N: usize>(grads: &mut Gradients, ids: [Option<NodeId>; N], by_input: [FloatTensor<B>; N]) {
+    for (id, grad) in ids.into_iter().zip(by_input) {
+        if let Some(id) = id {
+            grads.register::<B>(id, grad);
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! A white picture to draw on with plotters, its text, and the way to disk.
 
-use crate::files::write_atomic;
+use crate::files::write_png;
 use crate::{Error, Result};
 use ab_glyph::{Font, FontRef, PxScaleFont, ScaleFont};
-use image::{ImageFormat, RgbImage};
+use image::{ExtendedColorType, RgbImage};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, TextStyle, register_font};
-use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::Once;
 
@@ -136,11 +135,6 @@ pub(super) fn draw_on(mut picture: RgbImage, paint: impl FnOnce(&Area) -> Drawn)
 /// # Errors
 /// The file cannot be written.
 pub fn save_png(path: impl AsRef<Path>, picture: &RgbImage) -> Result<()> {
-    let path = path.as_ref();
-    // Encoded in memory first: the encoder wants to seek, and its errors are then none of the disk's.
-    let mut bytes = Vec::new();
-    picture
-        .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
-        .map_err(|error| Error::file(path, format!("cannot be written as PNG: {error}")))?;
-    write_atomic(path, |writer| writer.write_all(&bytes))
+    let (width, height) = picture.dimensions();
+    write_png(path, picture.as_raw(), (height as usize, width as usize), ExtendedColorType::Rgb8)
 }

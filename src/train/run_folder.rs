@@ -2,7 +2,7 @@
 
 use super::checkpoint;
 use crate::config::RunConfig;
-use crate::files::{plain_cause, write_atomic};
+use crate::files::{make_folder, write_atomic};
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,18 +29,9 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
         };
         return Err(Error::file(&folder, format!("this folder is not empty: {advice}")));
     }
-    make(&folder)?;
+    make_folder(&folder)?;
     write_config(&folder, config)?;
     Ok(folder)
-}
-
-/// Makes a folder and those above it.
-///
-/// # Errors
-/// It cannot be made.
-pub fn make(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder)
-        .map_err(|e| Error::file(folder, format!("the folder cannot be made: {}", plain_cause(&e))))
 }
 
 /// Writes `config.toml`, without `train.out`: given back as `--config` it makes a new run, not this one again.

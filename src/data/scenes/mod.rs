@@ -12,11 +12,10 @@ mod street;
 mod vehicles;
 
 use super::Sample;
-use super::labels::{CLASSES, IGNORE_INDEX};
+use super::labels::IGNORE_INDEX;
 use crate::config::Resolution;
 use canvas::{Canvas, Rgb, hash, mix};
 use layout::Layout;
-use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -105,16 +104,10 @@ fn develop(layout: &Layout, (height, width): (usize, usize), (x, y): (usize, usi
     std::array::from_fn(|i| rgb[i] * light * layout.cast[i] + grain)
 }
 
-/// Label ids of train ids, as they are stored on disk; 255 becomes 1, "ego vehicle", which is what it is in these
-/// scenes.
-pub fn label_ids(label: &Array2<u8>) -> Array2<u8> {
-    label.mapv(|train_id| CLASSES.get(train_id as usize).map_or(1, |class| class.label_id))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::labels::CLASSES;
     use super::*;
-    use crate::data::labels;
 
     fn scenes(split: &str) -> Scenes {
         Scenes::new(3, split, 200, Resolution { height: 64, width: 128 })
@@ -150,12 +143,5 @@ mod tests {
             assert_eq!(sample.image.dim(), (height, width, 3));
             assert_eq!(sample.label.dim(), (height, width));
         }
-    }
-
-    #[test]
-    fn label_ids_read_back_as_train_ids() {
-        let label = scenes("val").sample(1).label;
-        let back = label_ids(&label).mapv(|id| labels::train_id(id).unwrap());
-        assert_eq!(back, label);
     }
 }
