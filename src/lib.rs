@@ -1,7 +1,8 @@
 //! Semantic segmentation at full resolution, trained in gradient-isolated local modules (InfoPro, ICLR 2021).
 //!
 //! Data moves one way: [`data`] makes batches, [`local`] trains a [`net`]work module by module, [`train`] drives it,
-//! [`eval`] scores it and [`render`] draws what came out. [`ops`] holds the tensor operations with their own backward.
+//! [`eval`] scores it and [`render`] draws what came out. [`ops`] holds the tensor operations with their own backward,
+//! [`weights`] takes a network's weights out to other programs and in from them.
 
 #![warn(missing_docs)]
 
@@ -17,5 +18,6 @@ pub mod ops;
 pub mod predict;
 pub mod render;
 pub mod train;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -97,6 +97,8 @@ pub struct ModelConfig {
     pub stem: Stem,
     /// Picture size / feature size: 8 or 16.
     pub output_stride: usize,
+    /// What comes after the backbone.
+    pub decode_head: DecodeHead,
     /// Dilations of the ASPP branches; 1 stands for the 1×1 branch.
     pub atrous_rates: Vec<usize>,
     /// Channels of each ASPP branch and of the decode head.
@@ -105,7 +107,7 @@ pub struct ModelConfig {
     pub aux_channels: usize,
     /// Weight of the FCN auxiliary head on layer3 in the last module's loss.
     pub aux_weight: f64,
-    /// Spatial dropout before each classifier.
+    /// Spatial dropout before each classifier (torchvision's decode head: behind `project`).
     pub dropout: f64,
 }
 
@@ -134,6 +136,16 @@ pub enum Stem {
     Torchvision,
     /// Three 3×3 convolutions (ResNet-v1c), as the paper.
     V1c,
+}
+
+/// DeepLabV3's head, as one of two libraries builds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecodeHead {
+    /// The branches are joined by a 3×3 convolution, as the paper.
+    Mmsegmentation,
+    /// The branches are joined by a 1×1 convolution, and a 3×3 one follows.
+    Torchvision,
 }
 
 /// How the network is cut, and what each local module learns from.
@@ -247,6 +259,8 @@ pub struct TrainConfig {
     pub keep_checkpoints: usize,
     /// Overlays written after the last evaluation.
     pub overlays: usize,
+    /// Weights to start from (`.pth`, `.pt`, `.safetensors`); empty: drawn from the seed.
+    pub pretrained: PathBuf,
     /// Run folder; empty: a new folder `runs/<dataset>-<backbone>-<method>-k<K>-<number>`.
     pub out: PathBuf,
 }

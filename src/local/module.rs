@@ -245,11 +245,11 @@ impl LocalModule {
         self.net().blocks.valid()
     }
 
-    pub(super) fn state(&self) -> (&ModuleNet, &ModuleOptimizer) {
+    pub(crate) fn state(&self) -> (&ModuleNet, &ModuleOptimizer) {
         (self.net(), &self.optimizer)
     }
 
-    pub(super) fn state_mut(&mut self) -> (&mut Option<ModuleNet>, &mut ModuleOptimizer) {
+    pub(crate) fn state_mut(&mut self) -> (&mut Option<ModuleNet>, &mut ModuleOptimizer) {
         (&mut self.net, &mut self.optimizer)
     }
 }

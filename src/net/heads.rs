@@ -2,18 +2,24 @@
 
 use super::layers::{Conv2d, ConvBnAct, Init, Pass};
 use super::{FeatureShape, resnet};
+use crate::config::DecodeHead;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// Atrous spatial pyramid pooling and the classifier behind it: 1×1, dilated 3×3 and image-pooling branches, joined by a
+/// Atrous spatial pyramid pooling and the classifier behind it: image-pooling, 1×1 and dilated 3×3 branches, joined by a
 /// 3×3 convolution, spatial dropout and a 1×1 classifier (mmsegmentation's `ASPPHead`).
+///
+/// torchvision's `DeepLabHead` has a 1×1 convolution more, which joins the branches (the image pooling last) before
+/// dropout and the 3×3 convolution.
 #[derive(Module, Debug)]
 pub struct AsppHead {
     /// Global average, 1×1 convolution, spread over all pixels.
     pub image_pool: ConvBnAct,
     /// One branch a rate; rate 1 is a 1×1 convolution.
     pub branches: Vec<ConvBnAct>,
-    /// Joins the branches.
+    /// 1×1, torchvision's alone: joins the branches.
+    pub project: Option<ConvBnAct>,
+    /// 3×3: joins the branches, or follows `project`.
     pub bottleneck: ConvBnAct,
     /// To class scores.
     pub classifier: Conv2d,
@@ -22,16 +28,21 @@ pub struct AsppHead {
 
 impl AsppHead {
     /// `channels`: those of the features, of every branch, and the number of classes.
-    pub fn new(init: &mut Init, channels: [usize; 3], rates: &[usize], dropout: f64) -> Self {
+    pub fn new(init: &mut Init, channels: [usize; 3], rates: &[usize], kind: DecodeHead, dropout: f64) -> Self {
         let [cin, hidden, classes] = channels;
+        let joined = hidden * (rates.len() + 1);
         let branches = rates
             .iter()
             .map(|&rate| ConvBnAct::same(init, [cin, hidden], if rate == 1 { 1 } else { 3 }, 1, rate))
             .collect();
+        let image_pool = ConvBnAct::same(init, [cin, hidden], 1, 1, 1);
+        let project = (kind == DecodeHead::Torchvision).then(|| ConvBnAct::same(init, [joined, hidden], 1, 1, 1));
+        let before = if project.is_some() { hidden } else { joined };
         Self {
-            image_pool: ConvBnAct::same(init, [cin, hidden], 1, 1, 1),
+            image_pool,
             branches,
-            bottleneck: ConvBnAct::same(init, [hidden * (rates.len() + 1), hidden], 3, 1, 1),
+            project,
+            bottleneck: ConvBnAct::same(init, [before, hidden], 3, 1, 1),
             classifier: Conv2d::last(init, [hidden, classes], 1),
             dropout,
         }
@@ -41,17 +52,28 @@ impl AsppHead {
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
         let pooled = self.image_pool.forward(x.clone().mean_dim(3).mean_dim(2), pass); // [batch, hidden, 1, 1]
-        let mut joined = vec![pooled.repeat(&[1, 1, height, width])];
-        joined.extend(self.branches.iter().map(|branch| branch.forward(x.clone(), pass)));
-        let x = self.bottleneck.forward(Tensor::cat(joined, 1), pass);
-        self.classifier.forward(pass.dropout2d(x, self.dropout))
+        let pooled = pooled.repeat(&[1, 1, height, width]);
+        let branches = self.branches.iter().map(|branch| branch.forward(x.clone(), pass));
+        match &self.project {
+            None => {
+                let joined = Tensor::cat(std::iter::once(pooled).chain(branches).collect(), 1);
+                let x = self.bottleneck.forward(joined, pass);
+                self.classifier.forward(pass.dropout2d(x, self.dropout))
+            }
+            Some(project) => {
+                let joined = Tensor::cat(branches.chain([pooled]).collect(), 1);
+                let x = pass.dropout2d(project.forward(joined, pass), self.dropout);
+                self.classifier.forward(self.bottleneck.forward(x, pass))
+            }
+        }
     }
 
     /// See [`super::Block::footprint`].
     pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
         let branches: usize = self.branches.iter().map(|unit| unit.conv.output_shape(x).len()).sum();
-        let joined = x.with_channels(self.bottleneck.conv.weight.dims()[1]);
-        let (hidden, kept) = self.bottleneck.footprint(joined);
+        let joining = self.project.as_ref().unwrap_or(&self.bottleneck);
+        let joined = x.with_channels(joining.conv.weight.dims()[1]);
+        let (hidden, kept) = resnet::sum_footprints(self.project.iter().chain([&self.bottleneck]), joined);
         let (scores, dropped) = (self.classifier.output_shape(hidden), hidden.len());
         (scores, branches + joined.len() + kept + dropped + scores.len())
     }

@@ -59,7 +59,8 @@ pub struct Network {
 /// DeepLabV3 on a dilated ResNet, for `num_classes` classes.
 pub fn segmentation_network(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
     let (mut blocks, [layer3, layer4]) = resnet::blocks(init, config);
-    let head = AsppHead::new(init, [layer4, config.aspp_channels, num_classes], &config.atrous_rates, config.dropout);
+    let channels = [layer4, config.aspp_channels, num_classes];
+    let head = AsppHead::new(init, channels, &config.atrous_rates, config.decode_head, config.dropout);
     let aux_head = (config.aux_weight > 0.0).then(|| {
         let head = FcnHead::new(init, [layer3, config.aux_channels, num_classes], config.dropout);
         let last_of_layer3 = resnet::stages(config.backbone).0[2] - 1;

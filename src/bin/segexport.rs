@@ -1,0 +1,55 @@
+//! Writes a run's weights for other programs.
+
+use clap::Parser;
+use infoseg::config::{DeviceChoice, RunConfig};
+use infoseg::data::labels::NUM_CLASSES;
+use infoseg::local::LocalNetwork;
+use infoseg::train::checkpoint;
+use infoseg::weights::export::{Format, export};
+use infoseg::{Error, Result, cli};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write the weights of a run's newest checkpoint as safetensors, under the names of another program.
+#[derive(Parser)]
+#[command(name = "segexport", version)]
+struct Args {
+    /// Run folder of segtrain.
+    run: PathBuf,
+    /// Whose names: safetensors (infoseg's own, with the local heads), torchvision (its DeepLabV3 class loads them
+    /// strictly), mmseg (mmsegmentation's and the reference's).
+    #[arg(long)]
+    format: Format,
+    /// File to write; it must not be there yet.
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    cli::run("segexport", segexport)
+}
+
+fn segexport(args: Args) -> Result<ExitCode> {
+    if args.out.extension().is_none_or(|extension| extension != "safetensors") {
+        return Err(Error::usage(format!("--out {}: the file is a .safetensors one; name it so", args.out.display())));
+    }
+    if args.out.exists() {
+        return Err(Error::file(&args.out, "is there already and is never overwritten; give another --out"));
+    }
+    let config = RunConfig::of_run(&args.run)?;
+    let checkpoint = checkpoint::last(&args.run)?;
+    checkpoint.check_fits(&config)?;
+    let mut network = LocalNetwork::new(&config, NUM_CLASSES, &DeviceChoice::Cpu.open()?)?;
+    network.load(&checkpoint.folder, false)?;
+    let weights = network.weights();
+    let left_out = export(&weights, &config.model, args.format, &args.out)?;
+    if !left_out.is_empty() {
+        cli::say(format_args!(
+            "left out, as that program has nothing like them: {} tensors ({}, …)",
+            left_out.len(),
+            left_out[0]
+        ));
+    }
+    cli::print(format_args!("{} tensors  {}\n", weights.tensors.len() - left_out.len(), args.out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}

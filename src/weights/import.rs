@@ -1,0 +1,288 @@
+//! Foreign checkpoints into our network: `--pretrained FILE`.
+
+use super::naming::Naming;
+use super::{Mapping, Weights, pytorch, safetensors};
+use crate::config::{Backbone, Dataset, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
+use crate::local::LocalNetwork;
+use crate::net::resnet;
+use crate::{Error, Result};
+use burn::tensor::{Device, TensorData};
+use clap::ValueEnum;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A checkpoint in memory.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    /// Tensors under the file's own names.
+    weights: Weights,
+    naming: Naming,
+}
+
+/// What a checkpoint did for a network. Its text is one line for the person at the terminal.
+#[derive(Debug)]
+pub struct Report {
+    path: PathBuf,
+    naming: Naming,
+    /// Under the file's names where it has one for the tensor, else under ours.
+    pub mapping: Mapping,
+}
+
+impl Checkpoint {
+    /// Reads `.safetensors`, `.pth` or `.pt`; the content decides, not the name.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged, neither of the formats, or whose names are nobody's we know.
+    pub fn read(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::file(path, "is a folder; name the checkpoint file in it (.pth, .pt or .safetensors)"));
+        }
+        let weights = if is_safetensors(path) { safetensors::read(path)?.0 } else { pytorch::read(path)? };
+        let weights = without_wrapper(weights);
+        let Some(naming) = Naming::detect(&weights) else {
+            let some: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
+            return Err(Error::file(
+                path,
+                format!(
+                    "holds no network we know: its tensors are {} …; expected names of torchvision (conv1.weight, \
+                     backbone.conv1.weight), mmsegmentation (backbone.stem.0.weight) or infoseg (stem.convs.0.conv.weight)",
+                    some.join(", ")
+                ),
+            ));
+        };
+        Ok(Self { path: path.to_path_buf(), weights, naming })
+    }
+
+    /// Puts its tensors into a network that has not trained yet.
+    ///
+    /// # Errors
+    /// A tensor of the backbone is not there or of another shape (with `whole` also one of the decode head): the file is
+    /// of another network. The first differences are named.
+    pub fn load_into(&self, network: &mut LocalNetwork, model: &ModelConfig, whole: bool) -> Result<Report> {
+        let (weights, names) = self.canonical(network, model);
+        let mut mapping = network.set_weights(&weights);
+        mapping.unexpected = self.unexpected(&names);
+        let needed = |name: &str| {
+            let head = name.starts_with("head.");
+            head && whole || !(head || name.starts_with("aux_head.") || name.starts_with("local"))
+        };
+        let theirs = |name: &String| names.get(name).cloned().unwrap_or_else(|| name.clone());
+        let mut differences: Vec<String> = mapping
+            .misshapen
+            .iter()
+            .filter(|(name, ..)| needed(name))
+            .map(|(name, ours, given)| format!("{} is {given:?}, the network's is {ours:?}", theirs(name)))
+            .collect();
+        differences.extend(
+            mapping.missing.iter().filter(|name| needed(name)).map(|name| format!("{} is not there", theirs(name))),
+        );
+        let Mapping { loaded, missing, misshapen, .. } = &mut mapping;
+        for name in loaded.iter_mut().chain(missing).chain(misshapen.iter_mut().map(|(name, ..)| name)) {
+            *name = theirs(name);
+        }
+        if !differences.is_empty() {
+            return Err(Error::file(&self.path, self.misfit(&differences, &mapping, model)));
+        }
+        Ok(Report { path: self.path.clone(), naming: self.naming, mapping })
+    }
+
+    /// The file's tensors under our names, and the file's name for each of the network's that it may have.
+    fn canonical(&self, network: &LocalNetwork, model: &ModelConfig) -> (Weights, BTreeMap<String, String>) {
+        let mut weights = Weights::default();
+        let mut names = BTreeMap::new();
+        let given = &self.weights.tensors;
+        for ours in network.weights().tensors.into_keys() {
+            let Some(theirs) = self.naming.foreign(&ours, model) else { continue };
+            if let Some(data) = given.get(&theirs) {
+                weights.tensors.insert(ours.clone(), data.clone());
+            }
+            names.insert(ours, theirs);
+        }
+        // The reference's local heads have a bias before BatchNorm, which only shifts the mean that is taken away.
+        for (conv, bias) in self.folded_biases(&names) {
+            let mean = weights.tensors.get_mut(&conv.replace(".conv.weight", ".norm.running_mean"));
+            if let Some(mean) = mean
+                && let (Ok(old), Ok(bias)) = (mean.try_to_vec::<f32>(), given[&bias].try_to_vec::<f32>())
+                && old.len() == bias.len()
+            {
+                let shifted: Vec<f32> = old.iter().zip(&bias).map(|(mean, bias)| mean - bias).collect();
+                *mean = TensorData::new(shifted, [old.len()]);
+            }
+        }
+        (weights, names)
+    }
+
+    /// Our `….conv.weight` and the file's bias beside it, which ours do without.
+    fn folded_biases(&self, names: &BTreeMap<String, String>) -> Vec<(String, String)> {
+        let before_norm = names.iter().filter(|(ours, _)| ours.ends_with(".conv.weight"));
+        before_norm
+            .filter_map(|(ours, theirs)| Some((ours.clone(), format!("{}.bias", theirs.strip_suffix(".weight")?))))
+            .filter(|(_, bias)| self.weights.tensors.contains_key(bias))
+            .collect()
+    }
+
+    fn unexpected(&self, names: &BTreeMap<String, String>) -> Vec<String> {
+        let mut used: BTreeSet<String> = names.values().cloned().collect();
+        used.extend(self.folded_biases(names).into_iter().map(|(_, bias)| bias));
+        self.weights.tensors.keys().filter(|name| !used.contains(*name)).cloned().collect()
+    }
+
+    fn misfit(&self, differences: &[String], mapping: &Mapping, model: &ModelConfig) -> String {
+        let shown = differences.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let more = differences.len().saturating_sub(3);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        let advice = match self.model() {
+            Ok((of_file, _)) => of_file.differences(model),
+            Err(_) => Vec::new(),
+        };
+        let advice = match advice.is_empty() {
+            true => "the whole of it is needed; is this the right file?".to_string(),
+            false => format!("the file is of {}", advice.join(", ")),
+        };
+        format!(
+            "does not fit this network ({} naming, {} tensors fit): {shown}{more}; {advice}",
+            self.naming,
+            mapping.loaded.len()
+        )
+    }
+
+    /// The network that the file is of, as far as names and shapes tell, and its number of classes (0 for a backbone
+    /// alone). Output stride and dilations leave no trace in a file: they are the paper's.
+    ///
+    /// # Errors
+    /// It is no ResNet of a depth that we build.
+    pub fn model(&self) -> Result<(ModelConfig, usize)> {
+        let given = &self.weights.tensors;
+        let rows = |name: &str| given.get(name).map(|data| data.shape()[0]);
+        let mut model = defaults_for(Dataset::Cityscapes).model;
+        let prefix = match self.naming {
+            Naming::Torchvision { backbone_only: false } | Naming::Mmsegmentation { backbone_only: false } => {
+                "backbone."
+            }
+            _ => "",
+        };
+        let ours = self.naming == Naming::Infoseg;
+        let blocks = |stage: usize| {
+            let start = format!("{prefix}layer{stage}.");
+            let indices = given.keys().filter_map(|name| name.strip_prefix(&start)?.split('.').next()?.parse().ok());
+            indices.max().map_or(0, |last: usize| last + 1)
+        };
+        let third = if ours { "body.1.conv.weight" } else { "conv3.weight" };
+        let bottleneck = given.contains_key(&format!("{prefix}layer1.0.{third}"));
+        let counts = [1, 2, 3, 4].map(blocks);
+        let depths = Backbone::value_variants();
+        model.backbone =
+            *depths.iter().find(|depth| resnet::stages(**depth) == (counts, bottleneck)).ok_or_else(|| {
+                let kind = if bottleneck { "bottleneck" } else { "basic" };
+                Error::file(
+                    &self.path,
+                    format!("holds no ResNet-18, 34, 50, 101 or 152: its stages have {counts:?} {kind} blocks"),
+                )
+            })?;
+        let v1c = if ours { "stem.convs.2.conv.weight".into() } else { format!("{prefix}stem.0.weight") };
+        model.stem = if given.contains_key(&v1c) { Stem::V1c } else { Stem::Torchvision };
+        model.decode_head = match self.naming {
+            Naming::Torchvision { .. } => DecodeHead::Torchvision,
+            Naming::Infoseg if given.contains_key("head.project.conv.weight") => DecodeHead::Torchvision,
+            _ => DecodeHead::Mmsegmentation,
+        };
+        let last_of_stem =
+            if model.stem == Stem::V1c { "stem.convs.2.conv.weight" } else { "stem.convs.0.conv.weight" };
+        let of = |name: &str| self.naming.foreign(name, &model).and_then(|theirs| rows(&theirs));
+        let stem_channels = of(last_of_stem).unwrap_or(64);
+        let classes = of("head.classifier.weight").unwrap_or(0);
+        let aspp_channels = of("head.bottleneck.conv.weight").unwrap_or(model.aspp_channels);
+        let aux_channels = of("aux_head.conv.conv.weight");
+        model.width = stem_channels as f64 / 64.0;
+        model.aspp_channels = aspp_channels;
+        match aux_channels {
+            Some(channels) => model.aux_channels = channels,
+            None => model.aux_weight = 0.0,
+        }
+        Ok((model, classes))
+    }
+
+    /// Builds the network that the file is of and puts the file into it; returns it with its number of classes.
+    ///
+    /// # Errors
+    /// A file without a decode head, or of no network that we build.
+    pub fn network(&self, output_stride: usize, device: &Device) -> Result<(LocalNetwork, usize, Report)> {
+        let (mut model, classes) = self.model()?;
+        if classes == 0 {
+            return Err(Error::file(
+                &self.path,
+                format!(
+                    "is a backbone alone ({} naming): it has no decode head to segment with; train one with \
+                         segtrain --pretrained",
+                    self.naming
+                ),
+            ));
+        }
+        model.output_stride = output_stride;
+        let mut config: RunConfig = defaults_for(Dataset::Cityscapes);
+        config.model = model;
+        config.local.num_modules = 1;
+        config.local.cuts = crate::config::Cuts::Auto;
+        let mut network = LocalNetwork::new(&config, classes, device)?;
+        let report = self.load_into(&mut network, &config.model, true)?;
+        Ok((network, classes, report))
+    }
+}
+
+impl ModelConfig {
+    /// What of this network is otherwise in `other`, as configuration keys.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let mut keys = Vec::new();
+        if self.backbone != other.backbone {
+            keys.push(format!("--backbone {}", self.backbone.to_possible_value().expect("named").get_name()));
+        }
+        if self.stem != other.stem {
+            keys.push(format!("model.stem = \"{}\"", if self.stem == Stem::V1c { "v1c" } else { "torchvision" }));
+        }
+        if self.width != other.width {
+            keys.push(format!("model.width = {}", self.width));
+        }
+        keys
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mapping { loaded, missing, unexpected, misshapen } = &self.mapping;
+        write!(f, "{} ({} naming): {} tensors loaded", self.path.display(), self.naming, loaded.len())?;
+        list(f, "not in the file", missing)?;
+        list(f, "of no use here", unexpected)?;
+        let misshapen: Vec<String> =
+            misshapen.iter().map(|(name, ours, given)| format!("{name} {given:?} instead of {ours:?}")).collect();
+        list(f, "of another shape", &misshapen)
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let more = if names.len() > 3 { ", …" } else { "" };
+    write!(f, "; {} {what} ({shown}{more})", names.len())
+}
+
+/// Eight bytes of length, then a JSON object.
+fn is_safetensors(path: &Path) -> bool {
+    let mut start = [0; 9];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    path.extension().is_some_and(|extension| extension == "safetensors") || (read.is_ok() && start[8] == b'{')
+}
+
+/// Names without the `module.` that PyTorch's data parallelism puts in front of all of them.
+fn without_wrapper(weights: Weights) -> Weights {
+    let wrapped = weights.tensors.keys().all(|name| name.starts_with("module."));
+    if !wrapped {
+        return weights;
+    }
+    let bare = |name: String| name.trim_start_matches("module.").to_string();
+    Weights { tensors: weights.tensors.into_iter().map(|(name, data)| (bare(name), data)).collect() }
+}

@@ -1,0 +1,40 @@
+//! Weights by name: a network's into files, and files' into a network.
+//!
+//! Inside the project every tensor has one canonical name, `<block>.<path>`: `stem.convs.0.conv.weight`,
+//! `layer3.12.last.norm.gamma`, `head.classifier.bias`, `aux_head.conv.norm.running_var`; what trains beside local module
+//! k (from 1) is `local<k>.recon_decoder.…` and `local<k>.local_head.…`. Paths follow the structs of [`crate::net`] and
+//! [`crate::local::heads`]. Read in this order: [`network`], [`safetensors`], [`pytorch`], [`naming`], [`import`],
+//! [`export`].
+
+pub mod export;
+pub mod import;
+pub mod naming;
+pub mod network;
+pub mod pytorch;
+pub mod safetensors;
+
+pub use import::Checkpoint;
+pub use naming::Naming;
+
+use burn::tensor::TensorData;
+use std::collections::BTreeMap;
+
+/// Float32 tensors by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Weights {
+    /// Name to values and shape.
+    pub tensors: BTreeMap<String, TensorData>,
+}
+
+/// What became of each name when weights were put into a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// Of the network, found and put in.
+    pub loaded: Vec<String>,
+    /// Of the network, but not given: as they were.
+    pub missing: Vec<String>,
+    /// Given, but not of the network.
+    pub unexpected: Vec<String>,
+    /// Of both, but of another shape, so left as they were: name, the network's shape, the given one.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
