@@ -2,13 +2,15 @@
 
 use crate::data::cityscapes::load_image;
 use crate::data::labels::label_ids;
-use crate::eval::Predictor;
+use crate::eval::{Predictor, TestTime, ids_of};
 use crate::files::{make_folder, plain_cause, write_png};
 use crate::render::{overlay, palette, save_png};
+use crate::weights::{Weights, safetensors};
 use crate::{Error, Result};
+use burn::tensor::Tensor;
 use image::ExtendedColorType;
 use ndarray::Array2;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// What is written of a prediction.
@@ -22,16 +24,25 @@ pub enum Format {
     LabelIds,
     /// Train ids, 8-bit grey.
     TrainIds,
+    /// The network's raw class scores, safetensors: `logits`, float32 `[classes, height, width]` at its output size.
+    Logits,
 }
 
 impl Format {
+    /// What is put behind a picture's name.
     fn suffix(self) -> &'static str {
         match self {
-            Self::Overlay => "overlay",
-            Self::Color => "color",
-            Self::LabelIds => "labelIds",
-            Self::TrainIds => "labelTrainIds",
+            Self::Overlay => "overlay.png",
+            Self::Color => "color.png",
+            Self::LabelIds => "labelIds.png",
+            Self::TrainIds => "labelTrainIds.png",
+            Self::Logits => "logits.safetensors",
         }
+    }
+
+    /// Whether it can be made of any classes, not Cityscapes' alone.
+    pub fn is_of_any_classes(self) -> bool {
+        matches!(self, Self::TrainIds | Self::Logits)
     }
 }
 
@@ -40,7 +51,7 @@ impl Format {
 pub struct Job {
     /// The picture.
     pub input: PathBuf,
-    /// What is written of it, without `_<format>.png`.
+    /// What is written of it, without `_<format>.png` or the like.
     pub target: PathBuf,
 }
 
@@ -113,21 +124,27 @@ fn stem(path: &Path) -> String {
 ///
 /// # Errors
 /// The picture cannot be read, or a file not be written.
-pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format]) -> Result<Vec<PathBuf>> {
+pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format], test_time: &TestTime) -> Result<Vec<PathBuf>> {
     let image = load_image(&job.input)?;
-    let ids = predictor.predict(&image)?;
+    let (height, width, _) = image.dim();
+    let logits = test_time.is_plain().then(|| predictor.logits(&image));
+    let ids = match &logits {
+        Some(logits) => ids_of(logits.clone(), [height, width]),
+        None => predictor.predict_mean(&image, test_time)?,
+    };
     if let Some(folder) = job.target.parent() {
         make_folder(folder)?;
     }
     let name = job.target.file_name().unwrap_or_default().to_string_lossy();
     let mut written = Vec::new();
     for format in formats {
-        let path = job.target.with_file_name(format!("{name}_{}.png", format.suffix()));
+        let path = job.target.with_file_name(format!("{name}_{}", format.suffix()));
         match format {
             Format::Overlay => save_png(&path, &overlay::overlay(image.view(), ids.view()))?,
             Format::Color => save_png(&path, &palette::colorize(ids.view()))?,
             Format::LabelIds => save_gray(&path, &label_ids(&ids))?,
             Format::TrainIds => save_gray(&path, &ids)?,
+            Format::Logits => save_logits(&path, logits.clone().unwrap_or_else(|| predictor.logits(&image)))?,
         }
         written.push(path);
     }
@@ -136,6 +153,11 @@ pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format]) -> Result<V
 
 fn save_gray(path: &Path, ids: &Array2<u8>) -> Result<()> {
     write_png(path, &ids.iter().copied().collect::<Vec<u8>>(), ids.dim(), ExtendedColorType::L8)
+}
+
+fn save_logits(path: &Path, logits: Tensor<4>) -> Result<()> {
+    let tensors = BTreeMap::from([("logits".to_string(), logits.squeeze_dim::<3>(0).into_data())]);
+    safetensors::write(path, &Weights { tensors }, &[], HashMap::new())
 }
 
 #[cfg(test)]

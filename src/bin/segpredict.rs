@@ -1,32 +1,54 @@
-//! Segments pictures with a trained run.
+//! Segments pictures with a trained run, or with a checkpoint of another program.
 
-use clap::Parser;
-use infoseg::config::{DeviceChoice, RunConfig};
-use infoseg::eval::Predictor;
+use clap::{Parser, ValueEnum};
+use infoseg::config::{Backbone, DeviceChoice, RunConfig};
+use infoseg::data::labels::NUM_CLASSES;
+use infoseg::eval::{Predictor, test_time::TestTimeArgs};
 use infoseg::predict::{Format, jobs, predict};
+use infoseg::weights::Checkpoint;
 use infoseg::{Error, Result, cli};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Segment pictures of any size with a trained run.
+/// Segment pictures of any size: segpredict RUN INPUT… --out DIR, or segpredict --pretrained FILE INPUT… --out DIR.
 #[derive(Parser)]
 #[command(name = "segpredict", version)]
 struct Args {
-    /// Run folder of segtrain; its newest checkpoint predicts.
-    run: PathBuf,
-    /// Pictures (PNG or JPEG), or folders that are searched for them.
-    #[arg(required = true)]
-    inputs: Vec<PathBuf>,
+    /// Run folder of segtrain, whose newest checkpoint predicts (not with --pretrained); then pictures (PNG or JPEG), or
+    /// folders that are searched for them.
+    #[arg(required = true, value_names = ["RUN", "INPUT"])]
+    paths: Vec<PathBuf>,
     /// Folder to write to; subfolders of an input folder are kept.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// What to write: overlay (NAME_overlay.png), color (_color.png, the Cityscapes palette), label-ids
-    /// (_labelIds.png, fit for the Cityscapes server), train-ids (_labelTrainIds.png).
+    /// (_labelIds.png, fit for the Cityscapes server), train-ids (_labelTrainIds.png), logits (_logits.safetensors, raw
+    /// scores [classes, height, width] at the network's output size).
     #[arg(long, value_delimiter = ',', default_value = "overlay")]
     format: Vec<Format>,
-    /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
+    /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's, or auto].
     #[arg(long)]
     device: Option<DeviceChoice>,
+    /// Checkpoint of another program instead of a run: .pth, .pt or .safetensors of torchvision, mmsegmentation or
+    /// segexport. Depth, stem, head and classes are read off it.
+    #[arg(long, value_name = "FILE")]
+    pretrained: Option<PathBuf>,
+    /// The network that --pretrained is of.
+    #[arg(long, requires = "pretrained", default_value = "deeplabv3")]
+    network: Network,
+    /// Refuse a --pretrained of another depth.
+    #[arg(long, requires = "pretrained")]
+    backbone: Option<Backbone>,
+    /// Of the --pretrained network, 8 or 16; it leaves no trace in a checkpoint [default: 8].
+    #[arg(long, requires = "pretrained", value_parser = ["8", "16"])]
+    output_stride: Option<String>,
+    #[command(flatten)]
+    test_time: TestTimeArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Network {
+    Deeplabv3,
 }
 
 fn main() -> ExitCode {
@@ -34,14 +56,32 @@ fn main() -> ExitCode {
 }
 
 fn segpredict(args: Args) -> Result<ExitCode> {
-    let config = RunConfig::of_run(&args.run)?;
-    let jobs = jobs(&args.inputs, &args.out)?;
-    let device = args.device.unwrap_or(config.device);
-    device.pin_default();
-    let predictor = Predictor::load(&args.run, &config, &device.open()?)?;
+    let test_time = args.test_time.test_time()?;
+    if !test_time.is_plain() && args.format.contains(&Format::Logits) {
+        return Err(Error::usage(
+            "--format logits: raw scores are those of one pass; leave out --scales, --flip, --slide",
+        ));
+    }
+    let (predictor, jobs) = match &args.pretrained {
+        Some(file) => {
+            let jobs = jobs(&args.paths, &args.out)?;
+            (foreign(file, &args)?, jobs)
+        }
+        None => {
+            let [run, inputs @ ..] = args.paths.as_slice() else { unreachable!("clap asks for one path at least") };
+            let config = RunConfig::of_run(run)?;
+            if inputs.is_empty() {
+                return Err(Error::usage("no picture to segment: name pictures or folders behind the run folder"));
+            }
+            let jobs = jobs(inputs, &args.out)?;
+            let device = args.device.unwrap_or(config.device);
+            device.pin_default();
+            (Predictor::load(run, &config, &device.open()?)?, jobs)
+        }
+    };
     let mut failures = 0;
     for job in &jobs {
-        match predict(&predictor, job, &args.format) {
+        match predict(&predictor, job, &args.format, &test_time) {
             Ok(written) => {
                 written.iter().try_for_each(|path| cli::print(format_args!("{}\n", path.display())))?;
             }
@@ -56,4 +96,39 @@ fn segpredict(args: Args) -> Result<ExitCode> {
         0 => Ok(ExitCode::SUCCESS),
         _ => Err(Error::run(format!("{failures} of {} pictures failed", jobs.len()))),
     }
+}
+
+/// The network of a foreign checkpoint.
+fn foreign(file: &Path, args: &Args) -> Result<Predictor> {
+    let Network::Deeplabv3 = args.network;
+    let checkpoint = Checkpoint::read(file)?;
+    let (model, classes) = checkpoint.model()?;
+    if let Some(backbone) = args.backbone
+        && backbone != model.backbone
+    {
+        let name = |backbone: Backbone| backbone.to_possible_value().map_or_else(String::new, |v| v.get_name().into());
+        return Err(Error::usage(format!(
+            "--backbone {}: {} holds a {}",
+            name(backbone),
+            file.display(),
+            name(model.backbone)
+        )));
+    }
+    if classes != NUM_CLASSES
+        && classes != 0
+        && let Some(format) = args.format.iter().find(|format| !format.is_of_any_classes())
+    {
+        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string());
+        return Err(Error::usage(format!(
+            "--format {name}: {} has {classes} classes, not Cityscapes' {NUM_CLASSES}, and so no colours or label ids \
+             here; use --format train-ids,logits",
+            file.display()
+        )));
+    }
+    let device = args.device.unwrap_or(DeviceChoice::Auto);
+    device.pin_default();
+    let output_stride = if args.output_stride.as_deref() == Some("16") { 16 } else { 8 };
+    let (predictor, _, report) = Predictor::pretrained(&checkpoint, output_stride, &device.open()?)?;
+    cli::say(report);
+    Ok(predictor)
 }

@@ -63,6 +63,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
 
+    /// Weights to start from: .pth, .pt or .safetensors of torchvision, mmsegmentation or segexport
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub pretrained: Option<PathBuf>,
+
     /// Run folder to write; default: a new folder under runs/
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -100,6 +104,7 @@ impl TrainArgs {
         say("--batch-size", "train.batch_size", self.batch_size.map(|size| Value::Integer(size.into())));
         say("--device", "device", self.device.map(named));
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
+        say("--pretrained", "train.pretrained", path("--pretrained", self.pretrained.as_deref())?);
         say("--out", "train.out", path("--out", self.out.as_deref())?);
         say("--resume", "train.out", path("--resume", self.resume.as_deref())?);
         let file = match &self.resume {
@@ -213,7 +218,7 @@ mod tests {
     fn every_flag_reaches_its_key() {
         let config = parse(
             "--dataset cityscapes --data-root /d --resolution 64x128 --local-k 4 --method dgl --task-loss contrast \
-             --backbone resnet50 --steps 7 --batch-size 3 --device cuda:1 --seed 9 --out o --set optim.lr=0.5",
+             --backbone resnet50 --steps 7 --batch-size 3 --device cuda:1 --seed 9 --pretrained p.pth --out o --set optim.lr=0.5",
         )
         .layers()
         .and_then(|layers| layers.load())
@@ -225,6 +230,7 @@ mod tests {
         assert_eq!((config.train.steps, config.train.batch_size), (7, 3));
         assert_eq!((config.device, config.seed), (DeviceChoice::Cuda(1), 9));
         assert_eq!((config.train.out, config.optim.lr), (PathBuf::from("o"), 0.5));
+        assert_eq!(config.train.pretrained, PathBuf::from("p.pth"));
     }
 
     #[test]

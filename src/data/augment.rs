@@ -9,6 +9,7 @@ use super::{Sample, normalize, photometric};
 use crate::config::{AugmentConfig, Resolution};
 use crate::{Error, Result};
 use fast_image_resize as fir;
+use ndarray::{Array, Array3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -132,7 +133,7 @@ fn keyed_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-fn contiguous<D: ndarray::Dimension>(array: ndarray::Array<u8, D>) -> Vec<u8> {
+fn contiguous<D: ndarray::Dimension>(array: Array<u8, D>) -> Vec<u8> {
     match array.is_standard_layout() {
         true => {
             let length = array.len();
@@ -193,6 +194,18 @@ fn resize_window(
         .crop(left, top, width, height);
     fir::Resizer::new().resize(&from, &mut to, &options)?;
     Ok(to.into_vec())
+}
+
+/// A picture in another size, as the training pictures are resized. Shapes: `[height, width, 3]`.
+///
+/// # Errors
+/// A picture without pixels.
+pub fn resized(image: &Array3<u8>, to: Resolution) -> Result<Array3<u8>> {
+    let (height, width, _) = image.dim();
+    let window = Window { top: 0, left: 0, height: to.height, width: to.width };
+    let rgb = resize_window(&contiguous(image.clone()), (height, width), to, window)
+        .map_err(|cause| Error::run(format!("a picture of {height}x{width} cannot be resized to {to}: {cause}")))?;
+    Ok(Array3::from_shape_vec((to.height, to.width, 3), rgb).expect("three bytes a pixel"))
 }
 
 /// Mirrors left and right, in place. Shape: `[_, width, channels]`.

@@ -1,15 +1,18 @@
-//! Whole-picture inference.
+//! From a picture to class scores and class ids.
 
-use crate::config::RunConfig;
+use super::test_time::{self, TestTime, VersionScores, WindowScores, best_of_mean};
+use crate::config::{Resolution, RunConfig};
+use crate::data::augment::resized;
 use crate::data::labels::NUM_CLASSES;
 use crate::data::normalize::normalize;
 use crate::local::LocalNetwork;
 use crate::net::{Block, Pass};
 use crate::ops::upsample_argmax;
 use crate::train::checkpoint;
+use crate::weights::{Checkpoint, import::Report};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, s};
 use std::path::Path;
 
 /// A trained network without its training: blocks in order.
@@ -37,6 +40,15 @@ impl Predictor {
         Ok(Self::of(&network, device))
     }
 
+    /// A foreign checkpoint, without a run; also its number of classes and what became of its tensors.
+    ///
+    /// # Errors
+    /// See [`Checkpoint::network`].
+    pub fn pretrained(checkpoint: &Checkpoint, output_stride: usize, device: &Device) -> Result<(Self, usize, Report)> {
+        let (network, classes, report) = checkpoint.network(output_stride, device)?;
+        Ok((Self::of(&network, device), classes, report))
+    }
+
     /// Class scores at the network's own resolution: picture `[height, width, 3]` to `[1, classes, h, w]`.
     pub fn logits(&self, image: &Array3<u8>) -> Tensor<4> {
         let (height, width, _) = image.dim();
@@ -51,14 +63,75 @@ impl Predictor {
     /// # Errors
     /// A picture without pixels.
     pub fn predict(&self, image: &Array3<u8>) -> Result<Array2<u8>> {
-        let (height, width, _) = image.dim();
-        if height == 0 || width == 0 {
-            return Err(Error::run("the picture has no pixels"));
-        }
-        let logits = self.logits(image);
-        let [_, classes, h, w] = logits.dims();
-        let scores: Vec<f32> = logits.into_data().iter::<f32>().collect();
-        let ids = upsample_argmax(&scores, [classes, h, w], [height, width]);
-        Ok(Array2::from_shape_vec((height, width), ids).expect("one class id a pixel"))
+        let size = size_of(image)?;
+        Ok(ids_of(self.logits(image), size))
     }
+
+    /// The same by the mean over versions of the picture.
+    ///
+    /// # Errors
+    /// A picture without pixels.
+    pub fn predict_mean(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Array2<u8>> {
+        if test_time.is_plain() {
+            return self.predict(image);
+        }
+        let size = size_of(image)?;
+        let versions = self.versions(image, test_time)?;
+        Ok(picture(best_of_mean(&versions.iter().collect::<Vec<_>>(), size), size))
+    }
+
+    /// What the network says of every version of a picture: scale by scale, plain before mirrored.
+    ///
+    /// # Errors
+    /// A picture without pixels.
+    pub fn versions(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Vec<VersionScores>> {
+        let size = size_of(image)?;
+        let mut versions = Vec::new();
+        for (index, &scale) in test_time.scales.iter().enumerate() {
+            let [height, width] = test_time::scaled(size, scale);
+            let plain = match [height, width] == size {
+                true => image.clone(),
+                false => resized(image, Resolution { height, width })?,
+            };
+            for flipped in [false, true] {
+                if flipped && !test_time.flip {
+                    continue;
+                }
+                let version = if flipped { plain.slice(s![.., ..;-1, ..]).to_owned() } else { plain.clone() };
+                let places = match test_time.slide {
+                    None => vec![[0, 0, height, width]],
+                    Some(slide) => slide.windows([height, width]),
+                };
+                let windows = places.into_iter().map(|place| self.window(&version, place)).collect();
+                versions.push(VersionScores { scale: index, flipped, size: [height, width], windows });
+            }
+        }
+        Ok(versions)
+    }
+
+    fn window(&self, version: &Array3<u8>, place: [usize; 4]) -> WindowScores {
+        let [top, left, height, width] = place;
+        let logits = self.logits(&version.slice(s![top..top + height, left..left + width, ..]).to_owned());
+        let [_, classes, h, w] = logits.dims();
+        WindowScores { place, shape: [classes, h, w], values: logits.into_data().iter::<f32>().collect() }
+    }
+}
+
+/// Train ids `[height, width]` of scores `[1, classes, h, w]`.
+pub fn ids_of(logits: Tensor<4>, size: [usize; 2]) -> Array2<u8> {
+    let [_, classes, h, w] = logits.dims();
+    let scores: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    picture(upsample_argmax(&scores, [classes, h, w], size), size)
+}
+
+fn picture(ids: Vec<u8>, [height, width]: [usize; 2]) -> Array2<u8> {
+    Array2::from_shape_vec((height, width), ids).expect("one class id a pixel")
+}
+
+fn size_of(image: &Array3<u8>) -> Result<[usize; 2]> {
+    let (height, width, _) = image.dim();
+    if height == 0 || width == 0 {
+        return Err(Error::run("the picture has no pixels"));
+    }
+    Ok([height, width])
 }

@@ -22,6 +22,7 @@ mod portable;
 
 pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
+pub(crate) use flex::resize::Resize;
 
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};

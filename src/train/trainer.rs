@@ -14,6 +14,7 @@ use crate::data::loader::{Batch, Loader};
 use crate::eval::{Predictor, evaluate};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
+use crate::weights::Checkpoint;
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::ops::ControlFlow;
@@ -65,6 +66,10 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     let val_source = Source::open(&config.data, &config.data.val_split)?;
     let device = config.device.open()?.autodiff();
     let mut network = LocalNetwork::new(&config, NUM_CLASSES, &device)?;
+    if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {
+        let pretrained = Checkpoint::read(&config.train.pretrained)?;
+        say(pretrained.load_into(&mut network, &config.model, false)?);
+    }
     let folder = match &checkpoint {
         Some(checkpoint) => {
             network.load(&checkpoint.folder, true)?;

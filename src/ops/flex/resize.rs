@@ -6,18 +6,20 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// Rows and columns of one resize.
-pub(in crate::ops) struct Resize {
-    pub(in crate::ops) rows: Vec<(usize, usize, f32)>,
-    pub(in crate::ops) columns: Vec<(usize, usize, f32)>,
+pub(crate) struct Resize {
+    /// For each output row: the two input rows that it mixes, and the second one's share.
+    pub(crate) rows: Vec<(usize, usize, f32)>,
+    /// The same of columns.
+    pub(crate) columns: Vec<(usize, usize, f32)>,
 }
 
 impl Resize {
-    pub(in crate::ops) fn new(input: [usize; 2], output: [usize; 2], align_corners: bool) -> Self {
+    pub(crate) fn new(input: [usize; 2], output: [usize; 2], align_corners: bool) -> Self {
         Self { rows: taps(output[0], input[0], align_corners), columns: taps(output[1], input[1], align_corners) }
     }
 
     /// Output row `y` of one plane; `blended` is scratch as long as an input row.
-    pub(in crate::ops) fn row(&self, plane: &[f32], y: usize, blended: &mut [f32], target: &mut [f32]) {
+    pub(crate) fn row(&self, plane: &[f32], y: usize, blended: &mut [f32], target: &mut [f32]) {
         let width = blended.len();
         let (lower, upper, weight) = self.rows[y];
         let (top, bottom) = (&plane[lower * width..][..width], &plane[upper * width..][..width]);

@@ -1,0 +1,380 @@
+//! Test-time augmentation: one picture at several scales, mirrored, whole or in sliding windows, and the average of what
+//! the network says of each, as mmsegmentation takes it.
+//!
+//! mmsegmentation resizes the scores of every version to the picture and sums up their softmax: 19 full-size planes a
+//! version. Here the scores stay at the network's own resolution, and every row of the average is made on its own out of
+//! all of them, so that twelve versions of a 1024×2048 picture cost some 60 MB instead of gigabytes.
+
+use crate::config::Resolution;
+use crate::ops::Resize;
+use crate::{Error, Result};
+use rayon::prelude::*;
+
+/// The versions of a picture that are predicted and averaged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestTime {
+    /// Sizes relative to the picture's own.
+    pub scales: Vec<f64>,
+    /// Each also mirrored left to right.
+    pub flip: bool,
+    /// In windows of one size; without, each version as a whole.
+    pub slide: Option<Slide>,
+}
+
+// Not a doc comment: clap would print it in place of the program's own description.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TestTimeArgs {
+    /// Predict the picture at these sizes relative to its own, such as 0.5,0.75,1,1.25,1.5,1.75, and average the
+    /// probabilities
+    #[arg(long, value_name = "SCALE", value_delimiter = ',')]
+    pub scales: Vec<f64>,
+
+    /// Each also mirrored left to right
+    #[arg(long)]
+    pub flip: bool,
+
+    /// In windows of this size instead of whole, such as 769x769
+    #[arg(long, value_name = "HxW")]
+    pub slide: Option<Resolution>,
+
+    /// Steps between windows [default: two thirds of the window]
+    #[arg(long, value_name = "HxW", requires = "slide")]
+    pub stride: Option<Resolution>,
+}
+
+impl TestTimeArgs {
+    /// What these flags ask for.
+    ///
+    /// # Errors
+    /// See [`TestTime::check`].
+    pub fn test_time(&self) -> Result<TestTime> {
+        let slide = self.slide.map(|window| {
+            let two_thirds = |side: usize| (side * 2 / 3).max(1);
+            let default = Resolution { height: two_thirds(window.height), width: two_thirds(window.width) };
+            Slide { window, stride: self.stride.unwrap_or(default) }
+        });
+        let scales = if self.scales.is_empty() { vec![1.0] } else { self.scales.clone() };
+        let test_time = TestTime { scales, flip: self.flip, slide };
+        test_time.check()?;
+        Ok(test_time)
+    }
+}
+
+/// Sliding windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slide {
+    /// Size of a window.
+    pub window: Resolution,
+    /// Steps from one to the next; the last stands at the picture's edge.
+    pub stride: Resolution,
+}
+
+impl Default for TestTime {
+    /// The picture as it is.
+    fn default() -> Self {
+        Self { scales: vec![1.0], flip: false, slide: None }
+    }
+}
+
+impl TestTime {
+    /// The paper's: six scales and mirroring ("MS+flip").
+    pub fn paper() -> Self {
+        Self { scales: vec![0.5, 0.75, 1.0, 1.25, 1.5, 1.75], flip: true, slide: None }
+    }
+
+    /// # Errors
+    /// A scale that is no scale, a window without pixels, or a stride that would leave gaps.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |scale: &&f64| !(scale.is_finite() && **scale >= 0.05 && **scale <= 8.0);
+        if let Some(scale) = self.scales.iter().find(wrong) {
+            return Err(Error::usage(format!("--scales {scale}: a scale must be between 0.05 and 8")));
+        }
+        if self.scales.is_empty() {
+            return Err(Error::usage("--scales: give at least one, such as 1"));
+        }
+        if let Some(Slide { window, stride }) = self.slide {
+            if window.height < 32 || window.width < 32 {
+                return Err(Error::usage(format!("--slide {window}: a window must be at least 32x32")));
+            }
+            let steps = (1..=window.height).contains(&stride.height) && (1..=window.width).contains(&stride.width);
+            if !steps {
+                return Err(Error::usage(format!(
+                    "--stride {stride}: must be at least 1x1 and at most the window, {window}, or pixels are left out"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is the picture as it is.
+    pub fn is_plain(&self) -> bool {
+        self.scales == [1.0] && !self.flip && self.slide.is_none()
+    }
+}
+
+/// Size of a picture at a scale, as mmcv's `imrescale` rounds it.
+pub fn scaled(size: [usize; 2], scale: f64) -> [usize; 2] {
+    size.map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
+}
+
+impl Slide {
+    /// Top left corners and sizes `[top, left, height, width]` of the windows over a picture, as mmsegmentation lays them.
+    pub fn windows(&self, [height, width]: [usize; 2]) -> Vec<[usize; 4]> {
+        let starts = |side: usize, window: usize, stride: usize| -> Vec<usize> {
+            let count = side.saturating_sub(window).div_ceil(stride) + 1;
+            (0..count).map(|i| (i * stride).min(side.saturating_sub(window))).collect()
+        };
+        let (window, stride) = (self.window, self.stride);
+        let lefts = starts(width, window.width, stride.width);
+        let size = [window.height.min(height), window.width.min(width)];
+        starts(height, window.height, stride.height)
+            .into_iter()
+            .flat_map(|top| lefts.iter().map(move |&left| [top, left, size[0], size[1]]))
+            .collect()
+    }
+}
+
+/// Scores of one window of one version, at the network's resolution.
+pub struct WindowScores {
+    /// Place and size in the version: `[top, left, height, width]`.
+    pub place: [usize; 4],
+    /// `[classes, h, w]`
+    pub shape: [usize; 3],
+    /// Flattened.
+    pub values: Vec<f32>,
+}
+
+/// Scores of one version of a picture.
+pub struct VersionScores {
+    /// Index into [`TestTime::scales`].
+    pub scale: usize,
+    /// Mirrored left to right.
+    pub flipped: bool,
+    /// `[height, width]` of the version.
+    pub size: [usize; 2],
+    /// That cover it.
+    pub windows: Vec<WindowScores>,
+}
+
+/// The class of each pixel of a picture `[height, width]` with the largest mean probability over the versions; the first
+/// of equals. Returns `[height, width]` flattened.
+///
+/// # Panics
+/// Without versions.
+pub fn best_of_mean(versions: &[&VersionScores], [height, width]: [usize; 2]) -> Vec<u8> {
+    /// Rows made in a row, so that the two that a resize mixes are often there from the row before.
+    const BAND: usize = 32;
+    let classes = versions[0].windows[0].shape[0];
+    let mut ids = vec![0u8; height * width];
+    ids.par_chunks_mut(BAND * width).enumerate().for_each(|(band, ids)| {
+        let mut rows: Vec<Rows> = versions.iter().map(|version| Rows::new(version, [height, width])).collect();
+        let mut sum = vec![0f32; classes * width];
+        for (i, ids) in ids.chunks_mut(width).enumerate() {
+            sum.fill(0.0);
+            for rows in &mut rows {
+                rows.add_probabilities(band * BAND + i, &mut sum);
+            }
+            best(&sum, ids);
+        }
+    });
+    ids
+}
+
+/// Index of the largest of each column of `[classes, width]`.
+fn best(sum: &[f32], ids: &mut [u8]) {
+    let width = ids.len();
+    let mut largest = sum[..width].to_vec();
+    ids.fill(0);
+    for (class, row) in sum.chunks_exact(width).enumerate().skip(1) {
+        for ((&value, largest), id) in row.iter().zip(&mut largest).zip(ids.iter_mut()) {
+            if value > *largest {
+                (*largest, *id) = (value, class as u8);
+            }
+        }
+    }
+}
+
+/// Full-size rows of one version's scores, made when asked for.
+struct Rows<'a> {
+    version: &'a VersionScores,
+    classes: usize,
+    /// From each window's features to the window.
+    up: Vec<Resize>,
+    /// From the version to the picture.
+    back: Resize,
+    /// The last two rows of the version that were made: `[classes, version's width]`.
+    made: [(Option<usize>, Vec<f32>); 2],
+    row: Vec<f32>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(version: &'a VersionScores, picture: [usize; 2]) -> Self {
+        let classes = version.windows[0].shape[0];
+        let up = version.windows.iter().map(|window| {
+            let [_, h, w] = window.shape;
+            Resize::new([h, w], [window.place[2], window.place[3]], false)
+        });
+        let made = || (None, vec![0f32; classes * version.size[1]]);
+        Self {
+            version,
+            classes,
+            up: up.collect(),
+            back: Resize::new(version.size, picture, false),
+            made: [made(), made()],
+            row: vec![0f32; classes * picture[1]],
+        }
+    }
+
+    /// Adds the softmax over classes of picture row `y` to `sum [classes, width]`.
+    fn add_probabilities(&mut self, y: usize, sum: &mut [f32]) {
+        let (lower, upper, weight) = self.back.rows[y];
+        let (a, b) = (self.fetch(lower, upper), self.fetch(upper, lower));
+        let width = self.row.len() / self.classes;
+        let across = self.version.size[1];
+        let mirrored = self.version.flipped;
+        for class in 0..self.classes {
+            let from = |made: usize| &self.made[made].1[class * across..][..across];
+            let (top, bottom) = (from(a), from(b));
+            let target = &mut self.row[class * width..][..width];
+            for (target, &(left, right, share)) in target.iter_mut().zip(&self.back.columns) {
+                let at = |x: usize| top[x] + (bottom[x] - top[x]) * weight;
+                *target = at(left) + (at(right) - at(left)) * share;
+            }
+            if mirrored {
+                target.reverse();
+            }
+        }
+        add_softmax(&self.row, self.classes, sum);
+    }
+
+    /// Which of the two made rows is version row `y`, made where needed in the place that does not hold `other`.
+    fn fetch(&mut self, y: usize, other: usize) -> usize {
+        if let Some(place) = self.made.iter().position(|(made, _)| *made == Some(y)) {
+            return place;
+        }
+        let place = usize::from(self.made[0].0 == Some(other));
+        let mut row = std::mem::take(&mut self.made[place].1);
+        self.make(y, &mut row);
+        self.made[place] = (Some(y), row);
+        place
+    }
+
+    /// Version row `y`: the mean over the windows that cover it.
+    fn make(&self, y: usize, row: &mut [f32]) {
+        let across = self.version.size[1];
+        row.fill(0.0);
+        let mut covered = vec![0f32; across];
+        for (window, up) in self.version.windows.iter().zip(&self.up) {
+            let [top, left, height, width] = window.place;
+            if !(top..top + height).contains(&y) {
+                continue;
+            }
+            let [_, h, w] = window.shape;
+            let (mut blended, mut part) = (vec![0f32; w], vec![0f32; width]);
+            for class in 0..self.classes {
+                up.row(&window.values[class * h * w..][..h * w], y - top, &mut blended, &mut part);
+                let target = &mut row[class * across + left..][..width];
+                target.iter_mut().zip(&part).for_each(|(target, part)| *target += part);
+            }
+            covered[left..left + width].iter_mut().for_each(|count| *count += 1.0);
+        }
+        for target in row.chunks_exact_mut(across) {
+            target.iter_mut().zip(&covered).for_each(|(target, count)| *target /= count);
+        }
+    }
+}
+
+/// Adds the softmax of each column of `[classes, width]`.
+fn add_softmax(row: &[f32], classes: usize, sum: &mut [f32]) {
+    let width = row.len() / classes;
+    let mut largest = row[..width].to_vec();
+    for class in row.chunks_exact(width).skip(1) {
+        largest.iter_mut().zip(class).for_each(|(largest, &value)| *largest = largest.max(value));
+    }
+    let mut exps = row.to_vec();
+    let mut total = vec![0f32; width];
+    for class in exps.chunks_exact_mut(width) {
+        for ((value, largest), total) in class.iter_mut().zip(&largest).zip(&mut total) {
+            *value = (*value - largest).exp();
+            *total += *value;
+        }
+    }
+    for (exps, sum) in exps.chunks_exact(width).zip(sum.chunks_exact_mut(width)) {
+        for ((value, total), sum) in exps.iter().zip(&total).zip(sum) {
+            *sum += value / total;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::upsample_argmax;
+
+    fn version(values: Vec<f32>, shape: [usize; 3], size: [usize; 2]) -> VersionScores {
+        let windows = vec![WindowScores { place: [0, 0, size[0], size[1]], shape, values }];
+        VersionScores { scale: 0, flipped: false, size, windows }
+    }
+
+    fn noise(count: usize, seed: u32) -> Vec<f32> {
+        (0..count as u32)
+            .map(|i| ((i.wrapping_mul(2_654_435_761).wrapping_add(seed * 97)) >> 16) as f32 % 7.0)
+            .collect()
+    }
+
+    #[test]
+    fn one_plain_version_is_the_ordinary_prediction() {
+        let scores = noise(3 * 5 * 7, 1);
+        let one = version(scores.clone(), [3, 5, 7], [40, 56]);
+        assert_eq!(best_of_mean(&[&one], [40, 56]), upsample_argmax(&scores, [3, 5, 7], [40, 56]));
+    }
+
+    #[test]
+    fn probabilities_are_averaged_not_scores() {
+        // Scores 0 : 100 and 2 : 0 of two classes: the sum of scores says class 1, so do probabilities (0 + 0.88 : 1 + 0.12).
+        // A third version 2 : 0 turns the probabilities (1.76 : 1.24), though not the scores (4 : 100).
+        let sure = version(vec![0.0, 100.0], [2, 1, 1], [1, 1]);
+        let (a, b) = (version(vec![2.0, 0.0], [2, 1, 1], [1, 1]), version(vec![2.0, 0.0], [2, 1, 1], [1, 1]));
+        assert_eq!(best_of_mean(&[&sure, &a], [1, 1]), [1]);
+        assert_eq!(best_of_mean(&[&sure, &a, &b], [1, 1]), [0]);
+    }
+
+    #[test]
+    fn a_mirrored_version_is_mirrored_back() {
+        let mut mirrored = version(vec![1.0, 0.0, 0.0, 1.0], [2, 1, 2], [1, 2]);
+        assert_eq!(best_of_mean(&[&mirrored], [1, 2]), [0, 1]);
+        mirrored.flipped = true;
+        assert_eq!(best_of_mean(&[&mirrored], [1, 2]), [1, 0]);
+    }
+
+    #[test]
+    fn windows_lie_as_mmsegmentation_lays_them() {
+        let slide =
+            |window: &str, stride: &str| Slide { window: window.parse().unwrap(), stride: stride.parse().unwrap() };
+        let windows = slide("4x4", "3x3").windows([4, 9]);
+        assert_eq!(windows, [[0, 0, 4, 4], [0, 3, 4, 4], [0, 5, 4, 4]]);
+        assert_eq!(slide("8x8", "8x8").windows([5, 6]), [[0, 0, 5, 6]]);
+        assert_eq!(slide("4x4", "4x4").windows([8, 4]), [[0, 0, 4, 4], [4, 0, 4, 4]]);
+    }
+
+    #[test]
+    fn where_windows_overlap_their_mean_counts() {
+        let window =
+            |left, values: [f32; 2]| WindowScores { place: [0, left, 1, 2], shape: [2, 1, 1], values: values.to_vec() };
+        // In the middle class 0 has (3 + 0)/2, class 1 has (0 + 4)/2.
+        let windows = vec![window(0, [3.0, 0.0]), window(1, [0.0, 4.0])];
+        let version = VersionScores { scale: 0, flipped: false, size: [1, 3], windows };
+        assert_eq!(best_of_mean(&[&version], [1, 3]), [0, 1, 1]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let wrong = TestTime { scales: vec![0.0], ..TestTime::default() };
+        assert!(wrong.check().unwrap_err().to_string().starts_with("--scales 0"));
+        let slide = Slide { window: "64x64".parse().unwrap(), stride: "65x64".parse().unwrap() };
+        let wrong = TestTime { slide: Some(slide), ..TestTime::default() };
+        assert!(wrong.check().unwrap_err().to_string().starts_with("--stride 65x64"));
+        TestTime::paper().check().unwrap();
+    }
+}
