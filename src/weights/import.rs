@@ -286,3 +286,7 @@ fn without_wrapper(weights: Weights) -> Weights {
     let bare = |name: String| name.trim_start_matches("module.").to_string();
     Weights { tensors: weights.tensors.into_iter().map(|(name, data)| (bare(name), data)).collect() }
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

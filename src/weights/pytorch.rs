@@ -60,3 +60,67 @@ fn explain(error: &PytorchError) -> String {
         error => damaged(&error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    /// See eval/weights/fixtures.py, which wrote them.
+    fn fixture(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    }
+
+    fn expected() -> Vec<(&'static str, TensorData)> {
+        vec![
+            ("bn1.bias", TensorData::from([0.25f32, 3.0])),
+            ("bn1.running_var", TensorData::from([0.1f32])),
+            ("bn1.weight", TensorData::from([1.5f32, -2.0])),
+            ("conv1.weight", TensorData::from([[[[0.0f32], [0.5], [1.0]], [[1.5], [2.0], [2.5]]]])),
+        ]
+    }
+
+    #[test]
+    fn both_containers_give_float32_and_leave_counters_out() {
+        for name in ["zip.pth", "legacy.pth"] {
+            let weights = read(&fixture(name)).unwrap();
+            let read: Vec<(&str, TensorData)> = weights.tensors.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+            assert_eq!(read, expected(), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_a_training_checkpoint_only_the_weights_are_read() {
+        let weights = read(&fixture("training.pth")).unwrap();
+        let names: Vec<&String> = weights.tensors.keys().collect();
+        let expected: Vec<String> = expected().iter().map(|(name, _)| format!("module.{name}")).collect();
+        assert_eq!(names, expected.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pickle_that_asks_for_a_command_runs_none() {
+        for name in ["malicious.pth", "malicious.pkl.pth"] {
+            let error = read(&fixture(name)).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(!Path::new("infoseg-was-here").exists());
+    }
+
+    #[test]
+    fn cut_off_and_foreign_files_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["zip.pth", "legacy.pth", "training.pth"] {
+            let whole = std::fs::read(fixture(name)).unwrap();
+            for length in [0, 1, 10, whole.len() / 2, whole.len() - 1] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, &whole[..length]).unwrap();
+                let error = read(&path).unwrap_err().to_string();
+                assert!(error.contains(name) && !error.contains('\n'), "{length}: {error}");
+            }
+        }
+        let path = folder.path().join("picture.pth");
+        std::fs::write(&path, b"\x89PNG\r\n\x1a\n and more than that").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("is no whole PyTorch file"), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+use super::*;
+use crate::config::Cuts;
+use crate::weights::export::{Format, export};
+
+const CLASSES: usize = 4;
+
+fn config(stem: Stem, head: DecodeHead, num_modules: usize) -> RunConfig {
+    let mut config = defaults_for(Dataset::Synthetic);
+    config.model.backbone = Backbone::Resnet18;
+    config.model.width = 0.125;
+    config.model.stem = stem;
+    config.model.decode_head = head;
+    config.model.atrous_rates = vec![1, 12, 24, 36];
+    config.model.aspp_channels = 8;
+    config.model.aux_channels = 8;
+    config.local.head_channels = 8;
+    config.local.decoder_channels = vec![8, 6, 4];
+    config.local.num_modules = num_modules;
+    if num_modules == 2 {
+        config.local.cuts = Cuts::After(vec!["layer3.0".into()]);
+    }
+    config
+}
+
+fn network(config: &RunConfig, seed: u64) -> LocalNetwork {
+    LocalNetwork::new(&RunConfig { seed, ..config.clone() }, CLASSES, &Device::flex()).unwrap()
+}
+
+/// Writes a network's weights and reads them as a checkpoint.
+fn through_a_file(config: &RunConfig, format: Format, folder: &Path) -> (Weights, Checkpoint) {
+    let path = folder.join(format!("{format:?}.safetensors"));
+    let weights = network(config, 1).weights();
+    export(&weights, &config.model, format, &path).unwrap();
+    (weights, Checkpoint::read(&path).unwrap())
+}
+
+#[test]
+fn what_is_exported_is_imported_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    for (stem, head, k, format, naming) in [
+        (Stem::V1c, DecodeHead::Mmsegmentation, 2, Format::Safetensors, Naming::Infoseg),
+        (Stem::V1c, DecodeHead::Mmsegmentation, 2, Format::Mmseg, Naming::Mmsegmentation { backbone_only: false }),
+        (
+            Stem::Torchvision,
+            DecodeHead::Mmsegmentation,
+            1,
+            Format::Mmseg,
+            Naming::Mmsegmentation { backbone_only: false },
+        ),
+        (
+            Stem::Torchvision,
+            DecodeHead::Torchvision,
+            1,
+            Format::Torchvision,
+            Naming::Torchvision { backbone_only: false },
+        ),
+    ] {
+        let config = config(stem, head, k);
+        let (weights, checkpoint) = through_a_file(&config, format, folder.path());
+        assert_eq!(checkpoint.naming, naming);
+        let mut other = network(&config, 2);
+        let report = checkpoint.load_into(&mut other, &config.model, true).unwrap();
+        assert_eq!(other.weights(), weights, "{format:?}");
+        assert!(report.mapping.missing.is_empty() && report.mapping.unexpected.is_empty(), "{report}");
+    }
+}
+
+#[test]
+fn a_checkpoint_tells_which_network_it_is_of() {
+    let folder = tempfile::tempdir().unwrap();
+    for (stem, head, format) in [
+        (Stem::V1c, DecodeHead::Mmsegmentation, Format::Mmseg),
+        (Stem::Torchvision, DecodeHead::Torchvision, Format::Torchvision),
+        (Stem::V1c, DecodeHead::Torchvision, Format::Safetensors),
+    ] {
+        let config = config(stem, head, 1);
+        let (weights, checkpoint) = through_a_file(&config, format, folder.path());
+        let (network, classes, report) = checkpoint.network(8, &Device::flex()).unwrap();
+        assert_eq!(classes, CLASSES);
+        assert_eq!(network.weights(), weights, "{report}");
+    }
+}
+
+#[test]
+fn a_backbone_alone_leaves_the_heads_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(Stem::Torchvision, DecodeHead::Mmsegmentation, 2);
+    let source = network(&config, 1).weights();
+    let naming = Naming::Torchvision { backbone_only: true };
+    let mut bare = Weights::default();
+    for (ours, data) in &source.tensors {
+        if let Some(theirs) = naming.foreign(ours, &config.model) {
+            bare.tensors.insert(theirs, data.clone());
+        }
+    }
+    bare.tensors.insert("fc.bias".into(), TensorData::from([0f32; 10]));
+    let path = folder.path().join("resnet.safetensors");
+    safetensors::write(&path, &bare, &[], std::collections::HashMap::new()).unwrap();
+
+    let checkpoint = Checkpoint::read(&path).unwrap();
+    let (fresh, mut loaded) = (network(&config, 2).weights(), network(&config, 2));
+    let report = checkpoint.load_into(&mut loaded, &config.model, false).unwrap();
+    let loaded = loaded.weights();
+    assert_eq!(loaded.tensors["layer3.1.last.conv.weight"], source.tensors["layer3.1.last.conv.weight"]);
+    assert_eq!(loaded.tensors["head.classifier.weight"], fresh.tensors["head.classifier.weight"]);
+    assert_eq!(report.mapping.unexpected, ["fc.bias"]);
+    assert!(report.to_string().contains("1 of no use here (fc.bias)"), "{report}");
+    let error = checkpoint.network(8, &Device::flex()).err().unwrap().to_string();
+    assert!(error.contains("is a backbone alone"), "{error}");
+}
+
+#[test]
+fn the_reference_s_biases_before_batch_norm_are_kept_in_its_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(Stem::V1c, DecodeHead::Mmsegmentation, 2);
+    let (weights, mut checkpoint) = through_a_file(&config, Format::Mmseg, folder.path());
+    checkpoint.weights.tensors.insert("head_inter.0.bias".into(), TensorData::from([0.5f32; 8]));
+    let mut loaded = network(&config, 2);
+    let report = checkpoint.load_into(&mut loaded, &config.model, true).unwrap();
+    assert!(report.mapping.unexpected.is_empty(), "{report}");
+    let mean = "local1.local_head.conv.norm.running_mean";
+    assert_eq!(weights.tensors[mean], TensorData::from([0f32; 8]));
+    assert_eq!(loaded.weights().tensors[mean], TensorData::from([-0.5f32; 8]));
+}
+
+#[test]
+fn a_checkpoint_of_another_network_names_the_first_differences_and_the_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = config(Stem::V1c, DecodeHead::Mmsegmentation, 1);
+    let (_, checkpoint) = through_a_file(&source, Format::Mmseg, folder.path());
+    let mut target = config(Stem::Torchvision, DecodeHead::Mmsegmentation, 1);
+    target.model.backbone = Backbone::Resnet34;
+    let error = checkpoint.load_into(&mut network(&target, 2), &target.model, false).unwrap_err().to_string();
+    assert!(error.contains("Mmseg.safetensors: does not fit this network (mmsegmentation naming"), "{error}");
+    assert!(error.contains("backbone.conv1.weight is not there") || error.contains("is not there"), "{error}");
+    assert!(error.contains("the file is of --backbone resnet18, model.stem = \"v1c\""), "{error}");
+    assert!(!error.contains('\n'));
+}
+
+#[test]
+fn other_people_s_names_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bert.safetensors");
+    let mut weights = Weights::default();
+    weights.tensors.insert("encoder.weight".into(), TensorData::from([1f32]));
+    safetensors::write(&path, &weights, &[], std::collections::HashMap::new()).unwrap();
+    let error = Checkpoint::read(&path).unwrap_err().to_string();
+    assert!(error.contains("holds no network we know: its tensors are encoder.weight"), "{error}");
+    let error = Checkpoint::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("is a folder"), "{error}");
+    let error = Checkpoint::read(&folder.path().join("none.pth")).unwrap_err().to_string();
+    assert!(error.contains("none.pth: cannot be read: no such file"), "{error}");
+}
