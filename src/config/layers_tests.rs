@@ -157,7 +157,7 @@ fn cuts_typed_beside_k_or_backbone_stay() {
     assert!(message.contains("1 block named, but local.num_modules = 1 needs 0 cuts"), "{message}");
 }
 
-/// `configs/<dataset>-<network>-k<K>-<size>[-bs<batch>].toml`, and the two that say what they are for instead.
+/// `configs/<dataset>-<network>-<e2e, dgl-k<K> or k<K>>-<size>[-bs<batch> or -60k].toml`, and the two that say what they are for instead.
 #[test]
 fn every_shipped_configuration_is_what_its_name_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
@@ -182,25 +182,44 @@ fn every_shipped_configuration_is_what_its_name_says() {
             "demo" => assert_eq!(config.data.dataset, Dataset::Synthetic),
             "camvid-cpu" => assert_eq!((config.model.backbone, config.model.width), (Backbone::Resnet18, 0.5)),
             _ => {
-                let parts: Vec<&str> = name.split('-').collect();
-                assert_eq!(parts[0], "cityscapes", "{name}");
-                assert_eq!(config.data.dataset, Dataset::Cityscapes, "{name}");
-                assert_eq!((parts[1], config.model.backbone), ("r101", Backbone::Resnet101), "{name}");
-                assert_eq!(parts[2], format!("k{}", config.local.num_modules), "{name}");
-                assert_eq!(parts[3], config.train.resolution.to_string(), "{name}");
-                let batch = parts.get(4).map_or(if parts[3] == "1024x2048" { 2 } else { 8 }, |batch| {
-                    batch.strip_prefix("bs").unwrap().parse().unwrap()
-                });
-                assert_eq!(config.train.batch_size, batch, "{name}");
-                assert_eq!(config.local.cuts, Cuts::After(vec!["layer3.12".into()]), "{name}: the paper's cut");
+                let mut parts = name.split('-');
+                let mut next = || parts.next().unwrap_or_default();
+                assert_eq!((next(), config.data.dataset), ("cityscapes", Dataset::Cityscapes), "{name}");
+                assert_eq!((next(), config.model.backbone), ("r101", Backbone::Resnet101), "{name}");
+                let method = next();
+                let k = match method {
+                    "e2e" => 1,
+                    "dgl" => next().strip_prefix('k').unwrap().parse().unwrap(),
+                    k => k.strip_prefix('k').unwrap().parse().unwrap(),
+                };
+                assert_eq!(config.local.num_modules, k, "{name}");
+                let size = next();
+                assert_eq!(size, config.train.resolution.to_string(), "{name}");
+                let rest = next();
+                let batch = rest.strip_prefix("bs").map(|batch| batch.parse().unwrap());
+                assert_eq!(config.train.batch_size, batch.unwrap_or(if size == "1024x2048" { 2 } else { 8 }), "{name}");
+                let steps = match (rest, size) {
+                    ("60k", _) => 60_000,
+                    (_, "1024x2048") => 160_000, // as many pictures as the paper's
+                    _ => 40_000,
+                };
+                assert_eq!(config.train.steps, steps, "{name}");
                 // The linear rule from batch 8, lr 0.01.
-                assert!((config.optim.lr - 0.01 * batch as f64 / 8.0).abs() < 1e-12, "{name}");
-                let weight = if parts[3] == "512x1024" { 1.5 } else { 2.0 };
+                assert!((config.optim.lr - 0.01 * config.train.batch_size as f64 / 8.0).abs() < 1e-12, "{name}");
+                let (expected, weight) = match method {
+                    "e2e" => (Method::E2e, config.local.recon_weight[0]),
+                    "dgl" => (Method::Dgl, 0.0),
+                    _ => (Method::Infopro, if size == "512x1024" { 1.5 } else { 2.0 }),
+                };
+                assert_eq!(config.local.method, expected, "{name}");
+                if k == 2 {
+                    assert_eq!(config.local.cuts, Cuts::After(vec!["layer3.12".into()]), "{name}: the paper's cut");
+                }
                 assert_eq!(config.local.recon_weight, [weight; 2], "{name}");
             }
         }
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 9);
 }
 
 fn keys(table: Table) -> Vec<String> {
