@@ -1,3 +1,3 @@
-//! The four programs, run as a person runs them: as processes, each test in a folder of its own.
+//! The programs, run as a person runs them: as processes, each test in a folder of its own.
 
 mod cli;

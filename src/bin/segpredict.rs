@@ -39,7 +39,8 @@ struct Args {
     /// Refuse a --pretrained of another depth.
     #[arg(long, requires = "pretrained")]
     backbone: Option<Backbone>,
-    /// Of the --pretrained network, 8 or 16; it leaves no trace in a checkpoint [default: 8].
+    /// Of the --pretrained network, 8 or 16; it leaves no trace in a foreign checkpoint [default: 8, or as
+    /// segexport wrote it].
     #[arg(long, requires = "pretrained", value_parser = ["8", "16"])]
     output_stride: Option<String>,
     #[command(flatten)]
@@ -127,7 +128,7 @@ fn foreign(file: &Path, args: &Args) -> Result<Predictor> {
     }
     let device = args.device.unwrap_or(DeviceChoice::Auto);
     device.pin_default();
-    let output_stride = if args.output_stride.as_deref() == Some("16") { 16 } else { 8 };
+    let output_stride = args.output_stride.as_deref().map(|stride| if stride == "16" { 16 } else { 8 });
     let (predictor, _, report) = Predictor::pretrained(&checkpoint, output_stride, &device.open()?)?;
     cli::say(report);
     Ok(predictor)

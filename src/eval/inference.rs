@@ -44,7 +44,11 @@ impl Predictor {
     ///
     /// # Errors
     /// See [`Checkpoint::network`].
-    pub fn pretrained(checkpoint: &Checkpoint, output_stride: usize, device: &Device) -> Result<(Self, usize, Report)> {
+    pub fn pretrained(
+        checkpoint: &Checkpoint,
+        output_stride: Option<usize>,
+        device: &Device,
+    ) -> Result<(Self, usize, Report)> {
         let (network, classes, report) = checkpoint.network(output_stride, device)?;
         Ok((Self::of(&network, device), classes, report))
     }

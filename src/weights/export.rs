@@ -8,6 +8,9 @@ use burn::tensor::TensorData;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Entry of the header that holds the network's configuration as JSON.
+pub const MODEL_KEY: &str = "infoseg.model";
+
 /// Whose names the file is to have. All are written as safetensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -45,7 +48,9 @@ pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Pat
         }
     }
     let counters = naming.counters(&renamed);
-    let header = HashMap::from([("format".to_string(), "pt".to_string())]); // what safetensors' PyTorch loader asks for
+    let model = serde_json::to_string(model).expect("a configuration of numbers and names");
+    // `format` is what some loaders ask for; our own reads the model, as dilations leave no trace in shapes.
+    let header = HashMap::from([("format".to_string(), "pt".to_string()), (MODEL_KEY.to_string(), model)]);
     safetensors::write(path, &renamed, &counters, header)?;
     Ok(left_out)
 }

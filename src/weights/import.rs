@@ -1,5 +1,6 @@
 //! Foreign checkpoints into our network: `--pretrained FILE`.
 
+use super::export::MODEL_KEY;
 use super::naming::Naming;
 use super::{Mapping, Weights, pytorch, safetensors};
 use crate::config::{Backbone, Dataset, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
@@ -8,7 +9,7 @@ use crate::net::resnet;
 use crate::{Error, Result};
 use burn::tensor::{Device, TensorData};
 use clap::ValueEnum;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Checkpoint {
     /// Tensors under the file's own names.
     weights: Weights,
     naming: Naming,
+    /// What segexport wrote of the network beside its weights.
+    exported: Option<ModelConfig>,
 }
 
 /// What a checkpoint did for a network. Its text is one line for the person at the terminal.
@@ -40,7 +43,10 @@ impl Checkpoint {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder; name the checkpoint file in it (.pth, .pt or .safetensors)"));
         }
-        let weights = if is_safetensors(path) { safetensors::read(path)?.0 } else { pytorch::read(path)? };
+        let (weights, header) = match is_safetensors(path) {
+            true => safetensors::read(path)?,
+            false => (pytorch::read(path)?, HashMap::new()),
+        };
         let weights = without_wrapper(weights);
         let Some(naming) = Naming::detect(&weights) else {
             let some: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
@@ -53,7 +59,8 @@ impl Checkpoint {
                 ),
             ));
         };
-        Ok(Self { path: path.to_path_buf(), weights, naming })
+        let exported = header.get(MODEL_KEY).and_then(|model| serde_json::from_str(model).ok());
+        Ok(Self { path: path.to_path_buf(), weights, naming, exported })
     }
 
     /// Puts its tensors into a network that has not trained yet.
@@ -150,7 +157,7 @@ impl Checkpoint {
     }
 
     /// The network that the file is of, as far as names and shapes tell, and its number of classes (0 for a backbone
-    /// alone). Output stride and dilations leave no trace in a file: they are the paper's.
+    /// alone). Output stride and dilations leave no trace in a foreign file: they are the paper's.
     ///
     /// # Errors
     /// It is no ResNet of a depth that we build.
@@ -202,14 +209,20 @@ impl Checkpoint {
             Some(channels) => model.aux_channels = channels,
             None => model.aux_weight = 0.0,
         }
+        if let Some(exported) = &self.exported {
+            model.output_stride = exported.output_stride;
+            model.atrous_rates.clone_from(&exported.atrous_rates);
+            model.width = exported.width;
+        }
         Ok((model, classes))
     }
 
-    /// Builds the network that the file is of and puts the file into it; returns it with its number of classes.
+    /// Builds the network that the file is of, with this output stride where it is given, and puts the file into it;
+    /// returns it with its number of classes.
     ///
     /// # Errors
     /// A file without a decode head, or of no network that we build.
-    pub fn network(&self, output_stride: usize, device: &Device) -> Result<(LocalNetwork, usize, Report)> {
+    pub fn network(&self, output_stride: Option<usize>, device: &Device) -> Result<(LocalNetwork, usize, Report)> {
         let (mut model, classes) = self.model()?;
         if classes == 0 {
             return Err(Error::file(
@@ -221,7 +234,14 @@ impl Checkpoint {
                 ),
             ));
         }
-        model.output_stride = output_stride;
+        if let Some(stride) = output_stride
+            && stride != model.output_stride
+        {
+            // Dilations count in feature pixels: at another stride the same picture pixels are others.
+            let rates = &mut model.atrous_rates;
+            rates.iter_mut().filter(|rate| **rate > 1).for_each(|rate| *rate = *rate * model.output_stride / stride);
+            model.output_stride = stride;
+        }
         let mut config: RunConfig = defaults_for(Dataset::Cityscapes);
         config.model = model;
         config.local.num_modules = 1;

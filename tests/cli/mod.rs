@@ -5,3 +5,4 @@ mod segeval;
 mod segpredict;
 mod segtrain;
 mod support;
+mod weights;

@@ -98,7 +98,8 @@ fn nothing_to_predict_is_told_before_anything_is_written() {
     let folder = trained();
     fs::create_dir(folder.path().join("empty")).expect("a folder");
     let predict = |more: &[&str]| segpredict(folder.path()).args(more);
-    predict(&["run", "--out", "pred"]).fails(2, &["<INPUTS>", "--help"]);
+    predict(&["run", "--out", "pred"])
+        .fails(2, &["no picture to segment: name pictures or folders behind the run folder"]);
     predict(&["run", "x.png"]).fails(2, &["--out <DIR>"]);
     predict(&["run", "x.png", "--out", "pred"]).fails(1, &["x.png: there is no such picture or folder"]);
     predict(&["run", "empty", "--out", "pred"]).fails(1, &["empty: there is no .png, .jpg or .jpeg picture"]);

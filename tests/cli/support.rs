@@ -79,6 +79,10 @@ pub fn segpredict(folder: &Path) -> Program {
     Program::new("segpredict", env!("CARGO_BIN_EXE_segpredict"), folder)
 }
 
+pub fn segexport(folder: &Path) -> Program {
+    Program::new("segexport", env!("CARGO_BIN_EXE_segexport"), folder)
+}
+
 pub fn segdata(folder: &Path) -> Program {
     Program::new("segdata", env!("CARGO_BIN_EXE_segdata"), folder)
 }
