@@ -1,6 +1,6 @@
 //! Weights out by `segexport` and in by `--pretrained`, and files that are no weights.
 
-use super::support::{folder, names, segexport, segpredict, tiny, trained};
+use super::support::{folder, names, segexport, segpredict, tiny, tiny_with, trained};
 use std::fs;
 use std::path::Path;
 
@@ -36,9 +36,9 @@ fn a_run_starts_from_the_weights_of_another() {
     let line = outcome.stderr.lines().find(|line| line.contains("naming")).expect("the mapping is reported");
     assert!(line.starts_with("w.safetensors (infoseg naming): ") && line.ends_with(" tensors loaded"), "{line}");
     // Another network is refused before a run folder is made.
-    let refused = tiny(folder.path()).args(&["--out", "other", "--pretrained", "w.safetensors"]);
+    let refused = tiny_with(folder.path(), &[("--backbone", "resnet34")]);
     let words = ["w.safetensors: does not fit this network", "the file is of --backbone resnet18"];
-    refused.args(&["--backbone", "resnet34"]).fails(1, &words);
+    refused.args(&["--out", "other", "--pretrained", "w.safetensors"]).fails(1, &words);
     assert!(!folder.path().join("other").exists());
 }
 
