@@ -26,7 +26,8 @@ struct Stored {
 pub fn load_label(path: &Path) -> Result<Array2<u8>> {
     let expected = "a label is an 8-bit gray PNG of ids, *_labelIds.png, not *_color.png or *_instanceIds.png";
     let stored = load(path, 8, expected)?;
-    Ok(array(&stored, stored.unpacked()))
+    let size = (stored.height, stored.width);
+    Ok(Array2::from_shape_vec(size, stored.unpacked()).expect("one value a pixel"))
 }
 
 /// Reads the values of an `*_instanceIds.png`: label id * 1000 + number of the instance, or the label id where there are
@@ -36,21 +37,20 @@ pub fn load_label(path: &Path) -> Result<Array2<u8>> {
 /// As of [`load_label`], with up to 16 bits; an instance of a class that has none, or of none that exists.
 pub fn load_instances(path: &Path) -> Result<Array2<u16>> {
     let stored = load(path, 16, "an *_instanceIds.png is a gray PNG of up to 16 bits")?;
-    let ids = match stored.depth {
+    let (height, width) = (stored.height, stored.width);
+    let ids: Vec<u16> = match stored.depth {
         16 => stored.packed.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect(),
         _ => stored.unpacked().into_iter().map(u16::from).collect(),
     };
-    let ids: Array2<u16> = array(&stored, ids);
-    let mut known = 0;
-    for ((row, column), &id) in ids.indexed_iter() {
-        if id != known
-            && let Some(wrong) = wrong_instance(id)
-        {
+    let mut at = 0;
+    for run in ids.chunk_by(|one, next| one == next) {
+        if let Some(wrong) = wrong_instance(run[0]) {
+            let (id, row, column) = (run[0], at / width, at % width);
             return Err(Error::file(path, format!("{id} at row {row}, column {column} is no instance id: {wrong}")));
         }
-        known = id;
+        at += run.len();
     }
-    Ok(ids)
+    Ok(Array2::from_shape_vec((height, width), ids).expect("one value a pixel"))
 }
 
 /// What is wrong with an instance id, if anything. Up to 1000 it says nothing about an instance.
@@ -66,10 +66,6 @@ fn wrong_instance(id: u16) -> Option<String> {
             Some(format!("{} is a class without instances", class.name))
         }
     }
-}
-
-fn array<T>(stored: &Stored, values: Vec<T>) -> Array2<T> {
-    Array2::from_shape_vec((stored.height, stored.width), values).expect("one value a pixel")
 }
 
 fn load(path: &Path, max_depth: u8, expected: &str) -> Result<Stored> {
@@ -103,10 +99,10 @@ fn load(path: &Path, max_depth: u8, expected: &str) -> Result<Stored> {
 
 impl Stored {
     /// One byte a pixel from 1, 2, 4 or 8 bits a pixel, first pixel in the highest bits.
-    fn unpacked(&self) -> Vec<u8> {
-        let Self { width, depth, .. } = *self;
+    fn unpacked(self) -> Vec<u8> {
+        let Self { width, depth, .. } = self;
         if depth == 8 {
-            return self.packed.clone();
+            return self.packed;
         }
         let per_byte = 8 / depth;
         let mask = (0xFF_u16 >> (8 - depth)) as u8;
@@ -164,6 +160,10 @@ fn check_ids(
     is_known: impl Fn(u8) -> bool,
     (kind, other): (&str, &str),
 ) -> Result<()> {
+    // Without an early end, so that it is done for many pixels at once.
+    if label.iter().fold(true, |all, &id| all & is_known(id)) {
+        return Ok(());
+    }
     let Some(((row, column), &id)) = label.indexed_iter().find(|(_, id)| !is_known(**id)) else { return Ok(()) };
     let pixels = label.iter().filter(|&&other| other == id).count();
     let all = label.iter().filter(|&&other| !is_known(other)).count();

@@ -113,25 +113,29 @@ fn mean_size(class: usize) -> f64 {
 
 /// The instances of one picture: ids above 1000, as the official evaluator has it.
 fn collect(instances: &Array2<u16>, pred: &Array2<u8>) -> BTreeMap<u16, Instance> {
-    let categories: [Option<usize>; 256] =
-        std::array::from_fn(|id| CATEGORIES.iter().position(|category| category.label_ids.contains(&(id as u8))));
     let mut found: BTreeMap<u16, Instance> = BTreeMap::new();
-    // Neighbours mostly belong together: what they share is looked up once.
-    let (mut id, mut label_id, mut run) = (0, 0, Instance::default());
-    for (&pixel, &pred) in instances.iter().zip(pred) {
-        if pixel != id {
-            found.entry(id).or_default().add(run);
-            (id, label_id, run) = (pixel, (pixel / 1000) as u8, Instance::default());
+    let (instances, pred) = (instances.as_standard_layout(), pred.as_standard_layout());
+    let mut rest = pred.as_slice().unwrap_or(&[]);
+    // Neighbours mostly belong together: by runs of one id.
+    for run in instances.as_slice().unwrap_or(&[]).chunk_by(|one, next| one == next) {
+        let (pred, behind) = rest.split_at(run.len());
+        rest = behind;
+        if run[0] <= 1000 {
+            continue;
         }
-        if id > 1000 {
-            run.size += 1;
-            run.class_hits += u64::from(pred == label_id);
-            run.category_hits += u64::from(categories[pred as usize] == categories[label_id as usize]);
-        }
+        let label_id = (run[0] / 1000) as u8;
+        let of_category = CATEGORIES.iter().find(|category| category.label_ids.contains(&label_id));
+        found.entry(run[0]).or_default().add(Instance {
+            size: run.len() as u64,
+            class_hits: count(pred, |id| id == label_id),
+            category_hits: of_category.map_or(0, |category| count(pred, |id| category.label_ids.contains(&id))),
+        });
     }
-    found.entry(id).or_default().add(run);
-    found.retain(|_, instance| instance.size > 0);
     found
+}
+
+fn count(pred: &[u8], is_hit: impl Fn(u8) -> bool) -> u64 {
+    pred.iter().filter(|id| is_hit(**id)).count() as u64
 }
 
 impl Instance {
