@@ -1,30 +1,34 @@
-//! Scores a trained run.
+//! Scores a trained run, or predictions made elsewhere.
 
 use clap::Parser;
 use indicatif::ProgressBar;
-use infoseg::config::{DataArgs, DeviceChoice, RunConfig};
+use infoseg::config::{DataArgs, Dataset, DeviceChoice, RunConfig};
 use infoseg::data::Source;
-use infoseg::eval::{Predictor, evaluate};
-use infoseg::{Result, cli};
+use infoseg::eval::{Evaluation, Predictor, evaluate, score_predictions};
+use infoseg::{Error, Result, cli};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Score a trained run: class IoU table, report.json, plots, overlays.
+/// Score a trained run, or label ids that are predicted already: IoU tables, report.json, plots, overlays.
 #[derive(Parser)]
 #[command(name = "segeval", version)]
 struct Args {
     /// Run folder of segtrain; its newest checkpoint is scored.
-    run: PathBuf,
+    #[arg(required_unless_present = "predictions", conflicts_with = "predictions")]
+    run: Option<PathBuf>,
+    /// Score the label-ids PNGs in this folder instead, found by name as the official Cityscapes evaluator does.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays"])]
+    predictions: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
-    /// Split to score [default: the run's data.val_split].
+    /// Split to score [default: the run's data.val_split; val with --predictions].
     #[arg(long)]
     split: Option<String>,
     /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
     #[arg(long)]
     device: Option<DeviceChoice>,
-    /// Folder for report.json, plots/ and overlays/ [default: RUN/eval-SPLIT].
+    /// Folder for report.json, plots/ and overlays/ [default: eval-SPLIT in RUN or in the folder of predictions].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Number of picture | truth | prediction | errors panels to draw.
@@ -37,24 +41,65 @@ fn main() -> ExitCode {
 }
 
 fn segeval(args: Args) -> Result<ExitCode> {
-    let mut config = RunConfig::of_run(&args.run)?;
+    match (&args.predictions, &args.run) {
+        (Some(predictions), _) => of_predictions(&args, predictions),
+        (None, Some(run)) => of_run(&args, run),
+        (None, None) => Err(Error::usage("give a run folder or --predictions DIR")),
+    }
+}
+
+fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
+    let mut config = RunConfig::of_run(run)?;
     args.data.apply(&mut config)?;
     let device = args.device.unwrap_or(config.device);
     device.pin_default();
-    let split = args.split.unwrap_or_else(|| config.data.val_split.clone());
-    let source = Source::open(&config.data, &split)?;
-    let predictor = Predictor::load(&args.run, &config, &device.open()?)?;
+    let split = args.split.as_ref().unwrap_or(&config.data.val_split);
+    let source = Source::open(&config.data, split)?;
+    let predictor = Predictor::load(run, &config, &device.open()?)?;
+    let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
     let bar = ProgressBar::new(source.len() as u64);
-    let evaluation = evaluate(&predictor, &source, args.overlays, |done| {
+    let evaluation = evaluate(&predictor, &source, args.overlays, &out, |done| {
         bar.set_position(done as u64);
         ControlFlow::Continue(())
     })?;
-    let Some(evaluation) = evaluation else { return Ok(ExitCode::FAILURE) };
     bar.finish_and_clear();
-    let out = args.out.unwrap_or_else(|| args.run.join(format!("eval-{split}")));
-    let report = evaluation.write(&out)?;
+    match evaluation {
+        Some(evaluation) => write(&evaluation, &out),
+        None => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
+    if args.data.dataset == Some(Dataset::Synthetic) {
+        return Err(Error::usage(
+            "--dataset synthetic has no label files to compare --predictions with; write some with `segdata synth`, and \
+             say `--dataset cityscapes --data-root DIR`",
+        ));
+    }
+    let root = args.data.data_root.as_ref().ok_or_else(|| {
+        Error::usage("--predictions are compared with the labels under --data-root DIR, the folder that holds gtFine/")
+    })?;
+    let split = args.split.as_deref().unwrap_or("val");
+    let bar = ProgressBar::new(0);
+    let evaluation = score_predictions(predictions, root, split, |pictures| {
+        bar.set_length(pictures as u64);
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+    write(&evaluation, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))))
+}
+
+fn write(evaluation: &Evaluation, out: &Path) -> Result<ExitCode> {
+    let report = evaluation.write(out)?;
     cli::print(format_args!("{}\n", report.table()))?;
-    if !evaluation.overlays.is_empty() {
+    let (images, annotated) = (evaluation.images, evaluation.images_with_instances);
+    if annotated > 0 && annotated < images {
+        cli::say(format_args!(
+            "segeval: no iIoU, as {} of {images} pictures have no *_gtFine_instanceIds.png",
+            images - annotated
+        ));
+    }
+    if evaluation.overlays > 0 {
         cli::print(format_args!("overlays  {}\n", out.join("overlays").display()))?;
     }
     cli::print(format_args!("plots     {}\n", out.join("plots").display()))?;

@@ -1,6 +1,7 @@
 //! Looks through a whole dataset before a run does: counts, sizes, class frequencies, and everything that is wrong.
 
 use super::cityscapes::{self, Pair};
+use super::id_png::{load_label, train_id_table, train_ids};
 use super::labels::{CLASSES, IGNORE_INDEX, NUM_CLASSES};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -63,14 +64,20 @@ fn check_pair(pair: &Pair) -> SplitReport {
     let mut report = SplitReport::default();
     let mut keep = |problem: Error| report.problems.push(problem);
     let image = cityscapes::load_image(&pair.image).map_err(&mut keep).ok();
-    let label = cityscapes::load_label(&pair.label).map_err(&mut keep).ok();
+    let label = load_label(&pair.label).map_err(&mut keep).ok();
     if let (Some(image), Some(label)) = (&image, &label)
-        && let Err(problem) = cityscapes::same_size(pair, image, label)
+        && let Err(problem) =
+            cityscapes::same_size((&pair.label, label.dim()), "picture", (&pair.image, cityscapes::size_of(image)))
+    {
+        report.problems.push(problem);
+    }
+    if let Some(label) = &label
+        && let Err(problem) = cityscapes::instances_of(&pair.label, label.dim())
     {
         report.problems.push(problem);
     }
     if let Some(image) = image {
-        report.sizes.insert((image.dim().0, image.dim().1), 1);
+        report.sizes.insert(cityscapes::size_of(&image), 1);
     }
     if let Some(label) = label {
         report.count(pair, label);
@@ -82,7 +89,7 @@ impl SplitReport {
     fn count(&mut self, pair: &Pair, label: ndarray::Array2<u8>) {
         let mut pixels = [0_u64; 256];
         label.iter().for_each(|&id| pixels[id as usize] += 1);
-        let table = cityscapes::train_id_table(&pair.label);
+        let table = train_id_table(&pair.label);
         for (id, &pixels) in pixels.iter().enumerate().filter(|(_, pixels)| **pixels > 0) {
             match table[id] {
                 None => self.unknown.entry(id as u8).or_default().add(Frequency { pixels, pictures: 1 }),
@@ -92,7 +99,7 @@ impl SplitReport {
         }
         self.ignored.pictures = u64::from(self.ignored.pixels > 0);
         if !self.unknown.is_empty()
-            && let Err(problem) = cityscapes::train_ids(&pair.label, label)
+            && let Err(problem) = train_ids(&pair.label, label)
         {
             self.problems.push(problem);
         }

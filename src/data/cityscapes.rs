@@ -3,24 +3,26 @@
 //! ```text
 //! root/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png     (or .jpg, .jpeg)
 //! root/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png      (or, where that is missing, _gtFine_labelTrainIds.png)
+//! root/gtFine/<split>/<city>/<stem>_gtFine_instanceIds.png   (where things are told apart; for the iIoU alone)
 //! ```
 
 use super::Sample;
-use super::labels::{self, IGNORE_INDEX, NUM_CLASSES};
+use super::id_png::{load_instances, load_label, train_ids};
 use crate::config::Resolution;
 use crate::{Error, Result};
 use image::{ImageReader, Limits};
 use ndarray::{Array2, Array3};
-use std::fs::{self, File};
-use std::io::{BufReader, Cursor};
+use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 /// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
-const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
+pub(super) const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
 
 const IMAGE_SUFFIXES: [&str; 3] = ["_leftImg8bit.png", "_leftImg8bit.jpg", "_leftImg8bit.jpeg"];
 const LABEL_IDS_SUFFIX: &str = "_gtFine_labelIds.png";
-const TRAIN_IDS_SUFFIX: &str = "_gtFine_labelTrainIds.png";
+pub(super) const TRAIN_IDS_SUFFIX: &str = "_gtFine_labelTrainIds.png";
+const INSTANCE_IDS_SUFFIX: &str = "_gtFine_instanceIds.png";
 
 /// A picture file and its label file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +85,71 @@ impl Cityscapes {
     pub fn sample(&self, i: usize) -> Result<Sample> {
         load_pair(&self.pairs[i])
     }
+
+    /// The same with its instance ids, where there are any.
+    ///
+    /// # Errors
+    /// See [`load_pair`] and [`instances_of`].
+    pub fn annotated(&self, i: usize) -> Result<(Sample, Option<Array2<u16>>)> {
+        let sample = self.sample(i)?;
+        let instances = instances_of(&self.pairs[i].label, sample.label.dim())?;
+        Ok((sample, instances))
+    }
+}
+
+/// A label file by itself, to score predictions against that were made elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Truth {
+    /// `<city>_<sequence>_<frame>`.
+    pub name: String,
+    /// Its `*_gtFine_labelIds.png`.
+    pub label: PathBuf,
+}
+
+/// The label ids of `split` under `root`, sorted by name; pictures are not looked for.
+///
+/// # Errors
+/// A missing root or split, a split without label ids.
+pub fn truths(root: &Path, split: &str) -> Result<Vec<Truth>> {
+    check_root(root, &["gtFine"])?;
+    let labels = root.join("gtFine").join(split);
+    if split.is_empty() || !labels.is_dir() {
+        return Err(no_split(&labels, split, &folders(&root.join("gtFine"))?));
+    }
+    let mut truths = Vec::new();
+    for city in folders(&labels)? {
+        let city = labels.join(city);
+        if let Some(folder) = folders(&city)?.iter().find(|folder| folder.ends_with(LABEL_IDS_SUFFIX)) {
+            return Err(Error::file(city.join(folder), "is a folder; expected a PNG file"));
+        }
+        for file in files(&city)? {
+            if let Some(name) = file.strip_suffix(LABEL_IDS_SUFFIX) {
+                truths.push(Truth { name: name.to_string(), label: city.join(&file) });
+            }
+        }
+    }
+    if truths.is_empty() {
+        return Err(Error::file(&labels, format!("holds no <city>/<name>{LABEL_IDS_SUFFIX} to score against")));
+    }
+    truths.sort();
+    Ok(truths)
+}
+
+/// Instance ids beside a label of this size; `None` where there is no such file.
+///
+/// # Errors
+/// A file that cannot be decoded or has another size.
+pub fn instances_of(label: &Path, size: (usize, usize)) -> Result<Option<Array2<u16>>> {
+    let name = label.file_name().unwrap_or_default().to_string_lossy();
+    let stem = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].iter().find_map(|suffix| name.strip_suffix(suffix));
+    let Some(stem) = stem else { return Ok(None) };
+    let path = label.with_file_name(format!("{stem}{INSTANCE_IDS_SUFFIX}"));
+    if !path.exists() {
+        return Ok(None);
+    }
+    let instances = load_instances(&path)?;
+    same_size((&path, instances.dim()), "label", (label, size))?;
+    Ok(Some(instances))
 }
 
 /// Names of the splits under `root/leftImg8bit`, sorted.
@@ -90,6 +157,11 @@ impl Cityscapes {
 /// # Errors
 /// A missing or unreadable root.
 pub fn splits(root: &Path) -> Result<Vec<String>> {
+    check_root(root, &["leftImg8bit", "gtFine"])?;
+    folders(&root.join("leftImg8bit"))
+}
+
+fn check_root(root: &Path, parts: &[&str]) -> Result<()> {
     if root.as_os_str().is_empty() {
         return Err(Error::usage(
             "data.root = \"\": cityscapes needs the folder that holds leftImg8bit/ and gtFine/; say `--data-root DIR`",
@@ -101,7 +173,7 @@ pub fn splits(root: &Path) -> Result<Vec<String>> {
             "no such folder; give the one that holds leftImg8bit/ and gtFine/ with --data-root",
         ));
     }
-    for part in ["leftImg8bit", "gtFine"] {
+    for part in parts {
         if !root.join(part).is_dir() {
             return Err(Error::file(
                 root,
@@ -109,7 +181,12 @@ pub fn splits(root: &Path) -> Result<Vec<String>> {
             ));
         }
     }
-    folders(&root.join("leftImg8bit"))
+    Ok(())
+}
+
+fn no_split(folder: &Path, split: &str, found: &[String]) -> Error {
+    let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
+    Error::file(folder, format!("no split {split:?} here; splits found: {found}"))
 }
 
 /// Lists `split` under `root`.
@@ -120,8 +197,7 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
     let found = splits(root)?;
     let images = root.join("leftImg8bit").join(split);
     if split.is_empty() || !images.is_dir() {
-        let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
-        return Err(Error::file(images, format!("no split {split:?} here; splits found: {found}")));
+        return Err(no_split(&images, split, &found));
     }
     let mut listing = Listing::default();
     let labels = root.join("gtFine").join(split);
@@ -192,26 +268,34 @@ pub(super) fn labels_without_picture(root: &Path, split: &str) -> Result<Vec<Err
 pub fn load_pair(pair: &Pair) -> Result<Sample> {
     let image = load_image(&pair.image)?;
     let label = load_label(&pair.label)?;
-    same_size(pair, &image, &label)?;
+    same_size((&pair.label, label.dim()), "picture", (&pair.image, size_of(&image)))?;
     let label = train_ids(&pair.label, label)?;
     Ok(Sample { name: pair.name.clone(), image, label })
 }
 
-/// Says so where picture and label differ in size.
-pub(super) fn same_size(pair: &Pair, image: &Array3<u8>, label: &Array2<u8>) -> Result<()> {
-    let (image, label) = ((image.dim().0, image.dim().1), label.dim());
-    if image == label {
+/// Says so where a file and what it belongs to, its `role`, differ in size `(height, width)`.
+pub(crate) fn same_size(
+    (path, size): (&Path, (usize, usize)),
+    role: &str,
+    (other, other_size): (&Path, (usize, usize)),
+) -> Result<()> {
+    if size == other_size {
         return Ok(());
     }
     let message = format!(
-        "is {}x{} (height x width), but its picture {} is {}x{}; make them the same",
-        label.0,
-        label.1,
-        pair.image.display(),
-        image.0,
-        image.1
+        "is {}x{} (height x width), but its {role} {} is {}x{}; make them the same",
+        size.0,
+        size.1,
+        other.display(),
+        other_size.0,
+        other_size.1
     );
-    Err(Error::file(&pair.label, message))
+    Err(Error::file(path, message))
+}
+
+/// Height and width of a picture.
+pub(super) fn size_of(image: &Array3<u8>) -> (usize, usize) {
+    (image.dim().0, image.dim().1)
 }
 
 /// Reads a PNG or JPEG as 8-bit RGB, whatever it is stored as. Shape: `[height, width, 3]`.
@@ -245,93 +329,6 @@ fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
         (Some(_), None) => true,
         (None, _) => false, // Not even a scan: the decoder says so itself.
     }
-}
-
-/// Reads the values of a label PNG as they are stored: gray levels, or palette indices. Shape: `[height, width]`.
-///
-/// # Errors
-/// A file that is missing, damaged, not gray or palette of up to 8 bits, or over [`Resolution::MAX_SIDE`] pixels a side.
-pub fn load_label(path: &Path) -> Result<Array2<u8>> {
-    let file = File::open(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
-    let bad = |cause: &dyn std::fmt::Display| {
-        Error::file(path, format!("cannot be decoded ({cause}); expected a whole 8-bit gray PNG"))
-    };
-    let mut decoder = png::Decoder::new_with_limits(BufReader::new(file), png::Limits { bytes: 1 << 30 });
-    // The palette's colours say nothing; its indices are the ids.
-    decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(|cause| bad(&cause))?;
-    let info = reader.info();
-    let (width, height, color, depth) = (info.width, info.height, info.color_type, info.bit_depth);
-    if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(bad(&format!("{height}x{width} is over {MAX_SIDE} pixels a side")));
-    }
-    let is_indices = matches!(color, png::ColorType::Grayscale | png::ColorType::Indexed);
-    if !is_indices || depth == png::BitDepth::Sixteen {
-        let message = format!(
-            "is {color:?} of {} bits; a label is an 8-bit gray PNG of ids, *{LABEL_IDS_SUFFIX}, not *_color.png or \
-             *_instanceIds.png",
-            depth as u8
-        );
-        return Err(Error::file(path, message));
-    }
-    let (width, height) = (width as usize, height as usize);
-    let size = reader.output_buffer_size().ok_or_else(|| bad(&"too large"))?;
-    let mut packed = vec![0; size];
-    let frame = reader.next_frame(&mut packed).map_err(|cause| bad(&cause))?;
-    let values = unpack(&packed, height, width, frame.line_size, depth as usize);
-    Array2::from_shape_vec((height, width), values).map_err(|cause| bad(&cause))
-}
-
-/// One byte a pixel from `depth` (1, 2, 4 or 8) bits a pixel, first pixel in the highest bits.
-fn unpack(packed: &[u8], height: usize, width: usize, line: usize, depth: usize) -> Vec<u8> {
-    let mut values = Vec::with_capacity(height * width);
-    let per_byte = 8 / depth;
-    let mask = (0xFF_u16 >> (8 - depth)) as u8;
-    for row in packed.chunks_exact(line.max(1)).take(height) {
-        if depth == 8 {
-            values.extend_from_slice(&row[..width]);
-        } else {
-            values.extend((0..width).map(|x| (row[x / per_byte] >> (8 - depth * (x % per_byte + 1))) & mask));
-        }
-    }
-    values
-}
-
-fn holds_train_ids(path: &Path) -> bool {
-    path.to_string_lossy().ends_with(TRAIN_IDS_SUFFIX)
-}
-
-/// Train id of every id that the file `path` may hold, by its name; `None` for ids that do not exist.
-pub(super) fn train_id_table(path: &Path) -> [Option<u8>; 256] {
-    let holds_train_ids = holds_train_ids(path);
-    std::array::from_fn(|id| match holds_train_ids {
-        true => (id < NUM_CLASSES || id == IGNORE_INDEX as usize).then_some(id as u8),
-        false => labels::train_id(id as u8),
-    })
-}
-
-/// Train ids of a label read from `path`; the name of the file says whether it holds label ids or train ids.
-///
-/// # Errors
-/// An id that does not exist.
-pub fn train_ids(path: &Path, mut label: Array2<u8>) -> Result<Array2<u8>> {
-    let table = train_id_table(path);
-    let unknown = label.indexed_iter().find(|(_, id)| table[**id as usize].is_none());
-    if let Some(((row, column), &id)) = unknown {
-        let pixels = label.iter().filter(|&&other| other == id).count();
-        let all = label.iter().filter(|&&other| table[other as usize].is_none()).count();
-        let (kind, other) = match holds_train_ids(path) {
-            true => ("train id: not in 0..=18 and not 255", "label ids"),
-            false => ("label id: above 33", "train ids"),
-        };
-        let message = format!(
-            "{id} is no {kind} (first at row {row}, column {column}; {pixels} pixels hold it, {all} some unknown id); \
-             are these {other}?"
-        );
-        return Err(Error::file(path, message));
-    }
-    label.mapv_inplace(|id| table[id as usize].unwrap_or(IGNORE_INDEX));
-    Ok(label)
 }
 
 /// Names of the folders in `path`, sorted, hidden ones left out.

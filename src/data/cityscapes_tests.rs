@@ -62,21 +62,6 @@ fn train_ids_are_taken_as_they_are_and_only_without_label_ids() {
 }
 
 #[test]
-fn a_palette_label_is_read_as_indices() {
-    let fake = Fake::new(LABEL_IDS_SUFFIX, [0; 6]);
-    for (depth, packed) in
-        [(png::BitDepth::Eight, vec![7, 8, 11, 1, 0, 7]), (png::BitDepth::Four, vec![0x78, 0xB0, 0x10, 0x70])]
-    {
-        let mut encoder = png::Encoder::new(File::create(&fake.label).unwrap(), 3, 2);
-        encoder.set_color(png::ColorType::Indexed);
-        encoder.set_depth(depth);
-        encoder.set_palette([200; 3 * 12].as_slice());
-        encoder.write_header().unwrap().write_image_data(&packed).unwrap();
-        assert_eq!(load_label(&fake.label).unwrap().as_slice().unwrap(), [7, 8, 11, 1, 0, 7]);
-    }
-}
-
-#[test]
 fn ids_that_do_not_exist_are_named() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7, 7, 255, 40, 255, 7]);
     let says =
@@ -145,4 +130,36 @@ fn hidden_files_are_no_pictures() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
     fs::write(fake.image.with_file_name("._aachen_000000_000019_leftImg8bit.png"), "x").unwrap();
     assert_eq!(Cityscapes::open(fake.root(), "train").unwrap().len(), 1);
+}
+
+#[test]
+fn instances_come_with_a_label_where_they_are() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7, 24, 24, 24, 24, 7]);
+    let annotated = || Cityscapes::open(fake.root(), "train").unwrap().annotated(0);
+    assert_eq!(annotated().unwrap().1, None);
+    let path = fake.label.with_file_name("aachen_000000_000019_gtFine_instanceIds.png");
+    image::ImageBuffer::<Luma<u16>, _>::from_raw(3, 2, vec![7, 24_000, 24_001, 24, 24, 7])
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    assert_eq!(annotated().unwrap().1.unwrap().as_slice().unwrap(), [7, 24_000, 24_001, 24, 24, 7]);
+    GrayImage::from_pixel(3, 3, Luma([7])).save(&path).unwrap();
+    assert_says(&annotated().unwrap_err().to_string(), &["_instanceIds.png: is 3x3", "its label", "is 2x3"]);
+}
+
+#[test]
+fn truths_need_no_pictures_but_label_ids() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    fs::remove_dir_all(fake.root().join("leftImg8bit")).unwrap();
+    let found = truths(fake.root(), "train").unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].name.as_str(), &found[0].label), ("aachen_000000_000019", &fake.label));
+    let complaint = |root: &Path, split: &str| truths(root, split).unwrap_err().to_string();
+    assert_says(&complaint(&fake.root().join("nowhere"), "train"), &["nowhere: no such folder", "--data-root"]);
+    assert_says(&complaint(&fake.root().join("gtFine"), "train"), &["holds no folder gtFine/"]);
+    assert_says(&complaint(fake.root(), "val"), &["gtFine/val: no split \"val\"", "splits found: train"]);
+    fs::remove_file(&fake.label).unwrap();
+    assert_says(&complaint(fake.root(), "train"), &["holds no <city>/<name>_gtFine_labelIds.png"]);
+    fs::create_dir(&fake.label).unwrap();
+    assert_says(&complaint(fake.root(), "train"), &["_gtFine_labelIds.png: is a folder"]);
 }

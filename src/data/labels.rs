@@ -3,6 +3,7 @@
 //! Source: `cityscapesscripts/helpers/labels.py`.
 
 use ndarray::Array2;
+use std::ops::RangeInclusive;
 
 /// Number of classes that are trained and scored.
 pub const NUM_CLASSES: usize = 19;
@@ -49,6 +50,48 @@ pub const CLASSES: [Class; NUM_CLASSES] = [
     class("bicycle", 33, [119, 11, 32]),
 ];
 
+/// A group of label ids that the official evaluator scores together.
+#[derive(Debug, Clone)]
+pub struct Category {
+    /// Name as the official evaluator prints it.
+    pub name: &'static str,
+    /// Its label ids, those that are not scored among them.
+    pub label_ids: RangeInclusive<u8>,
+    /// Whether its things are told apart in `*_instanceIds.png`.
+    pub has_instances: bool,
+}
+
+const fn category(name: &'static str, first: u8, last: u8, has_instances: bool) -> Category {
+    Category { name, label_ids: first..=last, has_instances }
+}
+
+/// Number of categories that are scored.
+pub const NUM_CATEGORIES: usize = 7;
+
+/// The categories in order of their ids; the eighth, void, is not scored.
+pub const CATEGORIES: [Category; NUM_CATEGORIES] = [
+    category("flat", 7, 10, false),
+    category("construction", 11, 16, false),
+    category("object", 17, 20, false),
+    category("nature", 21, 22, false),
+    category("sky", 23, 23, false),
+    category("human", 24, 25, true),
+    category("vehicle", 26, 33, true),
+];
+
+impl Class {
+    /// Place of its category in [`CATEGORIES`].
+    pub fn category(&self) -> usize {
+        let holds = |category: &Category| category.label_ids.contains(&self.label_id);
+        CATEGORIES.iter().position(holds).expect("every class is in a category")
+    }
+
+    /// Whether its things are told apart in `*_instanceIds.png`.
+    pub fn has_instances(&self) -> bool {
+        CATEGORIES[self.category()].has_instances
+    }
+}
+
 /// Train id of a label id: a class, [`IGNORE_INDEX`] for the void classes, `None` for an id that does not exist.
 pub const fn train_id(label_id: u8) -> Option<u8> {
     if label_id > MAX_LABEL_ID {
@@ -64,10 +107,13 @@ pub const fn train_id(label_id: u8) -> Option<u8> {
     Some(IGNORE_INDEX)
 }
 
-/// Label ids of train ids, as they are stored on disk. What is ignored becomes 1, "ego vehicle": void, as every id is
-/// that is not scored, and the only void thing in the built-in scenes.
+/// Name and label id of what is ignored in the built-in scenes: the only void thing in them.
+pub const EGO_VEHICLE: (&str, u8) = ("ego vehicle", 1);
+
+/// Label ids of train ids, as they are stored on disk. What is ignored becomes [`EGO_VEHICLE`]: void, as every id is
+/// that is not scored.
 pub fn label_ids(label: &Array2<u8>) -> Array2<u8> {
-    label.mapv(|train_id| CLASSES.get(train_id as usize).map_or(1, |class| class.label_id))
+    label.mapv(|train_id| CLASSES.get(train_id as usize).map_or(EGO_VEHICLE.1, |class| class.label_id))
 }
 
 #[cfg(test)]
@@ -81,6 +127,15 @@ mod tests {
         assert_eq!(train_id(0), Some(IGNORE_INDEX));
         assert_eq!(train_id(30), Some(IGNORE_INDEX), "trailer is void");
         assert_eq!(train_id(34), None);
+    }
+
+    #[test]
+    fn classes_know_their_categories() {
+        let names = CLASSES.map(|class| CATEGORIES[class.category()].name);
+        assert_eq!(names[..6], ["flat", "flat", "construction", "construction", "construction", "object"]);
+        assert_eq!(names[10..14], ["sky", "human", "human", "vehicle"]);
+        let countable = CLASSES.iter().filter(|class| class.has_instances()).count();
+        assert_eq!(countable, 8, "person, rider, and the six kinds of vehicles");
     }
 
     #[test]

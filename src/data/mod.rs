@@ -6,10 +6,12 @@
 pub mod augment;
 pub mod check;
 pub mod cityscapes;
+pub mod id_png;
 pub mod labels;
 pub mod loader;
 pub mod normalize;
 mod photometric;
+mod polygons;
 pub mod scenes;
 pub mod synth;
 
@@ -94,6 +96,20 @@ impl Source {
         match self {
             Self::Synthetic(scenes) => Ok(scenes.sample(i)),
             Self::Cityscapes(folder) => folder.sample(i),
+        }
+    }
+    /// The same with its instance ids (label id * 1000 + number of the instance; the label id where there are none), if
+    /// the dataset has them.
+    ///
+    /// # Errors
+    /// As of [`sample`](Self::sample), of the instance ids too.
+    pub fn annotated(&self, i: usize) -> Result<(Sample, Option<Array2<u16>>)> {
+        match self {
+            Self::Synthetic(scenes) => {
+                let (sample, instances) = scenes.annotated(i);
+                Ok((sample, Some(instances)))
+            }
+            Self::Cityscapes(folder) => folder.annotated(i),
         }
     }
 }

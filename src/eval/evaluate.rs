@@ -1,59 +1,66 @@
 //! Scores of a network on one split, with pictures to look at.
 
 use super::inference::Predictor;
-use super::scores::{Confusion, Report, Scores};
+use super::instances::InstanceTally;
+use super::report::Report;
+use super::scores::{Confusion, Scores};
+use crate::data::labels::label_ids;
 use crate::data::{Sample, Source};
 use crate::files::make_folder;
 use crate::render::panels::panels;
 use crate::render::{plots, save_png};
 use crate::{Error, Result};
-use image::RgbImage;
+use ndarray::Array2;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc;
 
 /// What came out of an evaluation.
+#[derive(Debug, Default)]
 pub struct Evaluation {
     /// Summed over all pictures.
     pub confusion: Confusion,
+    /// Summed over all pictures that have instance ids.
+    pub instances: InstanceTally,
     /// Number of pictures.
     pub images: usize,
-    /// Picture | truth | prediction | errors panels, with their names.
-    pub overlays: Vec<(String, RgbImage)>,
+    /// Number of pictures that have instance ids.
+    pub images_with_instances: usize,
+    /// Number of picture | truth | prediction | errors panels that were drawn.
+    pub overlays: usize,
 }
 
-/// Predicts every picture of `source` and counts. Panels are drawn of `overlays` pictures, spread over the split;
-/// `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
+/// Predicts every picture of `source` and counts. Panels are drawn of `overlays` pictures, spread over the split, into
+/// `folder/overlays/`; `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
 ///
 /// # Errors
-/// A picture that cannot be read.
+/// A picture that cannot be read, or a panel that cannot be written.
 pub fn evaluate(
     predictor: &Predictor,
     source: &Source,
     overlays: usize,
+    folder: &Path,
     mut on_picture: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Option<Evaluation>> {
     let images = source.len();
-    let mut evaluation = Evaluation { confusion: Confusion::new(), images, overlays: Vec::new() };
+    let mut evaluation = Evaluation::default();
     std::thread::scope(|scope| {
         // The next picture is decoded while this one is predicted.
-        let (sender, samples) = mpsc::sync_channel::<Result<Sample>>(1);
+        let (sender, samples) = mpsc::sync_channel::<Result<(Sample, Option<Array2<u16>>)>>(1);
         scope.spawn(move || {
             for index in 0..images {
-                if sender.send(source.sample(index)).is_err() {
+                if sender.send(source.annotated(index)).is_err() {
                     return;
                 }
             }
         });
         for (index, sample) in samples.into_iter().enumerate() {
-            let sample = sample?;
+            let (sample, instances) = sample?;
             let pred = predictor.predict(&sample.image)?;
-            let truth = sample.label.as_standard_layout();
-            let pred_ids = pred.as_slice().unwrap_or(&[]);
-            evaluation.confusion.add(truth.as_slice().unwrap_or(&[]), pred_ids);
+            evaluation.add(&sample, instances.as_ref(), &pred);
             if index * overlays / images != (index + 1) * overlays / images {
-                let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
-                evaluation.overlays.push((sample.name, drawn));
+                // Written at once: hundreds of large panels would not fit into memory.
+                evaluation.overlay(&sample, &pred, &folder.join("overlays"))?;
             }
             if on_picture(index + 1).is_break() {
                 return Ok(None);
@@ -64,13 +71,46 @@ pub fn evaluate(
 }
 
 impl Evaluation {
+    fn add(&mut self, sample: &Sample, instances: Option<&Array2<u16>>, pred: &Array2<u8>) {
+        let truth = sample.label.as_standard_layout();
+        self.confusion.add(truth.as_slice().unwrap_or(&[]), pred.as_slice().unwrap_or(&[]));
+        if let Some(instances) = instances {
+            self.instances.add(instances, &label_ids(pred));
+        }
+        self.images += 1;
+        self.images_with_instances += usize::from(instances.is_some());
+    }
+
+    fn overlay(&mut self, sample: &Sample, pred: &Array2<u8>, folder: &Path) -> Result<()> {
+        let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
+        make_folder(folder)?;
+        // Names of pictures may hold the city as a folder.
+        save_png(folder.join(format!("{}.png", sample.name.replace(['/', '\\'], "_"))), &drawn)?;
+        self.overlays += 1;
+        Ok(())
+    }
+
+    /// Adds what was counted elsewhere, such as by another worker.
+    pub fn merge(&mut self, other: &Self) {
+        self.confusion.merge(&other.confusion);
+        self.instances.merge(&other.instances);
+        self.images += other.images;
+        self.images_with_instances += other.images_with_instances;
+        self.overlays += other.overlays;
+    }
+
     /// Its scores.
     pub fn scores(&self) -> Scores {
         self.confusion.scores()
     }
 
-    /// Writes `report.json`, `plots/class_iou.png`, `plots/confusion.png` and `overlays/*.png` into a folder; returns the
-    /// report.
+    /// What is to be said of it. The iIoU needs instance ids of every picture.
+    pub fn report(&self) -> Report {
+        let instances = (self.images_with_instances == self.images).then_some(&self.instances);
+        Report::new(&self.confusion, instances, self.images)
+    }
+
+    /// Writes `report.json`, `plots/class_iou.png` and `plots/confusion.png` into a folder; returns the report.
     ///
     /// # Errors
     /// A file that cannot be written; no labelled pixel in the whole split.
@@ -84,18 +124,10 @@ impl Evaluation {
         }
         let plot_folder = folder.join("plots");
         make_folder(&plot_folder)?;
-        let report = Report::new(&self.confusion, self.images);
+        let report = self.report();
         report.write(folder.join("report.json"))?;
         plots::class_iou_bars(plot_folder.join("class_iou.png"), &scores.class_iou, scores.miou)?;
         plots::confusion_heatmap(plot_folder.join("confusion.png"), &self.confusion)?;
-        if !self.overlays.is_empty() {
-            let overlay_folder = folder.join("overlays");
-            make_folder(&overlay_folder)?;
-            for (name, drawn) in &self.overlays {
-                // Names of Cityscapes pictures hold the city as a folder.
-                save_png(overlay_folder.join(format!("{}.png", name.replace(['/', '\\'], "_"))), drawn)?;
-            }
-        }
         Ok(report)
     }
 }

@@ -1,10 +1,15 @@
-//! From a trained network to scores: inference, the confusion matrix, and what is written of both.
+//! From a trained network, or from predictions made elsewhere, to scores: inference, the confusion matrix, instances, and
+//! what is written of them.
 
 pub mod evaluate;
 pub mod inference;
+pub mod instances;
+pub mod predictions;
+pub mod report;
 pub mod scores;
 pub mod test_time;
 
 pub use evaluate::{Evaluation, evaluate};
 pub use inference::{Predictor, ids_of};
+pub use predictions::score_predictions;
 pub use test_time::{Slide, TestTime};

@@ -1,18 +1,15 @@
 //! Confusion matrix and the scores that come out of it, as the official Cityscapes evaluator counts them.
 
-use crate::data::labels::{CLASSES, IGNORE_INDEX, NUM_CLASSES};
-use crate::files::{plain_cause, write_atomic};
-use crate::{Error, Result};
-use ndarray::{Array2, Axis};
-use serde::{Deserialize, Deserializer, Serialize};
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
+use crate::data::labels::{CATEGORIES, CLASSES, IGNORE_INDEX, MAX_LABEL_ID, NUM_CATEGORIES, NUM_CLASSES, train_id};
+use ndarray::Array2;
 
-/// Pixel counts `[truth, prediction]`, over any number of pictures.
+/// Number of label ids. Predictions made elsewhere may hold ids that are not scored, too.
+const NUM_LABEL_IDS: usize = MAX_LABEL_ID as usize + 1;
+
+/// Pixel counts `[truth, prediction]`, over any number of pictures. Pixels whose truth is not scored are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
-    counts: Array2<u64>, // [NUM_CLASSES, NUM_CLASSES]
+    counts: Array2<u64>, // [NUM_CLASSES, NUM_LABEL_IDS]: rows by train id, columns by label id
 }
 
 impl Default for Confusion {
@@ -24,7 +21,7 @@ impl Default for Confusion {
 impl Confusion {
     /// No pixel counted yet.
     pub fn new() -> Self {
-        Self { counts: Array2::zeros((NUM_CLASSES, NUM_CLASSES)) }
+        Self { counts: Array2::zeros((NUM_CLASSES, NUM_LABEL_IDS)) }
     }
 
     /// Counts the pixels of one picture. Where the truth is [`IGNORE_INDEX`] the prediction does not count at all.
@@ -39,9 +36,43 @@ impl Confusion {
         for (&truth, &pred) in truth.iter().zip(pred) {
             if truth != IGNORE_INDEX {
                 assert!((pred as usize) < NUM_CLASSES, "predicted train id {pred} is not a class");
-                self.counts[[truth as usize, pred as usize]] += 1;
+                self.counts[[truth as usize, CLASSES[pred as usize].label_id as usize]] += 1;
             }
         }
+    }
+
+    /// The same of label ids, scored or not.
+    ///
+    /// # Panics
+    /// If the lengths differ or an id is above [`MAX_LABEL_ID`].
+    pub fn add_label_ids(&mut self, truth: &[u8], pred: &[u8]) {
+        const SIDE: usize = 64; // A power of two, so that the inner loop needs no bounds.
+        assert_eq!(truth.len(), pred.len(), "truth and prediction must have the same number of pixels");
+        let largest = |ids: &[u8]| ids.iter().copied().max().unwrap_or(0);
+        assert!(largest(truth).max(largest(pred)) <= MAX_LABEL_ID, "label ids end at {MAX_LABEL_ID}");
+        let mut pairs = vec![0_u64; SIDE * SIDE];
+        for (&truth, &pred) in truth.iter().zip(pred) {
+            pairs[(truth as usize % SIDE) * SIDE + pred as usize % SIDE] += 1;
+        }
+        for (class, mut row) in CLASSES.iter().zip(self.counts.outer_iter_mut()) {
+            let counted = &pairs[class.label_id as usize * SIDE..];
+            row.iter_mut().zip(counted).for_each(|(sum, pixels)| *sum += pixels);
+        }
+    }
+
+    /// Counts `[NUM_CLASSES, NUM_CLASSES]` of pixels, and beside them the pixels of each class that were predicted as
+    /// something that is not scored.
+    ///
+    /// # Panics
+    /// If there are not [`NUM_CLASSES`] of each.
+    pub(super) fn from_counts(counts: &Array2<u64>, predicted_void: &[u64]) -> Self {
+        let mut confusion = Self::new();
+        for (mut row, (pixels, void)) in confusion.counts.outer_iter_mut().zip(counts.outer_iter().zip(predicted_void))
+        {
+            CLASSES.iter().zip(pixels).for_each(|(class, pixels)| row[class.label_id as usize] = *pixels);
+            row[0] = *void; // "unlabeled"; which void id it was does not matter to any IoU
+        }
+        confusion
     }
 
     /// Adds the pixels counted elsewhere, such as by another worker.
@@ -49,149 +80,83 @@ impl Confusion {
         self.counts += &other.counts;
     }
 
-    /// Pixel counts `[NUM_CLASSES, NUM_CLASSES]`, rows truth, columns prediction.
-    pub fn counts(&self) -> &Array2<u64> {
-        &self.counts
+    /// Pixel counts `[NUM_CLASSES, NUM_CLASSES]` by train id, rows truth, columns prediction.
+    pub fn counts(&self) -> Array2<u64> {
+        Array2::from_shape_fn((NUM_CLASSES, NUM_CLASSES), |(truth, pred)| {
+            self.counts[[truth, CLASSES[pred].label_id as usize]]
+        })
+    }
+
+    /// Pixels of each class that were predicted as something that is not scored: missed, and nobody's false positives.
+    pub fn predicted_void(&self) -> Vec<u64> {
+        (0..NUM_CLASSES).map(|class| self.pixels(|truth| truth == class, |pred| !is_scored(pred))).collect()
+    }
+
+    /// Number of pixels by their true train id and predicted label id.
+    pub(super) fn pixels(&self, truth: impl Fn(usize) -> bool, pred: impl Fn(u8) -> bool) -> u64 {
+        let counted = self.counts.indexed_iter().filter(|((row, column), _)| truth(*row) && pred(*column as u8));
+        counted.map(|(_, pixels)| pixels).sum()
     }
 
     /// One division at the end: scores of all pixels counted so far.
     pub fn scores(&self) -> Scores {
-        let truth = self.counts.sum_axis(Axis(1)); // [NUM_CLASSES]
-        let pred = self.counts.sum_axis(Axis(0)); // [NUM_CLASSES]
-        let hits = self.counts.diag();
-        let total = truth.sum();
+        let iou = |truth: &dyn Fn(usize) -> bool, pred: &dyn Fn(u8) -> bool| {
+            let hits = self.pixels(truth, pred);
+            let union = self.pixels(truth, |_| true) + self.pixels(|class| !truth(class), pred);
+            (union > 0).then(|| hits as f64 / union as f64)
+        };
         let class_iou: Vec<Option<f64>> = (0..NUM_CLASSES)
-            .map(|class| {
-                let union = truth[class] + pred[class] - hits[class];
-                (union > 0).then(|| hits[class] as f64 / union as f64)
+            .map(|class| iou(&|truth| truth == class, &|pred| pred == CLASSES[class].label_id))
+            .collect();
+        let category_iou: Vec<Option<f64>> = (0..NUM_CATEGORIES)
+            .map(|category| {
+                let ids = &CATEGORIES[category].label_ids;
+                iou(&|truth| CLASSES[truth].category() == category, &|pred| is_scored(pred) && ids.contains(&pred))
             })
             .collect();
+        let truth: Vec<u64> = (0..NUM_CLASSES).map(|class| self.pixels(|truth| truth == class, |_| true)).collect();
+        let hits: u64 = (0..NUM_CLASSES).map(|class| self.counts[[class, CLASSES[class].label_id as usize]]).sum();
+        let total: u64 = truth.iter().sum();
         let present = class_iou.iter().zip(&truth).filter(|(_, pixels)| **pixels > 0).map(|(iou, _)| *iou);
         Scores {
-            miou: mean(class_iou.iter().copied()),
-            miou_present: mean(present),
-            pixel_accuracy: hits.sum() as f64 / total as f64,
+            miou: mean(&class_iou),
+            miou_present: mean(&present.collect::<Vec<_>>()),
+            miou_categories: mean(&category_iou),
+            pixel_accuracy: hits as f64 / total as f64,
             truth_share: truth.iter().map(|pixels| *pixels as f64 / total.max(1) as f64).collect(),
             class_iou,
+            category_iou,
         }
     }
 }
 
-/// Mean of what is there; NaN if nothing is.
-fn mean(values: impl Iterator<Item = Option<f64>>) -> f64 {
-    let values: Vec<f64> = values.flatten().collect();
-    values.iter().sum::<f64>() / values.len() as f64
+fn is_scored(label_id: u8) -> bool {
+    train_id(label_id).is_some_and(|class| class != IGNORE_INDEX)
 }
 
-/// Scores in 0..=1. Without any labelled pixel the first three are NaN.
+/// Mean of what is there; NaN if nothing is.
+pub(super) fn mean(values: &[Option<f64>]) -> f64 {
+    let there = values.iter().flatten();
+    there.clone().sum::<f64>() / there.count() as f64
+}
+
+/// Scores in 0..=1. Without any labelled pixel the first four are NaN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// Mean IoU over the classes that occur in truth or prediction: what the official evaluator prints.
     pub miou: f64,
     /// Mean IoU over the classes that occur in the truth.
     pub miou_present: f64,
+    /// Mean IoU over the categories that occur in truth or prediction.
+    pub miou_categories: f64,
     /// Share of labelled pixels that are right.
     pub pixel_accuracy: f64,
     /// IoU of each class by train id; `None` where it occurs in neither truth nor prediction.
     pub class_iou: Vec<Option<f64>>,
+    /// IoU of each category, in order of [`CATEGORIES`].
+    pub category_iou: Vec<Option<f64>>,
     /// Share of the labelled pixels that are of each class.
     pub truth_share: Vec<f64>,
-}
-
-/// Result of one evaluation, as written to `report.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
-    /// [`Scores::miou`], null if no pixel was labelled.
-    #[serde(deserialize_with = "nan_if_null")]
-    pub miou: f64,
-    /// [`Scores::miou_present`].
-    #[serde(deserialize_with = "nan_if_null")]
-    pub miou_present: f64,
-    /// [`Scores::pixel_accuracy`].
-    #[serde(deserialize_with = "nan_if_null")]
-    pub pixel_accuracy: f64,
-    /// Class name → IoU, null where the class occurs in neither truth nor prediction; in order of train ids.
-    pub classes: serde_json::Map<String, serde_json::Value>,
-    /// Pixel counts, `confusion[truth][prediction]`.
-    pub confusion: Vec<Vec<u64>>,
-    /// Pictures evaluated.
-    pub images: usize,
-}
-
-fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
-}
-
-impl Report {
-    /// The scores of these counts over `images` pictures.
-    pub fn new(confusion: &Confusion, images: usize) -> Self {
-        let scores = confusion.scores();
-        let classes = CLASSES.iter().zip(&scores.class_iou).map(|(class, iou)| (class.name.to_string(), (*iou).into()));
-        Self {
-            miou: scores.miou,
-            miou_present: scores.miou_present,
-            pixel_accuracy: scores.pixel_accuracy,
-            classes: classes.collect(),
-            confusion: confusion.counts.outer_iter().map(|row| row.to_vec()).collect(),
-            images,
-        }
-    }
-
-    /// The counts this report was made from.
-    ///
-    /// # Errors
-    /// A report that was read from a file may hold a matrix of another size.
-    pub fn confusion(&self) -> Result<Confusion> {
-        let flat: Vec<u64> = self.confusion.iter().flatten().copied().collect();
-        let square = self.confusion.iter().all(|row| row.len() == NUM_CLASSES);
-        match Array2::from_shape_vec((NUM_CLASSES, NUM_CLASSES), flat) {
-            Ok(counts) if square => Ok(Confusion { counts }),
-            _ => Err(Error::run(format!("the report's confusion matrix is not {NUM_CLASSES} x {NUM_CLASSES}"))),
-        }
-    }
-
-    /// Writes the report as JSON.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomic(path, |writer| {
-            serde_json::to_writer_pretty(&mut *writer, self)?;
-            writer.write_all(b"\n")
-        })
-    }
-
-    /// Reads a `report.json`.
-    ///
-    /// # Errors
-    /// The file cannot be read or is no report.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, plain_cause(&error)))?;
-        serde_json::from_str(&text).map_err(|error| Error::file(path, format!("is not a report of segeval: {error}")))
-    }
-
-    /// Table for the terminal: IoU of each class and its share of the labelled pixels, then the means.
-    pub fn table(&self) -> String {
-        let rows: Vec<u64> = self.confusion.iter().map(|row| row.iter().sum()).collect();
-        let total = rows.iter().sum::<u64>().max(1);
-        let mut table = format!("{:<16}{:>7}{:>10}\n", "class", "IoU %", "truth %");
-        for ((name, iou), pixels) in self.classes.iter().zip(rows) {
-            let iou = iou.as_f64().map_or("-".to_string(), |iou| format!("{:.2}", 100.0 * iou));
-            let share = 100.0 * pixels as f64 / total as f64;
-            let _ = writeln!(table, "{name:<16}{iou:>7}{share:>10.2}");
-        }
-        let counted = self.classes.values().filter(|iou| !iou.is_null()).count();
-        for (name, score, note) in [
-            ("mIoU", self.miou, format!("over {counted} classes in truth or prediction")),
-            ("mIoU (present)", self.miou_present, "over classes in truth".into()),
-            ("pixel accuracy", self.pixel_accuracy, format!("{} pictures", self.images)),
-        ] {
-            let score = if score.is_nan() { "-".to_string() } else { format!("{:.2}", 100.0 * score) };
-            let _ = writeln!(table, "{name:<16}{score:>7}  {note}");
-        }
-        table
-    }
 }
 
 #[cfg(test)]
@@ -237,40 +202,31 @@ mod tests {
     }
 
     #[test]
-    fn a_report_reads_back_and_its_table_lines_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        let report = Report::new(&two_by_two(), 1);
-        report.write(&path).unwrap();
-        let read = Report::read(&path).unwrap();
-        assert_eq!(read.confusion().unwrap(), two_by_two());
-        assert_eq!((read.miou, read.images), (0.5, 1));
-        assert_eq!(read.classes.keys().next().unwrap(), "road");
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("\"road\": 0.5") && text.contains("\"bicycle\": null"), "{text}");
-        let table = report.table();
-        let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[0], "class             IoU %   truth %");
-        assert_eq!(lines[1], "road              50.00     66.67");
-        assert_eq!(lines[19], "bicycle               -      0.00");
-        assert_eq!(lines[20], "mIoU              50.00  over 2 classes in truth or prediction");
+    fn void_predictions_are_missed_and_nobody_s_false_positives() {
+        let mut confusion = Confusion::new();
+        // Truth: road, road, parking (void), car, car. Predicted: road, parking, car, caravan (void), truck.
+        confusion.add_label_ids(&[7, 7, 9, 26, 26], &[7, 9, 26, 29, 27]);
+        let scores = confusion.scores();
+        assert_eq!(scores.class_iou[0], Some(0.5), "road: 1 hit, 1 missed");
+        assert_eq!(scores.class_iou[13], Some(0.0), "car: 2 missed; the one on parking does not count");
+        assert_eq!(scores.class_iou[14], Some(0.0), "truck: 1 false");
+        assert_eq!(scores.miou, 0.5 / 3.0);
+        assert_eq!(scores.pixel_accuracy, 0.25);
+        assert_eq!(scores.category_iou[0], Some(0.5), "flat: parking is of its ids, and not scored");
+        assert_eq!(scores.category_iou[6], Some(0.5), "vehicle: a truck is a hit, a caravan is not");
+        assert_eq!(scores.category_iou[1], None);
+        assert_eq!(scores.miou_categories, 0.5);
+        assert_eq!((confusion.predicted_void()[0], confusion.predicted_void()[13]), (1, 1));
+        assert_eq!(confusion.counts().sum(), 2, "what is predicted void is not among the classes");
+        let back = Confusion::from_counts(&confusion.counts(), &confusion.predicted_void());
+        assert_eq!(back.scores(), scores);
     }
 
     #[test]
-    fn without_labelled_pixels_scores_are_null_not_zero() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        Report::new(&Confusion::new(), 0).write(&path).unwrap();
-        assert!(std::fs::read_to_string(&path).unwrap().contains("\"miou\": null"));
-        assert!(Report::read(&path).unwrap().miou.is_nan());
-    }
-
-    #[test]
-    fn a_file_that_is_no_report_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.json");
-        std::fs::write(&path, "[1]").unwrap();
-        let message = Report::read(&path).unwrap_err().to_string();
-        assert!(message.contains("x.json: is not a report of segeval"), "{message}");
+    fn label_ids_and_train_ids_count_the_same() {
+        let (mut by_train_id, mut by_label_id) = (Confusion::new(), Confusion::new());
+        by_train_id.add(&[0, 13, 255, 18], &[0, 14, 2, 18]);
+        by_label_id.add_label_ids(&[7, 26, 0, 33], &[7, 27, 11, 33]);
+        assert_eq!(by_train_id, by_label_id);
     }
 }

@@ -208,7 +208,7 @@ impl Trainer {
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
     fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
-        let evaluation = evaluate(&predictor, val, overlays, |done| {
+        let evaluation = evaluate(&predictor, val, overlays, &self.folder, |done| {
             self.progress.evaluating(done, val.len());
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;

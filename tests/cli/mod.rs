@@ -2,6 +2,7 @@ mod bad_input;
 mod readme;
 mod segdata;
 mod segeval;
+mod segeval_predictions;
 mod segpredict;
 mod segtrain;
 mod support;

@@ -40,19 +40,24 @@ fn written_scenes_pass_the_check_and_damage_is_listed_file_by_file() {
     ids.put_pixel(3, 1, image::Luma([40]));
     ids.save(label(2)).expect("writable");
 
+    let instances = label(3).with_file_name("synthetic_000003_000019_gtFine_instanceIds.png");
+    assert!(instances.with_file_name("synthetic_000003_000019_gtFine_polygons.json").is_file());
+    image::GrayImage::new(9, 9).save(&instances).expect("writable");
+
     let (code, stdout, stderr) = segdata(&["check", "--data-root", &root, "--split", "val"]);
     assert_eq!(code, 1, "{stderr}");
-    assert!(stdout.contains("val: 3 pictures with labels, 3 problems"), "{stdout}");
+    assert!(stdout.contains("val: 3 pictures with labels, 4 problems"), "{stdout}");
     assert!(stdout.contains("unknown id  40: 1 pixels in 1 pictures"), "{stdout}");
     for (file, words) in [
         (image(0), "has no label"),
         (image(1), "cannot be decoded"),
+        (instances, "is 9x9 (height x width), but its label"),
         (label(2), "40 is no label id: above 33 (first at row 1, column 3; 1 pixels"),
     ] {
         let line = stderr.lines().find(|line| line.starts_with(&format!("segdata: {}", file.display())));
         assert!(line.is_some_and(|line| line.contains(words)), "{} {words:?} is not in:\n{stderr}", file.display());
     }
-    assert!(stderr.ends_with("segdata: 3 problems found\n"), "{stderr}");
+    assert!(stderr.ends_with("segdata: 4 problems found\n"), "{stderr}");
 }
 
 #[test]

@@ -20,7 +20,9 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
     let scores = folder.path().join("scores");
     let report = json(scores.join("report.json"));
     let keys: Vec<_> = report.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["miou", "miou_present", "pixel_accuracy", "classes", "confusion", "images"]);
+    assert_eq!(keys[..6], ["miou", "miou_present", "pixel_accuracy", "classes", "confusion", "images"]);
+    let of_groups = ["miou_categories", "categories", "miiou_classes", "miiou_categories", "iiou_classes"];
+    assert_eq!(keys[6..], [&of_groups[..], &["iiou_categories"]].concat());
     assert_eq!(report["images"], 3);
 
     let mut labelled = [0_u64; NUM_CLASSES];
@@ -62,9 +64,16 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
     assert_eq!(names(&scores), ["overlays", "plots", "report.json"]);
     assert_eq!(names(scores.join("overlays")).len(), 2, "as asked");
     assert_eq!(names(scores.join("plots")), ["class_iou.png", "confusion.png"]);
-    for part in
-        ["class ", "road ", "bicycle ", "3 pictures", "overlays  scores/overlays", "report    scores/report.json"]
-    {
+    for part in [
+        "class ",
+        "road ",
+        "bicycle ",
+        "category ",
+        "vehicle ",
+        "3 pictures",
+        "overlays  scores/overlays",
+        "report    scores/report.json",
+    ] {
         assert!(outcome.stdout.contains(part), "{part:?} is not in:\n{}", outcome.stdout);
     }
     assert_eq!(outcome.stderr, "");

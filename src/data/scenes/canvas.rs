@@ -11,17 +11,29 @@ pub(super) struct Canvas {
     pub height: usize,
     rgb: Vec<Rgb>,
     label: Vec<u8>,
+    /// Which thing a pixel shows, so that instances can be told apart.
+    thing: Vec<u16>,
+    /// What is being painted; 0 is the street and what is beside it.
+    current_thing: u16,
 }
 
 impl Canvas {
     pub fn new(height: usize, width: usize) -> Self {
-        Self { width, height, rgb: vec![[0.0; 3]; width * height], label: vec![255; width * height] }
+        let pixels = width * height;
+        let (rgb, label, thing) = (vec![[0.0; 3]; pixels], vec![255; pixels], vec![0; pixels]);
+        Self { width, height, rgb, label, thing, current_thing: 0 }
+    }
+
+    /// What is painted from now on is another thing than what was there before.
+    pub fn next_thing(&mut self) {
+        self.current_thing += 1;
     }
 
     pub fn set(&mut self, x: usize, y: usize, label: u8, rgb: Rgb) {
         let at = y * self.width + x;
         self.rgb[at] = rgb;
         self.label[at] = label;
+        self.thing[at] = self.current_thing;
     }
 
     /// Fills a polygon (corners in pixels); `shade` gives the colour at a pixel's centre.
@@ -99,8 +111,8 @@ impl Canvas {
         }
     }
 
-    /// Passes every pixel through the camera: `develop(x, y, colour)`. Returns picture and label.
-    pub fn finish(self, develop: impl Fn(usize, usize, Rgb) -> Rgb) -> (Array3<u8>, Array2<u8>) {
+    /// Passes every pixel through the camera: `develop(x, y, colour)`. Returns picture, label and things.
+    pub fn finish(self, develop: impl Fn(usize, usize, Rgb) -> Rgb) -> (Array3<u8>, Array2<u8>, Array2<u16>) {
         let (height, width) = (self.height, self.width);
         let mut image = Array3::zeros((height, width, 3));
         for (at, (mut pixel, rgb)) in image.lanes_mut(Axis(2)).into_iter().zip(&self.rgb).enumerate() {
@@ -109,9 +121,9 @@ impl Canvas {
                 *byte = (channel * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
             }
         }
-        let mut label = Array2::zeros((height, width));
-        label.iter_mut().zip(&self.label).for_each(|(to, from)| *to = *from);
-        (image, label)
+        let label = Array2::from_shape_vec((height, width), self.label).expect("one label a pixel");
+        let thing = Array2::from_shape_vec((height, width), self.thing).expect("one thing a pixel");
+        (image, label, thing)
     }
 }
 

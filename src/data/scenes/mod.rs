@@ -2,7 +2,7 @@
 //!
 //! A scene is a street seen from a car, in perspective: sky, ground, the rows of houses beside it (`street`), then
 //! vehicles (`vehicles`), people, trees, poles and signs (`objects`) from far to near. All 19 classes occur, the
-//! label is exact to the pixel, and the car's own bonnet is ignored, as in Cityscapes. Scene `i` follows from
+//! label is exact to the pixel, people and vehicles are told apart, and the car's own bonnet is ignored, as in Cityscapes. Scene `i` follows from
 //! `(seed, split, i)` alone; it shows the same street at every resolution.
 
 mod canvas;
@@ -12,12 +12,14 @@ mod street;
 mod vehicles;
 
 use super::Sample;
-use super::labels::IGNORE_INDEX;
+use super::labels::{CLASSES, IGNORE_INDEX, label_ids};
 use crate::config::Resolution;
 use canvas::{Canvas, Rgb, hash, mix};
 use layout::Layout;
+use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 /// A stream of street scenes.
 #[derive(Debug, Clone)]
@@ -51,6 +53,17 @@ impl Scenes {
 
     /// Draws scene `i`.
     pub fn sample(&self, i: usize) -> Sample {
+        self.draw(i).0
+    }
+
+    /// Draws scene `i`, and its instance ids as `*_instanceIds.png` holds them.
+    pub fn annotated(&self, i: usize) -> (Sample, Array2<u16>) {
+        let (sample, things) = self.draw(i);
+        let instances = instance_ids(&sample.label, &things);
+        (sample, instances)
+    }
+
+    fn draw(&self, i: usize) -> (Sample, Array2<u16>) {
         let mut rng = self.rng(i);
         let Resolution { height, width } = self.resolution;
         let layout = Layout::draw(&mut rng, height, width);
@@ -61,8 +74,8 @@ impl Scenes {
         street::rows(&mut canvas, &layout, &mut rng);
         objects::place(&mut canvas, &layout, &mut rng);
         bonnet(&mut canvas, &layout);
-        let (image, label) = canvas.finish(|x, y, rgb| develop(&layout, (height, width), (x, y), rgb));
-        Sample { name: self.name(i), image, label }
+        let (image, label, things) = canvas.finish(|x, y, rgb| develop(&layout, (height, width), (x, y), rgb));
+        (Sample { name: self.name(i), image, label }, things)
     }
 
     fn rng(&self, i: usize) -> ChaCha8Rng {
@@ -79,6 +92,29 @@ impl Scenes {
         }
         ChaCha8Rng::from_seed(key)
     }
+}
+
+/// Label id * 1000 + number of the instance within its class, from far to near; the label id where the class has no
+/// instances. A bicycle and its rider are one thing, and two instances.
+fn instance_ids(label: &Array2<u8>, things: &Array2<u16>) -> Array2<u16> {
+    let mut ids = label_ids(label).mapv(u16::from);
+    let countable = CLASSES.map(|class| class.has_instances());
+    let is_countable = |class: u8| countable.get(class as usize).copied().unwrap_or(false);
+    let mut seen = BTreeMap::new();
+    for (&class, &thing) in label.iter().zip(things).filter(|(class, _)| is_countable(**class)) {
+        seen.entry((class, thing)).or_insert(0);
+    }
+    let mut counts = [0; CLASSES.len()];
+    for ((class, _), number) in &mut seen {
+        *number = counts[*class as usize];
+        counts[*class as usize] += 1;
+    }
+    for ((id, &class), &thing) in ids.iter_mut().zip(label).zip(things) {
+        if is_countable(class) {
+            *id = *id * 1000 + seen[&(class, thing)];
+        }
+    }
+    ids
 }
 
 /// The hood of the car that carries the camera: no class, as Cityscapes' "ego vehicle".
@@ -134,6 +170,27 @@ mod tests {
         }
         assert_eq!(pictures[IGNORE_INDEX as usize], 200, "the bonnet is in every scene");
         assert_eq!(pictures[CLASSES.len()..255].iter().sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn instances_are_numbered_within_their_class() {
+        let label = ndarray::array![[11, 11, 0], [12, 18, 11]]; // person, person, road; rider, bicycle, person
+        let things = ndarray::array![[7, 3, 0], [5, 5, 7]];
+        let expected = ndarray::array![[24_001, 24_000, 7], [25_000, 33_000, 24_001]];
+        assert_eq!(instance_ids(&label, &things), expected);
+    }
+
+    #[test]
+    fn instance_ids_are_the_label_ids_and_tell_things_apart() {
+        let mut cars = 0;
+        for i in 0..20 {
+            let (sample, instances) = scenes("train").annotated(i);
+            let plain = instances.mapv(|id| if id > 1000 { id / 1000 } else { id });
+            assert_eq!(plain, label_ids(&sample.label).mapv(u16::from));
+            assert!(instances.iter().all(|&id| (id >= 24_000) == (24..=33).contains(&(id / 1000))));
+            cars = cars.max(instances.iter().filter(|id| **id / 1000 == 26).max().map_or(0, |id| id % 1000 + 1));
+        }
+        assert!(cars >= 3, "no scene shows more than {cars} cars");
     }
 
     #[test]

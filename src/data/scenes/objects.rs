@@ -55,6 +55,7 @@ pub(super) fn place(canvas: &mut Canvas, layout: &Layout, rng: &mut impl Rng) {
     }
     objects.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (z, x, object) in &objects {
+        canvas.next_thing();
         match object {
             Object::Vehicle(vehicle) => vehicle.paint(canvas, layout, rng),
             Object::Tree(height) => tree(canvas, layout, rng, *x, *z, *height),

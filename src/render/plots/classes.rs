@@ -92,8 +92,8 @@ impl Heatmap {
     }
 
     fn cells(&self, area: &Area, confusion: &Confusion) -> Drawn {
-        for (row, counts) in confusion.counts().outer_iter().enumerate() {
-            let total = counts.sum();
+        for ((row, counts), void) in confusion.counts().outer_iter().enumerate().zip(confusion.predicted_void()) {
+            let total = counts.sum() + void;
             for (column, count) in counts.iter().enumerate() {
                 let (x, y) = self.at(row, column);
                 let share = *count as f64 / total.max(1) as f64;

@@ -1,0 +1,263 @@
+//! The report of an evaluation: `report.json`, and a table for the terminal.
+
+use super::instances::InstanceTally;
+use super::scores::{Confusion, mean};
+use crate::data::labels::{CATEGORIES, CLASSES, NUM_CLASSES};
+use crate::files::{plain_cause, write_atomic};
+use crate::{Error, Result};
+use ndarray::Array2;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Result of one evaluation, as written to `report.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`Scores::miou`](super::scores::Scores::miou), null if no pixel was labelled.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub miou: f64,
+    /// [`Scores::miou_present`](super::scores::Scores::miou_present).
+    #[serde(deserialize_with = "nan_if_null")]
+    pub miou_present: f64,
+    /// [`Scores::pixel_accuracy`](super::scores::Scores::pixel_accuracy).
+    #[serde(deserialize_with = "nan_if_null")]
+    pub pixel_accuracy: f64,
+    /// Class name → IoU, null where the class occurs in neither truth nor prediction; in order of train ids.
+    pub classes: Named,
+    /// Pixel counts, `confusion[truth][prediction]`.
+    pub confusion: Vec<Vec<u64>>,
+    /// Pixels of each class that were predicted as something that is not scored; left out where there are none. Only
+    /// predictions made elsewhere have some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predicted_void: Vec<u64>,
+    /// Pictures evaluated.
+    pub images: usize,
+    /// [`Scores::miou_categories`](super::scores::Scores::miou_categories).
+    #[serde(default = "nan", deserialize_with = "nan_if_null")]
+    pub miou_categories: f64,
+    /// Category name → IoU, null where the category occurs in neither truth nor prediction.
+    #[serde(default)]
+    pub categories: Named,
+    /// Mean of `iiou_classes`, null where that is.
+    #[serde(default = "nan", deserialize_with = "nan_if_null")]
+    pub miiou_classes: f64,
+    /// Mean of `iiou_categories`, null where that is.
+    #[serde(default = "nan", deserialize_with = "nan_if_null")]
+    pub miiou_categories: f64,
+    /// Class name → instance-weighted IoU, null for classes without instances; null as a whole where not every picture
+    /// has instance ids.
+    #[serde(default)]
+    pub iiou_classes: Option<Named>,
+    /// The same of the categories.
+    #[serde(default)]
+    pub iiou_categories: Option<Named>,
+}
+
+/// Scores by name, in order.
+type Named = serde_json::Map<String, serde_json::Value>;
+
+fn nan() -> f64 {
+    f64::NAN
+}
+
+fn named<'a>(names: impl Iterator<Item = &'a str>, scores: &[Option<f64>]) -> Named {
+    names.zip(scores).map(|(name, score)| (name.to_string(), (*score).into())).collect()
+}
+
+fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+impl Report {
+    /// The scores of these counts over `images` pictures; `instances` where every picture has instance ids.
+    pub fn new(confusion: &Confusion, instances: Option<&InstanceTally>, images: usize) -> Self {
+        let scores = confusion.scores();
+        let classes = |scores: &[Option<f64>]| named(CLASSES.iter().map(|class| class.name), scores);
+        let categories = |scores: &[Option<f64>]| named(CATEGORIES.iter().map(|category| category.name), scores);
+        let class_iiou = instances.map(|instances| instances.class_iiou(confusion));
+        let category_iiou = instances.map(|instances| instances.category_iiou(confusion));
+        let predicted_void = confusion.predicted_void();
+        Self {
+            miou: scores.miou,
+            miou_present: scores.miou_present,
+            pixel_accuracy: scores.pixel_accuracy,
+            classes: classes(&scores.class_iou),
+            confusion: confusion.counts().outer_iter().map(|row| row.to_vec()).collect(),
+            predicted_void: if predicted_void.iter().any(|pixels| *pixels > 0) { predicted_void } else { Vec::new() },
+            images,
+            miou_categories: scores.miou_categories,
+            categories: categories(&scores.category_iou),
+            miiou_classes: class_iiou.as_deref().map_or(f64::NAN, mean),
+            miiou_categories: category_iiou.as_deref().map_or(f64::NAN, mean),
+            iiou_classes: class_iiou.as_deref().map(classes),
+            iiou_categories: category_iiou.as_deref().map(categories),
+        }
+    }
+
+    /// The counts this report was made from; what was predicted void is taken for "unlabeled".
+    ///
+    /// # Errors
+    /// A report that was read from a file may hold a matrix of another size.
+    pub fn confusion(&self) -> Result<Confusion> {
+        let flat: Vec<u64> = self.confusion.iter().flatten().copied().collect();
+        let square = self.confusion.iter().all(|row| row.len() == NUM_CLASSES);
+        let void = if self.predicted_void.is_empty() { vec![0; NUM_CLASSES] } else { self.predicted_void.clone() };
+        match Array2::from_shape_vec((NUM_CLASSES, NUM_CLASSES), flat) {
+            Ok(counts) if square && void.len() == NUM_CLASSES => Ok(Confusion::from_counts(&counts, &void)),
+            _ => Err(Error::run(format!("the report's confusion matrix is not {NUM_CLASSES} x {NUM_CLASSES}"))),
+        }
+    }
+
+    /// Writes the report as JSON.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomic(path, |writer| {
+            serde_json::to_writer_pretty(&mut *writer, self)?;
+            writer.write_all(b"\n")
+        })
+    }
+
+    /// Reads a `report.json`.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no report.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, plain_cause(&error)))?;
+        serde_json::from_str(&text).map_err(|error| Error::file(path, format!("is not a report of segeval: {error}")))
+    }
+
+    /// Table for the terminal: IoU of each class and its share of the labelled pixels, then the categories, then the
+    /// means.
+    pub fn table(&self) -> String {
+        let predicted_void = self.predicted_void.iter().copied().chain(std::iter::repeat(0));
+        let rows: Vec<u64> =
+            self.confusion.iter().zip(predicted_void).map(|(row, void)| row.iter().sum::<u64>() + void).collect();
+        let total = rows.iter().sum::<u64>().max(1);
+        let mut table = format!("{:<16}{:>7}{:>10}\n", "class", "IoU %", "truth %");
+        for ((name, iou), pixels) in self.classes.iter().zip(rows) {
+            let share = 100.0 * pixels as f64 / total as f64;
+            let _ = writeln!(table, "{name:<16}{:>7}{share:>10.2}", percent(iou.as_f64()));
+        }
+        let iiou = self.iiou_categories.as_ref();
+        let _ = writeln!(table, "{:<16}{:>7}{}", "category", "IoU %", if iiou.is_some() { "    iIoU %" } else { "" });
+        for (name, iou) in &self.categories {
+            let iiou = iiou.map(|iiou| percent(iiou.get(name).and_then(|iiou| iiou.as_f64())));
+            let _ = writeln!(table, "{name:<16}{:>7}{:>10}", percent(iou.as_f64()), iiou.unwrap_or_default());
+        }
+        let mean_iiou = iiou.map(|_| percent(Some(self.miiou_categories))).unwrap_or_default();
+        let _ = writeln!(table, "{:<16}{:>7}{mean_iiou:>10}", "mean", percent(Some(self.miou_categories)));
+        let there = |scores: &Named| scores.values().filter(|score| !score.is_null()).count();
+        let mut means = Vec::new();
+        if let Some(classes) = &self.iiou_classes {
+            means.push(("iIoU", self.miiou_classes, format!("over {} classes with instances", there(classes))));
+        }
+        means.push(("mIoU", self.miou, format!("over {} classes in truth or prediction", there(&self.classes))));
+        means.push(("mIoU (present)", self.miou_present, "over classes in truth".into()));
+        means.push(("pixel accuracy", self.pixel_accuracy, format!("{} pictures", self.images)));
+        for (name, score, note) in means {
+            let _ = writeln!(table, "{name:<16}{:>7}  {note}", percent(Some(score)));
+        }
+        table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+}
+
+/// A score in percent, or a dash where there is none.
+fn percent(score: Option<f64>) -> String {
+    score.filter(|score| !score.is_nan()).map_or("-".to_string(), |score| format!("{:.2}", 100.0 * score))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Truth `0 0 / 1 255`, prediction `0 1 / 1 2`.
+    fn two_by_two() -> Confusion {
+        let mut confusion = Confusion::new();
+        confusion.add(&[0, 0, 1, 255], &[0, 1, 1, 2]);
+        confusion
+    }
+
+    #[test]
+    fn a_report_reads_back_and_its_table_lines_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let report = Report::new(&two_by_two(), None, 1);
+        report.write(&path).unwrap();
+        let read = Report::read(&path).unwrap();
+        assert_eq!(read.confusion().unwrap(), two_by_two());
+        assert_eq!((read.miou, read.images), (0.5, 1));
+        assert_eq!(read.classes.keys().next().unwrap(), "road");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"road\": 0.5") && text.contains("\"bicycle\": null"), "{text}");
+        let table = report.table();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], "class             IoU %   truth %");
+        assert_eq!(lines[1], "road              50.00     66.67");
+        assert_eq!(lines[19], "bicycle               -      0.00");
+        assert_eq!(lines[20..22], ["category          IoU %", "flat             100.00"]);
+        assert_eq!(lines[27..29], ["vehicle               -", "mean             100.00"]);
+        assert_eq!(lines[29], "mIoU              50.00  over 2 classes in truth or prediction");
+    }
+
+    #[test]
+    fn instances_and_void_predictions_are_reported_where_there_are_some() {
+        let instances = ndarray::array![[26_000, 26_000, 7, 7]];
+        let pred = ndarray::array![[26, 29, 7, 0]];
+        let mut tally = InstanceTally::default();
+        tally.add(&instances, &pred);
+        let mut confusion = Confusion::new();
+        confusion.add_label_ids(&[26, 26, 7, 7], pred.as_slice().unwrap());
+        let report = Report::new(&confusion, Some(&tally), 1);
+        let (classes, categories) = (report.iiou_classes.as_ref().unwrap(), report.iiou_categories.as_ref().unwrap());
+        assert_eq!((classes["car"].as_f64(), categories["vehicle"].as_f64()), (Some(0.5), Some(1.0)));
+        assert!(classes["road"].is_null() && categories["flat"].is_null());
+        assert_eq!((report.miiou_classes, report.miiou_categories), (0.5, 1.0));
+        assert_eq!((report.predicted_void[0], report.predicted_void[13]), (1, 1));
+        let table = report.table();
+        for line in [
+            "road              50.00     50.00",
+            "category          IoU %    iIoU %",
+            "flat              50.00         -",
+            "vehicle           50.00    100.00",
+            "iIoU              50.00  over 1 classes with instances",
+        ] {
+            assert!(table.lines().any(|found| found == line), "{line:?} is not in:\n{table}");
+        }
+        let text = serde_json::to_string(&report).unwrap();
+        let back: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.confusion().unwrap().scores(), confusion.scores());
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn a_report_of_before_there_were_categories_is_read() {
+        let mut report = serde_json::to_value(Report::new(&two_by_two(), None, 1)).unwrap();
+        let object = report.as_object_mut().unwrap();
+        object.retain(|key, _| !key.contains("iou_c") && key != "categories");
+        assert_eq!(object.len(), 6);
+        let read: Report = serde_json::from_value(report).unwrap();
+        assert!(read.miou_categories.is_nan() && read.iiou_classes.is_none());
+    }
+
+    #[test]
+    fn without_labelled_pixels_scores_are_null_not_zero() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        Report::new(&Confusion::new(), None, 0).write(&path).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("\"miou\": null"));
+        assert!(Report::read(&path).unwrap().miou.is_nan());
+    }
+
+    #[test]
+    fn a_file_that_is_no_report_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        std::fs::write(&path, "[1]").unwrap();
+        let message = Report::read(&path).unwrap_err().to_string();
+        assert!(message.contains("x.json: is not a report of segeval"), "{message}");
+    }
+}
