@@ -81,9 +81,12 @@ fn difference(a: &TensorData, b: &TensorData) -> TensorData {
     TensorData::new(values, a.shape().clone())
 }
 
-/// Largest error of each kind, and the tensor it is in, row by row.
+/// Largest error of each kind, and the tensor it is in.
+type Worst = BTreeMap<Kind, (f64, String)>;
+
+/// Largest errors, row by row.
 pub struct Table {
-    rows: Vec<(String, BTreeMap<Kind, (f64, String)>)>,
+    rows: Vec<(String, Worst)>,
 }
 
 impl Table {
@@ -94,7 +97,7 @@ impl Table {
     /// Compares all of `ours` with what is `right`, and demands that no result of `right` is missing in ours. `right` also
     /// holds inputs, and the weights before training in the folder `weights/`.
     pub fn add(&mut self, row: &str, ours: &Tensors, right: &Tensors) {
-        let mut worst: BTreeMap<Kind, (f64, String)> = BTreeMap::new();
+        let mut worst = Worst::new();
         let mut note = |kind, error: f64, name: &str| {
             let entry = worst.entry(kind).or_insert((0.0, String::new()));
             if error >= entry.0 {

@@ -22,7 +22,8 @@ struct Unit<'a> {
 
 /// Results by operation, on `device` (an autodiff device).
 pub fn compute(fixture: &Fixture, device: &Device) -> Vec<(&'static str, Tensors)> {
-    let operations: [(&str, fn(&mut Unit)); 8] = [
+    type Compute = fn(&mut Unit);
+    let operations: [(&str, Compute); 8] = [
         ("conv2d", conv2d),
         ("batch_norm", batch_norm),
         ("max_pool", max_pool),
