@@ -20,4 +20,7 @@ pub mod render;
 pub mod train;
 pub mod weights;
 
+#[cfg(test)]
+mod parity;
+
 pub use error::{Error, Result};

@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 
 /// What every module of a step learns from.
 pub struct Targets {
@@ -157,13 +157,8 @@ impl LocalModule {
         lr: f64,
         seed: u64,
     ) -> Result<(Tensor<4>, Losses)> {
-        let pass = Pass::training(seed);
-        let net = self.net.take().expect("the network is only away while the optimizer has it");
-        let (output, loss, parts) = self.local_loss(&net, features.detach(), targets, &pass, seed);
-        let losses = read(loss.clone(), parts);
-        let grads = loss.backward(); // also where the loss is not finite: it frees what the forward kept
+        let (output, losses, grads) = self.backward(features, targets, seed);
         if !losses.total.is_finite() {
-            self.net = Some(net);
             return Err(Error::run(format!(
                 "local module {} of {}: the loss is {} (reconstruction {}, task {}); lower optim.lr (now {lr:.2e}) or \
                  raise optim.warmup_steps",
@@ -174,20 +169,30 @@ impl LocalModule {
                 losses.task,
             )));
         }
+        let net = self.net.take().expect("the network is only away while the optimizer has it");
         let grads = GradientsParams::from_grads(grads, &net);
         self.net = Some(self.optimizer.step(lr, net, grads));
         Ok((output, losses))
     }
 
+    /// A training step without its update: detached output, losses, and what the optimizer would step along. Running
+    /// statistics do move.
+    pub fn backward(&self, features: Tensor<4>, targets: &Targets, seed: u64) -> (Tensor<4>, Losses, Gradients) {
+        let pass = Pass::training(seed);
+        let (output, loss, parts) = self.local_loss(features.detach(), targets, &pass, seed);
+        let losses = read(loss.clone(), parts);
+        (output, losses, loss.backward()) // also where the loss is not finite: it frees what the forward kept
+    }
+
     /// Detached output, the loss to minimise `[1]`, and its terms R and T `[1]`.
     fn local_loss(
         &self,
-        net: &ModuleNet,
         features: Tensor<4>,
         targets: &Targets,
         pass: &Pass,
         seed: u64,
     ) -> (Tensor<4>, Tensor<1>, [Option<Tensor<1>>; 2]) {
+        let net = self.net();
         let mut x = features;
         let mut aux_loss = None;
         for (i, block) in net.blocks.iter().enumerate() {

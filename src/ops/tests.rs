@@ -1,6 +1,6 @@
 use super::*;
 use crate::ops::portable;
-use burn::backend::Flex;
+use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::module::{conv2d as burn_conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Distribution, TensorData, Tolerance, activation};
@@ -86,6 +86,101 @@ fn batch_norm_with_residual_and_relu_equals_its_formula() {
         let wanted = gradients(expected, probe.clone(), &inputs);
         for (ours, wanted) in gradients(ours.output, probe, &inputs).into_iter().zip(wanted) {
             assert_close(ours, wanted);
+        }
+    }
+}
+
+fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    FlexTensor::from_data(tensor.into_data())
+}
+
+/// Equal to 1e-4 of the largest magnitude.
+fn assert_same<const N: usize>(ours: [FlexTensor; N], portable: [FlexTensor; N]) {
+    for (ours, portable) in ours.into_iter().zip(portable) {
+        let (ours, portable) = (ours.into_data(), portable.into_data());
+        let largest = portable.iter::<f32>().fold(0f32, |max, value| max.max(value.abs()));
+        ours.assert_approx_eq::<f32>(&portable, Tolerance::absolute(1e-4 * largest));
+    }
+}
+
+#[test]
+fn portable_convolution_and_its_gradients_equal_flexs() {
+    for (cin, cout, kernel, stride, dilation) in
+        [(3, 8, 7, 2, 1), (6, 4, 1, 2, 1), (4, 6, 3, 2, 1), (4, 6, 3, 1, 2), (3, 5, 3, 1, 12)]
+    {
+        let geometry = ConvGeometry { stride, padding: dilation * (kernel / 2), dilation };
+        let x = primitive(random([2, cin, 13, 10]));
+        let weight = primitive(random([cout, cin, kernel, kernel]));
+        let ours = Flex::conv2d_nobias(x.clone(), weight.clone(), geometry);
+        let shape = ours.shape().dims::<4>();
+        assert_same([ours], [portable::conv2d::<Flex>(x.clone(), weight.clone(), geometry)]);
+        let grad = primitive(random(shape));
+        let given = || (x.clone(), weight.clone(), grad.clone());
+        let ((x1, w1, g1), (x2, w2, g2)) = (given(), given());
+        assert_same(
+            [Flex::conv2d_grad_input(x1, w1, g1, geometry)],
+            [portable::conv2d_grad_input::<Flex>(x2, w2, g2, geometry)],
+        );
+        let ((x1, w1, g1), (x2, w2, g2)) = (given(), given());
+        assert_same(
+            [Flex::conv2d_grad_weight(x1, w1, g1, geometry)],
+            [portable::conv2d_grad_weight::<Flex>(x2, w2, g2, geometry)],
+        );
+    }
+}
+
+#[test]
+fn portable_batch_norm_and_its_gradients_equal_flexs() {
+    let full = || primitive(random([3, 5, 7, 9]) * 2.0 + 1.0);
+    let (x, residual, grad) = (full(), full(), full());
+    let (gamma, beta) = (primitive(random([5])), primitive(random([5])));
+    for act in [Act::Identity, Act::Relu] {
+        let given = || (x.clone(), gamma.clone(), beta.clone());
+        let all = |(output, mean, variance): (FlexTensor, FlexTensor, FlexTensor)| [output, mean, variance];
+        for residual in [None, Some(residual.clone())] {
+            let ((x1, g1, b1), (x2, g2, b2)) = (given(), given());
+            let ours = match residual.clone() {
+                None => Flex::batch_norm_act(x1, g1, b1, 1e-5, act),
+                Some(residual) => Flex::batch_norm_add_act(x1, g1, b1, residual, 1e-5, act),
+            };
+            let portable = portable::batch_norm_act::<Flex>(x2, g2, b2, residual.clone(), 1e-5, act);
+            assert_same(
+                [Flex::relu_grad(ours.0.clone(), grad.clone())],
+                [portable::relu_grad::<Flex>(portable.0.clone(), grad.clone())],
+            );
+            assert_same(all(ours), all(portable));
+        }
+        let (_, mean, variance) = Flex::batch_norm_act(x.clone(), gamma.clone(), beta.clone(), 1e-5, act);
+        let ((x1, g1, b1), (x2, g2, b2)) = (given(), given());
+        let (m, v, g) = (mean.clone(), variance.clone(), grad.clone());
+        let ours = Flex::batch_norm_act_grad(x1, g1, b1, m, v, g, 1e-5, act);
+        let portable = portable::batch_norm_act_grad::<Flex>(x2, g2, b2, mean, variance, grad.clone(), 1e-5, act);
+        assert_same(all(ours), all(portable));
+
+        let ((x1, scale, shift), (x2, scale2, shift2)) = (given(), given());
+        let ours = Flex::channel_affine_add_act(x1, scale, shift, residual.clone(), act);
+        let portable = portable::channel_affine_act::<Flex>(x2, scale2, shift2, Some(residual.clone()), act);
+        assert_same([ours], [portable]);
+    }
+}
+
+#[test]
+fn portable_resizing_and_its_gradient_equal_flexs() {
+    for align_corners in [false, true] {
+        for (from, to) in
+            [([4, 5], [8, 10]), ([7, 3], [5, 11]), ([1, 1], [4, 6]), ([6, 6], [1, 1]), ([9, 13], [65, 97])]
+        {
+            let (x, grad) = (primitive(random([2, 3, from[0], from[1]])), primitive(random([2, 3, to[0], to[1]])));
+            assert_same(
+                [
+                    Flex::resize_bilinear(x.clone(), to, align_corners),
+                    Flex::resize_bilinear_grad(grad.clone(), from, align_corners),
+                ],
+                [
+                    portable::resize_bilinear::<Flex>(x, to, align_corners),
+                    portable::resize_bilinear_grad::<Flex>(grad, from, align_corners),
+                ],
+            );
         }
     }
 }

@@ -3,14 +3,14 @@
 use super::{Mapping, Weights};
 use crate::local::{LocalModule, LocalNetwork};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor, TensorData};
 
 impl LocalNetwork {
     /// Every parameter and running statistic of every module, its heads included.
     pub fn weights(&self) -> Weights {
         let mut weights = Weights::default();
         for module in &self.modules {
-            let mut collect = Collect { path: Path::of(module), weights: &mut weights };
+            let mut collect = Collect { path: Path::of(module), what: What::Values, weights: &mut weights };
             module.net().visit(&mut collect);
         }
         weights
@@ -32,6 +32,16 @@ impl LocalNetwork {
         };
         mapping.unexpected = weights.tensors.keys().filter(|name| !known(name)).cloned().collect();
         mapping
+    }
+}
+
+impl LocalModule {
+    /// What [`LocalModule::backward`] gave, by the canonical names of the module's parameters.
+    pub fn named_gradients(&self, gradients: &Gradients) -> Weights {
+        let mut weights = Weights::default();
+        let what = What::Gradients(gradients);
+        self.net().visit(&mut Collect { path: Path::of(self), what, weights: &mut weights });
+        weights
     }
 }
 
@@ -78,8 +88,16 @@ impl Path {
     }
 }
 
+/// What is collected of each tensor.
+enum What<'a> {
+    Values,
+    /// Of those that have one.
+    Gradients(&'a Gradients),
+}
+
 struct Collect<'a> {
     path: Path,
+    what: What<'a>,
     weights: &'a mut Weights,
 }
 
@@ -93,7 +111,11 @@ impl ModuleVisitor for Collect<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.weights.tensors.insert(self.path.name(), param.val().into_data());
+        let collected = match self.what {
+            What::Values => Some(param.val()),
+            What::Gradients(gradients) => param.val().grad(gradients),
+        };
+        self.weights.tensors.extend(collected.map(|tensor| (self.path.name(), tensor.into_data())));
     }
 }
 

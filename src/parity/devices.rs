@@ -1,0 +1,50 @@
+//! The same program on two devices: what flex computes, the GPU of this build computes as well.
+//!
+//! Tests of a machine that has such a GPU: `cargo test --release --features cuda devices` (or `vulkan`).
+
+use super::compare::{Table, Tolerances};
+use super::{Fixture, networks, units};
+use crate::config::DeviceChoice;
+use burn::tensor::Device;
+
+/// Every GPU backend of this build, and how close to flex it must be: CUDA multiplies matrices in tensor cores.
+fn devices() -> Vec<(&'static str, Device, Tolerances)> {
+    let mut devices = Vec::new();
+    if cfg!(feature = "cuda") {
+        devices.push(("cuda", DeviceChoice::Cuda(0), Tolerances::CUDA));
+    }
+    if cfg!(feature = "vulkan") {
+        devices.push(("vulkan", DeviceChoice::Vulkan(0), Tolerances::VULKAN));
+    }
+    let open = |choice: DeviceChoice| choice.open().expect("this test needs the GPU it is built for").autodiff();
+    devices.into_iter().map(|(name, choice, tolerances)| (name, open(choice), tolerances)).collect()
+}
+
+#[test]
+fn every_operation_equals_flex() {
+    let fixture = Fixture::read("units");
+    let flex = units::compute(&fixture, &Device::flex().autodiff());
+    for (name, device, tolerances) in devices() {
+        let mut table = Table::new();
+        for ((operation, ours), (_, right)) in units::compute(&fixture, &device).into_iter().zip(&flex) {
+            table.add(operation, &ours, right);
+        }
+        table.finish(&format!("Operations: {name} against flex"), &tolerances);
+    }
+}
+
+#[test]
+fn every_head_and_loss_and_three_training_steps_equal_flex() {
+    for (name, device, tolerances) in devices() {
+        let mut table = Table::new();
+        // Softmax, contrast, greedy and e2e, both stems, both decode heads, decoder, auxiliary head: all in these.
+        for case in networks::cases().into_iter().filter(|case| case.starts_with("resnet18")) {
+            let fixture = Fixture::read(&case);
+            let mut flex = networks::compute(&case, &fixture, &Device::flex().autodiff());
+            // Updates are measured from the weights before the steps.
+            flex.extend(fixture.inside("weights"));
+            table.add(&case, &networks::compute(&case, &fixture, &device), &flex);
+        }
+        table.finish(&format!("Networks: {name} against flex"), &tolerances);
+    }
+}
