@@ -4,7 +4,8 @@ use clap::Parser;
 use indicatif::ProgressBar;
 use infoseg::config::{DataArgs, Dataset, DeviceChoice, RunConfig};
 use infoseg::data::Source;
-use infoseg::eval::{Evaluation, Predictor, evaluate, score_predictions};
+use infoseg::eval::test_time::TestTimeArgs;
+use infoseg::eval::{Evaluation, Predictor, Protocol, evaluate, score_predictions};
 use infoseg::{Error, Result, cli};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,10 +19,15 @@ struct Args {
     #[arg(required_unless_present = "predictions", conflicts_with = "predictions")]
     run: Option<PathBuf>,
     /// Score the label-ids PNGs in this folder instead, found by name as the official Cityscapes evaluator does.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays", "scales", "flip", "slide"])]
     predictions: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    test_time: TestTimeArgs,
+    /// paper: single scale, multi-scale, and multi-scale with mirroring, in one go (SS, MS, MS+flip).
+    #[arg(long, value_enum, conflicts_with_all = ["scales", "flip", "predictions"])]
+    protocol: Option<Named>,
     /// Split to score [default: the run's data.val_split; val with --predictions].
     #[arg(long)]
     split: Option<String>,
@@ -34,6 +40,12 @@ struct Args {
     /// Number of picture | truth | prediction | errors panels to draw.
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     overlays: usize,
+}
+
+/// Ways to predict that have a name.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Named {
+    Paper,
 }
 
 fn main() -> ExitCode {
@@ -53,20 +65,27 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     args.data.apply(&mut config)?;
     let device = args.device.unwrap_or(config.device);
     device.pin_default();
+    let test_time = args.test_time.test_time()?;
+    let protocols = match args.protocol {
+        Some(Named::Paper) => Protocol::paper(test_time.slide),
+        None => Protocol::only(test_time),
+    };
     let split = args.split.as_ref().unwrap_or(&config.data.val_split);
     let source = Source::open(&config.data, split)?;
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
     let bar = ProgressBar::new(source.len() as u64);
-    let evaluation = evaluate(&predictor, &source, args.overlays, &out, |done| {
+    let evaluations = evaluate(&predictor, &source, &protocols, args.overlays, &out, |done| {
         bar.set_position(done as u64);
         ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
-    match evaluation {
-        Some(evaluation) => write(&evaluation, &out),
-        None => Ok(ExitCode::FAILURE),
-    }
+    let Some(evaluations) = evaluations else { return Ok(ExitCode::FAILURE) };
+    let mious: Vec<(&str, f64)> = match protocols.as_slice() {
+        [_] => Vec::new(),
+        several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
+    };
+    write(&evaluations[0], &out, &mious)
 }
 
 fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
@@ -86,12 +105,15 @@ fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
         bar.inc(1);
     })?;
     bar.finish_and_clear();
-    write(&evaluation, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))))
+    write(&evaluation, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))), &[])
 }
 
-fn write(evaluation: &Evaluation, out: &Path) -> Result<ExitCode> {
-    let report = evaluation.write(out)?;
+fn write(evaluation: &Evaluation, out: &Path, protocols: &[(&str, f64)]) -> Result<ExitCode> {
+    let report = evaluation.write_beside(out, protocols)?;
     cli::print(format_args!("{}\n", report.table()))?;
+    for (name, miou) in protocols {
+        cli::print(format_args!("mIoU {name:<14}{:>7.2}\n", 100.0 * miou))?;
+    }
     let (images, annotated) = (evaluation.images, evaluation.images_with_instances);
     if annotated > 0 && annotated < images {
         cli::say(format_args!(

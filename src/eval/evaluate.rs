@@ -4,6 +4,7 @@ use super::inference::Predictor;
 use super::instances::InstanceTally;
 use super::report::Report;
 use super::scores::{Confusion, Scores};
+use super::test_time::Protocol;
 use crate::data::labels::label_ids;
 use crate::data::{Sample, Source};
 use crate::files::make_folder;
@@ -30,20 +31,21 @@ pub struct Evaluation {
     pub overlays: usize,
 }
 
-/// Predicts every picture of `source` and counts. Panels are drawn of `overlays` pictures, spread over the split, into
-/// `folder/overlays/`; `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
+/// Predicts every picture of `source` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
+/// over the split, into `folder/overlays/`, as the first protocol predicts them; `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
 ///
 /// # Errors
 /// A picture that cannot be read, or a panel that cannot be written.
 pub fn evaluate(
     predictor: &Predictor,
     source: &Source,
+    protocols: &[Protocol],
     overlays: usize,
     folder: &Path,
     mut on_picture: impl FnMut(usize) -> ControlFlow<()>,
-) -> Result<Option<Evaluation>> {
+) -> Result<Option<Vec<Evaluation>>> {
     let images = source.len();
-    let mut evaluation = Evaluation::default();
+    let mut evaluations: Vec<Evaluation> = protocols.iter().map(|_| Evaluation::default()).collect();
     std::thread::scope(|scope| {
         // The next picture is decoded while this one is predicted.
         let (sender, samples) = mpsc::sync_channel::<Result<(Sample, Option<Array2<u16>>)>>(1);
@@ -56,17 +58,19 @@ pub fn evaluate(
         });
         for (index, sample) in samples.into_iter().enumerate() {
             let (sample, instances) = sample?;
-            let pred = predictor.predict(&sample.image)?;
-            evaluation.add(&sample, instances.as_ref(), &pred);
+            let preds = predictor.predict_each(&sample.image, protocols)?;
+            for (evaluation, pred) in evaluations.iter_mut().zip(&preds) {
+                evaluation.add(&sample, instances.as_ref(), pred);
+            }
             if index * overlays / images != (index + 1) * overlays / images {
                 // Written at once: hundreds of large panels would not fit into memory.
-                evaluation.overlay(&sample, &pred, &folder.join("overlays"))?;
+                evaluations[0].overlay(&sample, &preds[0], &folder.join("overlays"))?;
             }
             if on_picture(index + 1).is_break() {
                 return Ok(None);
             }
         }
-        Ok(Some(evaluation))
+        Ok(Some(evaluations))
     })
 }
 
@@ -115,6 +119,14 @@ impl Evaluation {
     /// # Errors
     /// A file that cannot be written; no labelled pixel in the whole split.
     pub fn write(&self, folder: &Path) -> Result<Report> {
+        self.write_beside(folder, &[])
+    }
+
+    /// The same, with the mIoU of several protocols in the report, of which this evaluation is the first's.
+    ///
+    /// # Errors
+    /// See [`Evaluation::write`].
+    pub fn write_beside(&self, folder: &Path, protocols: &[(&str, f64)]) -> Result<Report> {
         let scores = self.scores();
         if scores.miou.is_nan() {
             return Err(Error::run(format!(
@@ -124,7 +136,8 @@ impl Evaluation {
         }
         let plot_folder = folder.join("plots");
         make_folder(&plot_folder)?;
-        let report = self.report();
+        let mut report = self.report();
+        report.protocols = protocols.iter().map(|(name, miou)| ((*name).to_string(), (*miou).into())).collect();
         report.write(folder.join("report.json"))?;
         plots::class_iou_bars(plot_folder.join("class_iou.png"), &scores.class_iou, scores.miou)?;
         plots::confusion_heatmap(plot_folder.join("confusion.png"), &self.confusion)?;

@@ -1,6 +1,6 @@
 //! From a picture to class scores and class ids.
 
-use super::test_time::{self, TestTime, VersionScores, WindowScores, best_of_mean};
+use super::test_time::{self, Protocol, TestTime, VersionScores, WindowScores, best_of_mean};
 use crate::config::{Resolution, RunConfig};
 use crate::data::augment::resized;
 use crate::data::labels::NUM_CLASSES;
@@ -76,12 +76,27 @@ impl Predictor {
     /// # Errors
     /// A picture without pixels.
     pub fn predict_mean(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Array2<u8>> {
-        if test_time.is_plain() {
-            return self.predict(image);
+        let mut means = self.predict_each(image, &Protocol::only(test_time.clone()))?;
+        Ok(means.remove(0))
+    }
+
+    /// The same once for each protocol. The network sees a version once, whoever averages it; the last protocol averages
+    /// all that any does.
+    ///
+    /// # Errors
+    /// A picture without pixels.
+    pub fn predict_each(&self, image: &Array3<u8>, protocols: &[Protocol]) -> Result<Vec<Array2<u8>>> {
+        let Some(widest) = protocols.last() else { return Ok(Vec::new()) };
+        if widest.test_time.is_plain() {
+            return Ok(vec![self.predict(image)?; protocols.len()]);
         }
         let size = size_of(image)?;
-        let versions = self.versions(image, test_time)?;
-        Ok(picture(best_of_mean(&versions.iter().collect::<Vec<_>>(), size), size))
+        let versions = self.versions(image, &widest.test_time)?;
+        let mean = |Protocol { test_time, .. }: &Protocol| {
+            let taken: Vec<_> = versions.iter().filter(|v| test_time.takes(v.scale, v.flipped)).collect();
+            picture(best_of_mean(&taken, size), size)
+        };
+        Ok(protocols.iter().map(mean).collect())
     }
 
     /// What the network says of every version of a picture: scale by scale, plain before mirrored.
@@ -91,7 +106,7 @@ impl Predictor {
     pub fn versions(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Vec<VersionScores>> {
         let size = size_of(image)?;
         let mut versions = Vec::new();
-        for (index, &scale) in test_time.scales.iter().enumerate() {
+        for &scale in &test_time.scales {
             let [height, width] = test_time::scaled(size, scale);
             let plain = match [height, width] == size {
                 true => image.clone(),
@@ -107,7 +122,7 @@ impl Predictor {
                     Some(slide) => slide.windows([height, width]),
                 };
                 let windows = places.into_iter().map(|place| self.window(&version, place)).collect();
-                versions.push(VersionScores { scale: index, flipped, size: [height, width], windows });
+                versions.push(VersionScores { scale, flipped, size: [height, width], windows });
             }
         }
         Ok(versions)

@@ -12,4 +12,4 @@ pub mod test_time;
 pub use evaluate::{Evaluation, evaluate};
 pub use inference::{Predictor, ids_of};
 pub use predictions::score_predictions;
-pub use test_time::{Slide, TestTime};
+pub use test_time::{Protocol, Slide, TestTime};

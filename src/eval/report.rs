@@ -52,6 +52,9 @@ pub struct Report {
     /// The same of the categories.
     #[serde(default)]
     pub iiou_categories: Option<Named>,
+    /// Protocol name → mIoU, where several were compared; everything above is the first's.
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    pub protocols: Named,
 }
 
 /// Scores by name, in order.
@@ -92,6 +95,7 @@ impl Report {
             miiou_categories: category_iiou.as_deref().map_or(f64::NAN, mean),
             iiou_classes: class_iiou.as_deref().map(classes),
             iiou_categories: category_iiou.as_deref().map(categories),
+            protocols: Named::new(),
         }
     }
 

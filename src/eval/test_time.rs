@@ -21,6 +21,31 @@ pub struct TestTime {
     pub slide: Option<Slide>,
 }
 
+/// A way to predict that has a name in a table of results.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protocol {
+    /// Such as `MS+flip`.
+    pub name: String,
+    /// What is averaged.
+    pub test_time: TestTime,
+}
+
+impl Protocol {
+    /// One way, of no particular name.
+    pub fn only(test_time: TestTime) -> Vec<Self> {
+        vec![Self { name: String::new(), test_time }]
+    }
+
+    /// The columns of the paper's table: single scale, multi-scale, multi-scale and mirrored; whole pictures, or sliding
+    /// windows where they are given.
+    pub fn paper(slide: Option<Slide>) -> Vec<Self> {
+        let all = TestTime { slide, ..TestTime::paper() };
+        [("SS", vec![1.0], false), ("MS", all.scales.clone(), false), ("MS+flip", all.scales, true)]
+            .map(|(name, scales, flip)| Self { name: name.into(), test_time: TestTime { scales, flip, slide } })
+            .into()
+    }
+}
+
 // Not a doc comment: clap would print it in place of the program's own description.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -78,7 +103,7 @@ impl Default for TestTime {
 }
 
 impl TestTime {
-    /// The paper's: six scales and mirroring ("MS+flip").
+    /// The paper's, at its widest: six scales and mirroring.
     pub fn paper() -> Self {
         Self { scales: vec![0.5, 0.75, 1.0, 1.25, 1.5, 1.75], flip: true, slide: None }
     }
@@ -105,6 +130,11 @@ impl TestTime {
             }
         }
         Ok(())
+    }
+
+    /// Whether this averages a version.
+    pub fn takes(&self, scale: f64, flipped: bool) -> bool {
+        self.scales.contains(&scale) && (self.flip || !flipped)
     }
 
     /// Whether this is the picture as it is.
@@ -147,8 +177,8 @@ pub struct WindowScores {
 
 /// Scores of one version of a picture.
 pub struct VersionScores {
-    /// Index into [`TestTime::scales`].
-    pub scale: usize,
+    /// Size relative to the picture's.
+    pub scale: f64,
     /// Mirrored left to right.
     pub flipped: bool,
     /// `[height, width]` of the version.
@@ -314,7 +344,7 @@ mod tests {
 
     fn version(values: Vec<f32>, shape: [usize; 3], size: [usize; 2]) -> VersionScores {
         let windows = vec![WindowScores { place: [0, 0, size[0], size[1]], shape, values }];
-        VersionScores { scale: 0, flipped: false, size, windows }
+        VersionScores { scale: 1.0, flipped: false, size, windows }
     }
 
     fn noise(count: usize, seed: u32) -> Vec<f32> {
@@ -364,7 +394,7 @@ mod tests {
             |left, values: [f32; 2]| WindowScores { place: [0, left, 1, 2], shape: [2, 1, 1], values: values.to_vec() };
         // In the middle class 0 has (3 + 0)/2, class 1 has (0 + 4)/2.
         let windows = vec![window(0, [3.0, 0.0]), window(1, [0.0, 4.0])];
-        let version = VersionScores { scale: 0, flipped: false, size: [1, 3], windows };
+        let version = VersionScores { scale: 1.0, flipped: false, size: [1, 3], windows };
         assert_eq!(best_of_mean(&[&version], [1, 3]), [0, 1, 1]);
     }
 

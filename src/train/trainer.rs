@@ -11,7 +11,7 @@ use crate::data::Source;
 use crate::data::augment::Augment;
 use crate::data::labels::NUM_CLASSES;
 use crate::data::loader::{Batch, Loader};
-use crate::eval::{Predictor, evaluate};
+use crate::eval::{Predictor, Protocol, TestTime, evaluate};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::weights::Checkpoint;
@@ -208,11 +208,12 @@ impl Trainer {
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
     fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
-        let evaluation = evaluate(&predictor, val, overlays, &self.folder, |done| {
+        let plain = Protocol::only(TestTime::default());
+        let evaluations = evaluate(&predictor, val, &plain, overlays, &self.folder, |done| {
             self.progress.evaluating(done, val.len());
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        let Some(evaluation) = evaluation else { return Ok(None) };
+        let Some(evaluation) = evaluations.and_then(|mut all| all.pop()) else { return Ok(None) };
         drop(predictor); // it shares the weights, which the optimizer could not update in place
         let report = evaluation.write(&self.folder)?;
         let scores = evaluation.scores();

@@ -150,3 +150,36 @@ fn a_split_without_a_labelled_pixel_is_not_scored() {
     let line = ["run", "--dataset", "cityscapes", "--data-root", "data"];
     segeval(folder.path()).args(&line).fails(1, &["none of the 1 pictures has a labelled pixel"]);
 }
+
+#[test]
+fn the_paper_s_protocol_scores_three_ways_in_one_go() {
+    let folder = trained();
+    let outcome = segeval(folder.path()).args(&["run", "--protocol", "paper", "--overlays", "0"]).succeeds();
+    let protocols = json(folder.path().join("run/eval-val/report.json"))["protocols"].clone();
+    let names: Vec<&String> = protocols.as_object().expect("an object").keys().collect();
+    assert_eq!(names, ["SS", "MS", "MS+flip"]);
+    assert!(outcome.stdout.contains("mIoU MS+flip"), "{}", outcome.stdout);
+    // Each is what it is on its own.
+    let miou = |flags: &[&str]| {
+        let line = ["run", "--overlays", "0", "--out", "one"];
+        segeval(folder.path()).args(&line).args(flags).succeeds();
+        json(folder.path().join("one/report.json"))["miou"].clone()
+    };
+    assert_eq!(protocols["SS"], miou(&[]));
+    assert_eq!(protocols["MS"], miou(&["--scales", "0.5,0.75,1,1.25,1.5,1.75"]));
+    assert_eq!(protocols["MS+flip"], miou(&["--scales", "0.5,0.75,1,1.25,1.5,1.75", "--flip"]));
+    // One window as large as the picture is the picture.
+    assert_eq!(protocols["SS"], miou(&["--slide", "32x64"]));
+    miou(&["--slide", "32x32", "--stride", "16x16"]);
+}
+
+#[test]
+fn test_time_flags_that_cannot_be_are_told() {
+    let folder = trained();
+    let eval = |more: &[&str]| segeval(folder.path()).args(&["run"]).args(more);
+    eval(&["--scales", "0"]).fails(2, &["--scales 0: a scale must be between 0.05 and 8"]);
+    eval(&["--slide", "16x64"]).fails(2, &["--slide 16x64: a window must be at least 32x32"]);
+    eval(&["--slide", "32x32", "--stride", "40x32"]).fails(2, &["--stride 40x32", "pixels are left out"]);
+    eval(&["--stride", "40x32"]).fails(2, &["--slide"]);
+    eval(&["--protocol", "paper", "--flip"]).fails(2, &["--protocol"]);
+}
