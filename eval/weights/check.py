@@ -123,6 +123,43 @@ def settle(network, x):
     return network.eval()
 
 
+def resized(x, size):
+    return nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def test_time(scores, pixels, scales, flip, slide):
+    """mmsegmentation's `aug_test`: mean over versions of the softmax of scores resized to the version, then the picture.
+
+    `scores` maps a normalised picture to the network's output; `pixels [1, 3, h, w]` in 0..255.
+    """
+    height, width = pixels.shape[2:]
+    mean, versions = 0, 0
+    for scale in scales:
+        size = [int(side * scale + 0.5) for side in (height, width)]
+        scaled = resized(pixels, size).round() if size != [height, width] else pixels
+        for mirrored in ([False, True] if flip else [False]):
+            x = (scaled.flip(3) if mirrored else scaled).sub(MEAN).div(STD)
+            if slide:
+                window, stride = slide
+                grids = [max(side - w + s - 1, 0) // s + 1 for side, w, s in zip(size, window, stride)]
+                total, count = 0, torch.zeros(1, 1, *size)
+                for row in range(grids[0]):
+                    for column in range(grids[1]):
+                        bottom, right = (min(i * s + w, side) for i, s, w, side in
+                                         zip((row, column), stride, window, size))
+                        top, left = max(bottom - window[0], 0), max(right - window[1], 0)
+                        crop = x[:, :, top:bottom, left:right]
+                        logits = resized(scores(crop), crop.shape[2:])
+                        total = total + nn.functional.pad(logits, (left, size[1] - right, top, size[0] - bottom))
+                        count[:, :, top:bottom, left:right] += 1
+                logits = total / count
+            else:
+                logits = resized(scores(x), size)
+            shares = resized(logits, (height, width)).softmax(1)
+            mean, versions = mean + (shares.flip(3) if mirrored else shares), versions + 1
+    return (mean / versions).argmax(1)[0]
+
+
 class Check:
     def __init__(self, bin_folder, folder):
         self.bin, self.folder, self.failed = Path(bin_folder), folder, False
@@ -143,6 +180,15 @@ class Check:
         """Logits that segpredict writes of the picture."""
         self.run("segpredict", *args, self.picture, "--out", f"out-{name}", "--format", "logits", "--device", "cpu")
         return load_file(next((self.folder / f"out-{name}").glob("*_logits.safetensors")))["logits"]
+
+    def same_classes(self, what, theirs, *args):
+        """Share of pixels that segpredict gives the same class as PyTorch."""
+        out = "out-" + "-".join(args).strip("-").replace("/", "_")
+        self.run("segpredict", *args, self.picture, "--out", out, "--format", "train-ids", "--device", "cpu")
+        ours = torch.from_numpy(np.array(Image.open(next((self.folder / out).glob("*_labelTrainIds.png")))))
+        share = (ours == theirs).float().mean().item()
+        self.failed |= share < 0.999
+        print(f"{100 * share:8.3f} %  {what}")
 
     def network(self, name, extra):
         """A run of one step at full width."""
@@ -189,6 +235,22 @@ def main():
             theirs = model.classifier(model.backbone(x)["out"])[0]
             ours = check.predicted(name, "--pretrained", "in.pth", "--network", "deeplabv3")
             check.compare(f"segpredict --pretrained, torchvision {name}, 21 classes, .pth", ours, theirs)
+
+            if name == "deeplabv3_resnet50":
+                pixels = torch.from_numpy(np.array(Image.open(check.picture).convert("RGB"))).permute(2, 0, 1)[None].float()
+                scores = lambda x: model.classifier(model.backbone(x)["out"])
+                for what, scales, flip, slide in [
+                    ("plain", [1.0], False, None),
+                    ("mirrored as well", [1.0], True, None),
+                    ("--scales 0.5,1,1.75 --flip", [0.5, 1.0, 1.75], True, None),
+                    ("--slide 64x64 --stride 40x40", [1.0], False, ((64, 64), (40, 40))),
+                ]:
+                    flags = ["--scales", ",".join(map(str, scales))] + ["--flip"] * flip
+                    if slide:
+                        flags += [part for flag, size in zip(("--slide", "--stride"), slide)
+                                  for part in (flag, "x".join(map(str, size)))]
+                    theirs = test_time(scores, pixels, scales, flip, slide)
+                    check.same_classes(f"of the pixels are of the same class: {what}", theirs, "--pretrained", "in.pth", *flags)
 
         torch.manual_seed(0)
         model = settle(Mmseg(), x)
