@@ -129,7 +129,7 @@ pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format], test_time: 
     let (height, width, _) = image.dim();
     let logits = test_time.is_plain().then(|| predictor.logits(&image));
     let ids = match &logits {
-        Some(logits) => ids_of(logits.clone(), [height, width]),
+        Some(logits) => ids_of(logits.clone(), [height, width])?,
         None => predictor.predict_mean(&image, test_time)?,
     };
     if let Some(folder) = job.target.parent() {

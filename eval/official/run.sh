@@ -7,4 +7,4 @@ environment=../../target/official-venv
 "$environment/bin/pip" install --quiet --requirement requirements.txt
 cargo build --release --bin segeval --bin segdata
 "$environment/bin/python" -B compare.py | tee compare.txt
-"$environment/bin/python" -B throughput.py | tee throughput.txt
+"$environment/bin/python" -B throughput.py --rounds 5 | tee throughput.txt

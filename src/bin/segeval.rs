@@ -75,12 +75,12 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
     let bar = ProgressBar::new(source.len() as u64);
-    let evaluations = evaluate(&predictor, &source, &protocols, args.overlays, &out, |done| {
+    let evaluations = evaluate(&predictor, &source, &protocols, true, args.overlays, &out, |done| {
         bar.set_position(done as u64);
         ControlFlow::Continue(())
-    })?;
+    });
     bar.finish_and_clear();
-    let Some(evaluations) = evaluations else { return Ok(ExitCode::FAILURE) };
+    let Some(evaluations) = evaluations? else { return Ok(ExitCode::FAILURE) };
     let mious: Vec<(&str, f64)> = match protocols.as_slice() {
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
@@ -103,9 +103,9 @@ fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
     let evaluation = score_predictions(predictions, root, split, |pictures| {
         bar.set_length(pictures as u64);
         bar.inc(1);
-    })?;
+    });
     bar.finish_and_clear();
-    write(&evaluation, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))), &[])
+    write(&evaluation?, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))), &[])
 }
 
 fn write(evaluation: &Evaluation, out: &Path, protocols: &[(&str, f64)]) -> Result<ExitCode> {

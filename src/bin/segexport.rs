@@ -5,7 +5,7 @@ use infoseg::config::{DeviceChoice, RunConfig};
 use infoseg::data::labels::NUM_CLASSES;
 use infoseg::local::LocalNetwork;
 use infoseg::train::checkpoint;
-use infoseg::weights::export::{Format, export};
+use infoseg::weights::export::{Format, absent_heads, check_format, export};
 use infoseg::{Error, Result, cli};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,12 +37,17 @@ fn segexport(args: Args) -> Result<ExitCode> {
         return Err(Error::file(&args.out, "is there already and is never overwritten; give another --out"));
     }
     let config = RunConfig::of_run(&args.run)?;
+    check_format(&config.model, args.format)?;
     let checkpoint = checkpoint::last(&args.run)?;
     checkpoint.check_fits(&config)?;
     let mut network = LocalNetwork::new(&config, NUM_CLASSES, &DeviceChoice::Cpu.open()?)?;
     network.load(&checkpoint.folder, false)?;
     let weights = network.weights();
     let left_out = export(&weights, &config.model, args.format, &args.out)?;
+    let absent = absent_heads(&weights);
+    if args.format == Format::Mmseg && !absent.is_empty() {
+        cli::say(format_args!("the run has no {}: load the file with strict=False", absent.join(", no ")));
+    }
     if !left_out.is_empty() {
         cli::say(format_args!(
             "left out, as that program has nothing like them: {} tensors ({}, …)",

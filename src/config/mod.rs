@@ -98,6 +98,7 @@ pub struct ModelConfig {
     /// Picture size / feature size: 8 or 16.
     pub output_stride: usize,
     /// What comes after the backbone.
+    #[serde(default)]
     pub decode_head: DecodeHead,
     /// Dilations of the ASPP branches; 1 stands for the 1×1 branch.
     pub atrous_rates: Vec<usize>,
@@ -139,10 +140,11 @@ pub enum Stem {
 }
 
 /// DeepLabV3's head, as one of two libraries builds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecodeHead {
     /// The branches are joined by a 3×3 convolution, as the paper.
+    #[default]
     Mmsegmentation,
     /// The branches are joined by a 1×1 convolution, and a 3×3 one follows.
     Torchvision,

@@ -32,7 +32,8 @@ pub struct Evaluation {
 }
 
 /// Predicts every picture of `source` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
-/// over the split, into `folder/overlays/`, as the first protocol predicts them; `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
+/// over the split, into `folder/overlays/`, as the first protocol predicts them; instance ids are read `with_instances`;
+/// `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
 ///
 /// # Errors
 /// A picture that cannot be read, or a panel that cannot be written.
@@ -40,6 +41,7 @@ pub fn evaluate(
     predictor: &Predictor,
     source: &Source,
     protocols: &[Protocol],
+    with_instances: bool,
     overlays: usize,
     folder: &Path,
     mut on_picture: impl FnMut(usize) -> ControlFlow<()>,
@@ -51,7 +53,11 @@ pub fn evaluate(
         let (sender, samples) = mpsc::sync_channel::<Result<(Sample, Option<Array2<u16>>)>>(1);
         scope.spawn(move || {
             for index in 0..images {
-                if sender.send(source.annotated(index)).is_err() {
+                let sample = match with_instances {
+                    true => source.annotated(index),
+                    false => source.sample(index).map(|sample| (sample, None)),
+                };
+                if sender.send(sample).is_err() {
                     return;
                 }
             }
@@ -79,7 +85,10 @@ impl Evaluation {
         let truth = sample.label.as_standard_layout();
         self.confusion.add(truth.as_slice().unwrap_or(&[]), pred.as_slice().unwrap_or(&[]));
         if let Some(instances) = instances {
-            self.instances.add(instances, &label_ids(pred));
+            // Sums of fractions depend on their order: picture by picture, as several workers would add them.
+            let mut tally = InstanceTally::default();
+            tally.add(instances, &label_ids(pred));
+            self.instances.merge(&tally);
         }
         self.images += 1;
         self.images_with_instances += usize::from(instances.is_some());

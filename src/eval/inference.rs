@@ -68,7 +68,7 @@ impl Predictor {
     /// A picture without pixels.
     pub fn predict(&self, image: &Array3<u8>) -> Result<Array2<u8>> {
         let size = size_of(image)?;
-        Ok(ids_of(self.logits(image), size))
+        ids_of(self.logits(image), size)
     }
 
     /// The same by the mean over versions of the picture.
@@ -108,6 +108,14 @@ impl Predictor {
         let mut versions = Vec::new();
         for &scale in &test_time.scales {
             let [height, width] = test_time::scaled(size, scale);
+            if height.max(width) > Resolution::MAX_SIDE {
+                return Err(Error::usage(format!(
+                    "--scales {scale}: a picture of {}x{} would be {height}x{width}, above {} pixels a side",
+                    size[0],
+                    size[1],
+                    Resolution::MAX_SIDE
+                )));
+            }
             let plain = match [height, width] == size {
                 true => image.clone(),
                 false => resized(image, Resolution { height, width })?,
@@ -121,26 +129,39 @@ impl Predictor {
                     None => vec![[0, 0, height, width]],
                     Some(slide) => slide.windows([height, width]),
                 };
-                let windows = places.into_iter().map(|place| self.window(&version, place)).collect();
+                let windows = places.into_iter().map(|place| self.window(&version, place)).collect::<Result<_>>()?;
                 versions.push(VersionScores { scale, flipped, size: [height, width], windows });
             }
         }
         Ok(versions)
     }
 
-    fn window(&self, version: &Array3<u8>, place: [usize; 4]) -> WindowScores {
+    fn window(&self, version: &Array3<u8>, place: [usize; 4]) -> Result<WindowScores> {
         let [top, left, height, width] = place;
         let logits = self.logits(&version.slice(s![top..top + height, left..left + width, ..]).to_owned());
         let [_, classes, h, w] = logits.dims();
-        WindowScores { place, shape: [classes, h, w], values: logits.into_data().iter::<f32>().collect() }
+        Ok(WindowScores { place, shape: [classes, h, w], values: finite(logits)? })
     }
 }
 
 /// Train ids `[height, width]` of scores `[1, classes, h, w]`.
-pub fn ids_of(logits: Tensor<4>, size: [usize; 2]) -> Array2<u8> {
+///
+/// # Errors
+/// Scores that are not finite, of which none is the best.
+pub fn ids_of(logits: Tensor<4>, size: [usize; 2]) -> Result<Array2<u8>> {
     let [_, classes, h, w] = logits.dims();
+    let scores = finite(logits)?;
+    Ok(picture(upsample_argmax(&scores, [classes, h, w], size), size))
+}
+
+fn finite(logits: Tensor<4>) -> Result<Vec<f32>> {
     let scores: Vec<f32> = logits.into_data().iter::<f32>().collect();
-    picture(upsample_argmax(&scores, [classes, h, w], size), size)
+    match scores.iter().all(|score| score.is_finite()) {
+        true => Ok(scores),
+        false => {
+            Err(Error::run("the network's scores are not finite: its weights are damaged, or its training diverged"))
+        }
+    }
 }
 
 fn picture(ids: Vec<u8>, [height, width]: [usize; 2]) -> Array2<u8> {

@@ -75,7 +75,7 @@ impl TestTimeArgs {
     /// See [`TestTime::check`].
     pub fn test_time(&self) -> Result<TestTime> {
         let slide = self.slide.map(|window| {
-            let two_thirds = |side: usize| (side * 2 / 3).max(1);
+            let two_thirds = |side: usize| ((2 * side + 1) / 3).max(1); // 513 of 769, as mmsegmentation
             let default = Resolution { height: two_thirds(window.height), width: two_thirds(window.width) };
             Slide { window, stride: self.stride.unwrap_or(default) }
         });
@@ -122,10 +122,12 @@ impl TestTime {
             if window.height < 32 || window.width < 32 {
                 return Err(Error::usage(format!("--slide {window}: a window must be at least 32x32")));
             }
-            let steps = (1..=window.height).contains(&stride.height) && (1..=window.width).contains(&stride.width);
-            if !steps {
+            // The scores of all windows are kept: sixteen-fold cover is a bound to their memory.
+            let fits = |window: usize, stride: usize| stride <= window && 4 * stride >= window;
+            if !fits(window.height, stride.height) || !fits(window.width, stride.width) {
                 return Err(Error::usage(format!(
-                    "--stride {stride}: must be at least 1x1 and at most the window, {window}, or pixels are left out"
+                    "--stride {stride}: must be at most the window, {window}, or pixels are left out, and at least a \
+                     quarter of it"
                 )));
             }
         }
@@ -143,7 +145,7 @@ impl TestTime {
     }
 }
 
-/// Size of a picture at a scale, as mmcv's `imrescale` rounds it.
+/// Size of a picture at a scale, as mmcv's `imrescale` rounds it for a factor.
 pub fn scaled(size: [usize; 2], scale: f64) -> [usize; 2] {
     size.map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
 }

@@ -63,6 +63,7 @@ impl Fixture {
 #[test]
 fn networks_equal_pytorchs() {
     let mut table = Table::new();
+    assert_eq!(networks::cases().len(), 9);
     for name in networks::cases() {
         let fixture = Fixture::read(&name);
         let ours = networks::compute(&name, &fixture, &Device::flex().autodiff());

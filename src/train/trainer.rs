@@ -209,7 +209,7 @@ impl Trainer {
     fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
         let plain = Protocol::only(TestTime::default());
-        let evaluations = evaluate(&predictor, val, &plain, overlays, &self.folder, |done| {
+        let evaluations = evaluate(&predictor, val, &plain, false, overlays, &self.folder, |done| {
             self.progress.evaluating(done, val.len());
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;

@@ -3,6 +3,7 @@
 use super::naming::Naming;
 use super::{Weights, safetensors};
 use crate::config::{DecodeHead, ModelConfig, Stem};
+use crate::net::resnet;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
 use std::collections::HashMap;
@@ -25,24 +26,26 @@ pub enum Format {
 /// Writes a network's weights; returns the names of those that the format has no place for.
 ///
 /// # Errors
-/// The network has layers that the format's network has not; the file cannot be written.
+/// Two tensors would have one name; the file cannot be written.
 pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Path) -> Result<Vec<String>> {
     let naming = match format {
         Format::Safetensors => Naming::Infoseg,
         Format::Torchvision => Naming::Torchvision { backbone_only: false },
         Format::Mmseg => Naming::Mmsegmentation { backbone_only: false },
     };
-    refuse_other_architecture(model, format)?;
     let mut renamed = Weights::default();
     let mut left_out = Vec::new();
-    for (ours, data) in &weights.tensors {
-        match naming.foreign(ours, model) {
+    for (ours, theirs) in naming.foreign_names(weights.tensors.keys(), model) {
+        let data = &weights.tensors[ours];
+        match theirs {
             Some(theirs) => {
                 if let Some(bias) = reference_bias(ours, &theirs) {
                     let channels = data.shape()[0];
                     renamed.tensors.insert(bias, TensorData::new(vec![0f32; channels], [channels]));
                 }
-                renamed.tensors.insert(theirs, data.clone());
+                if renamed.tensors.insert(theirs.clone(), data.clone()).is_some() {
+                    return Err(Error::file(path, format!("cannot be written: two tensors would be called {theirs}")));
+                }
             }
             None => left_out.push(ours.clone()),
         }
@@ -62,23 +65,85 @@ fn reference_bias(ours: &str, theirs: &str) -> Option<String> {
     (before_norm && reference).then(|| theirs.replace(".weight", ".bias"))
 }
 
-fn refuse_other_architecture(model: &ModelConfig, format: Format) -> Result<()> {
-    let refuse = |what: &str, remedy: &str| {
-        Err(Error::usage(format!(
-            "--format: {what}, so no class there loads it; {remedy}, or train with the matching model.stem and \
-             model.decode_head"
-        )))
+/// What the reference's class asks for and these names do not have: the auxiliary head, the local head, its decoder.
+pub fn absent_heads(weights: &Weights) -> Vec<&'static str> {
+    let has = |start: &str| weights.tensors.keys().any(|name| name.starts_with(start));
+    let heads = [
+        ("aux_head.", "auxiliary_head"),
+        ("local1.local_head.", "head_inter"),
+        ("local1.recon_decoder.", "decoder_inter"),
+    ];
+    heads.into_iter().filter(|(start, _)| !has(start)).map(|(_, name)| name).collect()
+}
+
+/// Refuses a network that no class of the format's program computes.
+///
+/// # Errors
+/// The first key that is in the way, and what would do.
+pub fn check_format(model: &ModelConfig, format: Format) -> Result<()> {
+    let refuse = |program: &str, key: &str, instead: &str| {
+        Err(Error::usage(format!("--format: {program} has no network with {key}; use --format {instead}")))
     };
-    match (format, model.decode_head, model.stem) {
-        (Format::Torchvision, DecodeHead::Mmsegmentation, _) => {
-            refuse("this run's decode head is mmsegmentation's, not torchvision's", "use --format mmseg")
+    match format {
+        Format::Safetensors => Ok(()),
+        Format::Mmseg if model.decode_head == DecodeHead::Torchvision => {
+            refuse("mmsegmentation", "model.decode_head = \"torchvision\"", "torchvision or safetensors")
         }
-        (Format::Torchvision, _, Stem::V1c) => {
-            refuse("this run's stem is v1c, which torchvision does not have", "use --format safetensors")
+        Format::Mmseg => Ok(()),
+        Format::Torchvision => {
+            // `deeplabv3_resnet50` and `101` have these fixed.
+            let fixed = [
+                (model.decode_head == DecodeHead::Torchvision, "model.decode_head = \"mmsegmentation\"".to_string()),
+                (model.stem == Stem::Torchvision, "model.stem = \"v1c\"".to_string()),
+                (resnet::stages(model.backbone).1, "a backbone below resnet50".to_string()),
+                (model.width == 1.0, format!("model.width = {}", model.width)),
+                (model.output_stride == 8, format!("model.output_stride = {}", model.output_stride)),
+                (model.atrous_rates == [1, 12, 24, 36], format!("model.atrous_rates = {:?}", model.atrous_rates)),
+                (model.aspp_channels == 256, format!("model.aspp_channels = {}", model.aspp_channels)),
+                (
+                    model.aux_weight == 0.0 || model.aux_channels == 256,
+                    format!("model.aux_channels = {}", model.aux_channels),
+                ),
+            ];
+            let mmseg = model.decode_head == DecodeHead::Mmsegmentation;
+            match fixed.into_iter().find(|(fits, _)| !fits) {
+                None => Ok(()),
+                Some((_, key)) => {
+                    refuse("torchvision", &key, if mmseg { "mmseg or safetensors" } else { "safetensors" })
+                }
+            }
         }
-        (Format::Mmseg, DecodeHead::Torchvision, _) => {
-            refuse("this run's decode head is torchvision's, not mmsegmentation's", "use --format torchvision")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Backbone, Dataset, defaults_for};
+
+    #[test]
+    fn torchvision_takes_its_own_network_and_no_other() {
+        let mut fits = defaults_for(Dataset::Cityscapes).model;
+        fits.backbone = Backbone::Resnet50;
+        (fits.stem, fits.decode_head) = (Stem::Torchvision, DecodeHead::Torchvision);
+        (fits.aspp_channels, fits.aux_channels) = (256, 256);
+        check_format(&fits, Format::Torchvision).unwrap();
+        type Change = (fn(&mut ModelConfig), &'static str);
+        let changes: [Change; 8] = [
+            (|model| model.decode_head = DecodeHead::Mmsegmentation, "model.decode_head"),
+            (|model| model.stem = Stem::V1c, "model.stem"),
+            (|model| model.backbone = Backbone::Resnet34, "below resnet50"),
+            (|model| model.width = 0.5, "model.width = 0.5"),
+            (|model| model.output_stride = 16, "model.output_stride = 16"),
+            (|model| model.atrous_rates = vec![1, 6, 12, 18], "model.atrous_rates = [1, 6, 12, 18]"),
+            (|model| model.aspp_channels = 512, "model.aspp_channels = 512"),
+            (|model| model.aux_channels = 64, "model.aux_channels = 64"),
+        ];
+        for (change, key) in changes {
+            let mut model = fits.clone();
+            change(&mut model);
+            let error = check_format(&model, Format::Torchvision).unwrap_err().to_string();
+            assert!(error.contains(key), "{key}: {error}");
         }
-        _ => Ok(()),
     }
 }

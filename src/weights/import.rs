@@ -47,6 +47,9 @@ impl Checkpoint {
             true => safetensors::read(path)?,
             false => (pytorch::read(path)?, HashMap::new()),
         };
+        if weights.tensors.is_empty() {
+            return Err(Error::file(path, "holds no float tensor; expected the weights of a network"));
+        }
         let weights = without_wrapper(weights);
         let Some(naming) = Naming::detect(&weights) else {
             let some: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
@@ -59,7 +62,12 @@ impl Checkpoint {
                 ),
             ));
         };
-        let exported = header.get(MODEL_KEY).and_then(|model| serde_json::from_str(model).ok());
+        let exported = header.get(MODEL_KEY).map(|model| serde_json::from_str(model)).transpose().map_err(|cause| {
+            Error::file(
+                path,
+                format!("was written by another version of segexport ({cause}); export it again with this one"),
+            )
+        })?;
         Ok(Self { path: path.to_path_buf(), weights, naming, exported })
     }
 
@@ -69,9 +77,9 @@ impl Checkpoint {
     /// A tensor of the backbone is not there or of another shape (with `whole` also one of the decode head): the file is
     /// of another network. The first differences are named.
     pub fn load_into(&self, network: &mut LocalNetwork, model: &ModelConfig, whole: bool) -> Result<Report> {
-        let (weights, names) = self.canonical(network, model);
+        let (weights, names, used) = self.canonical(network, model);
         let mut mapping = network.set_weights(&weights);
-        mapping.unexpected = self.unexpected(&names);
+        mapping.unexpected = self.unexpected(&used);
         let needed = |name: &str| {
             let head = name.starts_with("head.");
             head && whole || !(head || name.starts_with("aux_head.") || name.starts_with("local"))
@@ -96,44 +104,45 @@ impl Checkpoint {
         Ok(Report { path: self.path.clone(), naming: self.naming, mapping })
     }
 
-    /// The file's tensors under our names, and the file's name for each of the network's that it may have.
-    fn canonical(&self, network: &LocalNetwork, model: &ModelConfig) -> (Weights, BTreeMap<String, String>) {
+    /// The file's tensors under our names, the file's name for each of the network's that it may have, and the names in
+    /// the file that are of use.
+    fn canonical(
+        &self,
+        network: &LocalNetwork,
+        model: &ModelConfig,
+    ) -> (Weights, BTreeMap<String, String>, BTreeSet<String>) {
         let mut weights = Weights::default();
         let mut names = BTreeMap::new();
         let given = &self.weights.tensors;
-        for ours in network.weights().tensors.into_keys() {
-            let Some(theirs) = self.naming.foreign(&ours, model) else { continue };
+        let known = network.weights();
+        for (ours, theirs) in self.naming.foreign_names(known.tensors.keys(), model) {
+            let Some(theirs) = theirs else { continue };
             if let Some(data) = given.get(&theirs) {
                 weights.tensors.insert(ours.clone(), data.clone());
             }
-            names.insert(ours, theirs);
+            names.insert(ours.clone(), theirs);
         }
+        let mut used: BTreeSet<String> = names.values().cloned().collect();
         // The reference's local heads have a bias before BatchNorm, which only shifts the mean that is taken away.
-        for (conv, bias) in self.folded_biases(&names) {
-            let mean = weights.tensors.get_mut(&conv.replace(".conv.weight", ".norm.running_mean"));
-            if let Some(mean) = mean
-                && let (Ok(old), Ok(bias)) = (mean.try_to_vec::<f32>(), given[&bias].try_to_vec::<f32>())
-                && old.len() == bias.len()
+        let convs = names.iter().filter_map(|(ours, theirs)| {
+            Some((ours.strip_suffix(".conv.weight")?, format!("{}.bias", theirs.strip_suffix(".weight")?)))
+        });
+        for (unit, bias) in convs {
+            if let (Some(mean), Some(shift)) =
+                (weights.tensors.get_mut(&format!("{unit}.norm.running_mean")), given.get(&bias))
+                && mean.shape() == shift.shape()
+                && let (Ok(old), Ok(shift)) = (mean.try_to_vec::<f32>(), shift.try_to_vec::<f32>())
             {
-                let shifted: Vec<f32> = old.iter().zip(&bias).map(|(mean, bias)| mean - bias).collect();
+                let shifted: Vec<f32> = old.iter().zip(&shift).map(|(mean, bias)| mean - bias).collect();
                 *mean = TensorData::new(shifted, [old.len()]);
+                used.insert(bias);
             }
         }
-        (weights, names)
+        (weights, names, used)
     }
 
-    /// Our `….conv.weight` and the file's bias beside it, which ours do without.
-    fn folded_biases(&self, names: &BTreeMap<String, String>) -> Vec<(String, String)> {
-        let before_norm = names.iter().filter(|(ours, _)| ours.ends_with(".conv.weight"));
-        before_norm
-            .filter_map(|(ours, theirs)| Some((ours.clone(), format!("{}.bias", theirs.strip_suffix(".weight")?))))
-            .filter(|(_, bias)| self.weights.tensors.contains_key(bias))
-            .collect()
-    }
-
-    fn unexpected(&self, names: &BTreeMap<String, String>) -> Vec<String> {
-        let mut used: BTreeSet<String> = names.values().cloned().collect();
-        used.extend(self.folded_biases(names).into_iter().map(|(_, bias)| bias));
+    /// The file's names that are not among these.
+    fn unexpected(&self, used: &BTreeSet<String>) -> Vec<String> {
         self.weights.tensors.keys().filter(|name| !used.contains(*name)).cloned().collect()
     }
 
@@ -163,7 +172,11 @@ impl Checkpoint {
     /// It is no ResNet of a depth that we build.
     pub fn model(&self) -> Result<(ModelConfig, usize)> {
         let given = &self.weights.tensors;
-        let rows = |name: &str| given.get(name).map(|data| data.shape()[0]);
+        // Of a convolution; anything else under its name tells nothing.
+        let rows = |name: &str| match given.get(name)?.shape().as_slice() {
+            &[rows, a, b, c] if rows * a * b * c > 0 => Some(rows),
+            _ => None,
+        };
         let mut model = defaults_for(Dataset::Cityscapes).model;
         let prefix = match self.naming {
             Naming::Torchvision { backbone_only: false } | Naming::Mmsegmentation { backbone_only: false } => {
@@ -239,6 +252,12 @@ impl Checkpoint {
         {
             // Dilations count in feature pixels: at another stride the same picture pixels are others.
             let rates = &mut model.atrous_rates;
+            if rates.iter().any(|&rate| rate > 1 && (rate * model.output_stride) % stride != 0) {
+                return Err(Error::usage(format!(
+                    "--output-stride {stride}: the dilations {rates:?} of stride {} have no counterpart there",
+                    model.output_stride
+                )));
+            }
             rates.iter_mut().filter(|rate| **rate > 1).for_each(|rate| *rate = *rate * model.output_stride / stride);
             model.output_stride = stride;
         }
@@ -246,6 +265,13 @@ impl Checkpoint {
         config.model = model;
         config.local.num_modules = 1;
         config.local.cuts = crate::config::Cuts::Auto;
+        config.check().map_err(|error| Error::file(&self.path, format!("is of a network that cannot be: {error}")))?;
+        if classes > 256 {
+            return Err(Error::file(
+                &self.path,
+                format!("has {classes} classes; class ids are bytes, so 256 are the most"),
+            ));
+        }
         let mut network = LocalNetwork::new(&config, classes, device)?;
         let report = self.load_into(&mut network, &config.model, true)?;
         Ok((network, classes, report))

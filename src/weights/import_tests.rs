@@ -132,9 +132,26 @@ fn a_checkpoint_of_another_network_names_the_first_differences_and_the_keys() {
     target.model.backbone = Backbone::Resnet34;
     let error = checkpoint.load_into(&mut network(&target, 2), &target.model, false).unwrap_err().to_string();
     assert!(error.contains("Mmseg.safetensors: does not fit this network (mmsegmentation naming"), "{error}");
-    assert!(error.contains("backbone.conv1.weight is not there") || error.contains("is not there"), "{error}");
+    assert!(error.contains("backbone.bn1.weight is not there, "), "{error}");
     assert!(error.contains("the file is of --backbone resnet18, model.stem = \"v1c\""), "{error}");
     assert!(!error.contains('\n'));
+}
+
+#[test]
+fn wrong_ranks_and_absurd_sizes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(Stem::V1c, DecodeHead::Mmsegmentation, 1);
+    for (name, data, words) in [
+        ("decode_head.conv_seg.weight", TensorData::from([0f32; 8]), "is a backbone alone"),
+        ("backbone.stem.6.weight", TensorData::new(vec![0f32; 1 << 15], [1 << 15, 1, 1, 1]), "model.width = 512"),
+        ("decode_head.conv_seg.weight", TensorData::new(vec![0f32; 300], [300, 1, 1, 1]), "has 300 classes"),
+        ("backbone.layer1.0.bn1.weight", TensorData::from([[0f32; 8]]), "backbone.layer1.0.bn1.weight is [1, 8]"),
+    ] {
+        let (_, mut checkpoint) = through_a_file(&config, Format::Mmseg, folder.path());
+        checkpoint.weights.tensors.insert(name.into(), data);
+        let error = checkpoint.network(None, &Device::flex()).err().unwrap().to_string();
+        assert!(error.contains(words), "{name}: {error}");
+    }
 }
 
 #[test]

@@ -95,6 +95,20 @@ impl Naming {
         }
     }
 
+    /// Their names of a network's tensors, in its order. The reference's decoder has three layers; one of another depth
+    /// has no names there.
+    pub fn foreign_names<'a>(
+        self,
+        ours: impl Iterator<Item = &'a String> + Clone,
+        model: &ModelConfig,
+    ) -> Vec<(&'a String, Option<String>)> {
+        let has = |layer: &str| ours.clone().any(|name| name.starts_with(layer));
+        let reference = has("local1.recon_decoder.convs.1.") && !has("local1.recon_decoder.convs.2.");
+        let other = |name: &str| self != Self::Infoseg && name.starts_with("local1.recon_decoder.") && !reference;
+        let theirs = |name: &String| if other(name) { None } else { self.foreign(name, model) };
+        ours.clone().map(|name| (name, theirs(name))).collect()
+    }
+
     /// Of a network's names, those of PyTorch's counters of batches, one for each BatchNorm.
     pub fn counters(self, weights: &Weights) -> Vec<String> {
         let statistics = weights.tensors.keys().filter_map(|name| name.strip_suffix(".running_mean"));

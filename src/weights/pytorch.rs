@@ -20,15 +20,15 @@ const STATE_DICTS: [&str; 4] = ["state_dict", "model", "model_state_dict", "net"
 pub fn read(path: &Path) -> Result<Weights> {
     let reader = PytorchReader::new(path).map_err(|error| Error::file(path, explain(&error)))?;
     let mut tensors: BTreeMap<_, _> = reader.into_tensors().into_iter().collect();
-    for key in STATE_DICTS {
-        let prefix = format!("{key}.");
-        if tensors.keys().any(|name| name.starts_with(&prefix)) {
-            tensors = tensors
-                .into_iter()
-                .filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_string(), tensor)))
-                .collect();
-            break;
-        }
+    // Lightning puts the weights under `model` once more.
+    while let Some(prefix) = STATE_DICTS
+        .iter()
+        .map(|key| format!("{key}."))
+        .find(|prefix| tensors.keys().any(|name: &String| name.starts_with(prefix)))
+    {
+        let bare =
+            tensors.into_iter().filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_string(), tensor)));
+        tensors = bare.collect();
     }
     let mut weights = Weights::default();
     for (name, tensor) in tensors {

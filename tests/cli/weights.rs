@@ -46,7 +46,7 @@ fn a_run_starts_from_the_weights_of_another() {
 fn what_cannot_be_exported_is_told_and_nothing_is_written() {
     let folder = trained();
     let export = |more: &[&str]| segexport(folder.path()).args(more);
-    let words = ["decode head is mmsegmentation's", "--format mmseg"];
+    let words = ["model.decode_head = \"mmsegmentation\"", "use --format mmseg or safetensors"];
     export(&["run", "--format", "torchvision", "--out", "w.safetensors"]).fails(2, &words);
     export(&["run", "--format", "mmseg", "--out", "w.pth"]).fails(2, &["w.pth", ".safetensors"]);
     export(&["none", "--format", "mmseg", "--out", "w.safetensors"]).fails(1, &["none: is not a run folder"]);
