@@ -149,6 +149,9 @@ fn wrong_ranks_and_absurd_sizes_are_told() {
     ] {
         let (_, mut checkpoint) = through_a_file(&config, Format::Mmseg, folder.path());
         checkpoint.weights.tensors.insert(name.into(), data);
+        if words.starts_with("model.width") {
+            checkpoint.exported = None; // a foreign file, whose width is read off the stem
+        }
         let error = checkpoint.network(None, &Device::flex()).err().unwrap().to_string();
         assert!(error.contains(words), "{name}: {error}");
     }
