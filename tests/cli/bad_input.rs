@@ -1,7 +1,9 @@
 //! What a person can get wrong with `segtrain`: each is one sentence with the file or flag and what to do, exit code 2
 //! for usage and 1 for a failed run, and what was good before stays good.
 
-use super::support::{Program, folder, json, log, names, scene, segeval, segtrain, synth, tiny, tiny_with, trained};
+use super::support::{
+    Program, folder, log, names, scene, segeval, segtrain, semantic, synth, tiny, tiny_with, trained,
+};
 use std::fs;
 use std::path::Path;
 
@@ -223,7 +225,7 @@ fn what_cannot_be_resumed_says_why() {
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint() {
     let folder = trained();
-    let good = json(folder.path().join("run/report.json"));
+    let good = semantic(folder.path().join("run/report.json"));
     let explode = ["--resume", "run", "--steps", "20", "--set", "optim.lr=1e9"];
     let words = [
         ": local module ",
@@ -234,7 +236,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_checkpoint() {
     segtrain(folder.path()).args(&explode).fails(1, &words);
     assert_eq!(names(folder.path().join("run/checkpoints")), ["step-000003"]);
     segeval(folder.path()).args(&["run"]).succeeds();
-    assert_eq!(json(folder.path().join("run/eval-val/report.json")), good, "the weights are those of step 3");
+    assert_eq!(semantic(folder.path().join("run/eval-val/report.json")), good, "the weights are those of step 3");
 
     let explode = tiny_with(folder.path(), &[("--steps", "20")]).args(&["--set", "optim.lr=1e9", "--out", "other"]);
     explode.fails(1, &[" of 2: the loss is ", "no checkpoint had been saved yet"]);
@@ -301,7 +303,7 @@ fn a_disk_that_is_full_while_saving_leaves_the_checkpoint_before() {
         return;
     };
     tiny(folder.path()).args(&["--out", "disk/run"]).succeeds();
-    let good = json(disk.join("run/report.json"));
+    let good = semantic(disk.join("run/report.json"));
     mounted.fill(200 << 10); // enough for the log and the first of the checkpoint's files
     let words = [
         "step 4: disk/run/checkpoints: no checkpoint saved: the disk is full; free some space",
@@ -311,7 +313,7 @@ fn a_disk_that_is_full_while_saving_leaves_the_checkpoint_before() {
     assert_eq!(names(disk.join("run/checkpoints")), ["step-000003"], "and nothing half saved");
 
     segeval(folder.path()).args(&["disk/run", "--out", "scores"]).succeeds();
-    assert_eq!(json(folder.path().join("scores/report.json")), good);
+    assert_eq!(semantic(folder.path().join("scores/report.json")), good);
     fs::remove_file(disk.join("filler")).expect("room again");
     segtrain(folder.path()).args(&["--resume", "disk/run"]).succeeds();
     assert_eq!(names(disk.join("run/checkpoints")), ["step-000003", "step-000004"]);

@@ -214,6 +214,16 @@ pub fn json(path: impl AsRef<Path>) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// A report without what needs instance ids, which training does not read.
+pub fn semantic(path: impl AsRef<Path>) -> Value {
+    let mut report = json(path);
+    let keys = report.as_object_mut().expect("an object");
+    for key in ["iiou_classes", "iiou_categories", "miiou_classes", "miiou_categories"] {
+        keys.remove(key).expect("a report has it, or null");
+    }
+    report
+}
+
 /// Names in a folder, sorted; hidden ones too.
 pub fn names(folder: impl AsRef<Path>) -> Vec<String> {
     let entries =
