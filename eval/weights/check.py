@@ -4,9 +4,10 @@
     python eval/weights/check.py                      # needs torch, torchvision, safetensors, pillow
 
 Every direction is proven by logits of the same picture: what `segpredict --format logits` writes against what PyTorch
-computes with the same file. Out: a run's weights through `segexport` into torchvision's own class and into a network with
+computes with the same file; test-time augmentation by the classes of the pixels. Out: a run's weights through `segexport` into torchvision's own class and into a network with
 mmsegmentation's names, loaded strictly. In: torchvision's and mmsegmentation-named checkpoints through
-`segpredict --pretrained`. Prints one line a comparison and fails above a relative error of 1e-4.
+`segpredict --pretrained`. Prints one line a comparison and fails above a
+relative error of 1e-4, or where fewer than 99.9 % of the pixels are of one class (99 % where the picture is resized).
 """
 
 import argparse
@@ -187,7 +188,8 @@ class Check:
         self.run("segpredict", *args, self.picture, "--out", out, "--format", "train-ids", "--device", "cpu")
         ours = torch.from_numpy(np.array(Image.open(next((self.folder / out).glob("*_labelTrainIds.png")))))
         share = (ours == theirs).float().mean().item()
-        self.failed |= share < 0.999
+        # The bytes of a resized picture round differently here and there, and an untrained network is sensitive.
+        self.failed |= share < (0.99 if "--scales" in what else 0.999)
         print(f"{100 * share:8.3f} %  {what}")
 
     def network(self, name, extra):
