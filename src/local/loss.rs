@@ -86,7 +86,7 @@ pub fn contrast(embeddings: Tensor<4>, sample: &PixelSample, temperature: f64) -
     let log_share = activation::log_softmax(others, 1);
     let positives = Tensor::<2>::from_data(TensorData::new(positives, [n, n]), &device);
     // Row by row: a sum of millions at once is not done in the same order each time.
-    (log_share * positives).sum_dim(1).sum().neg()
+    (log_share * positives).sum_dim(1).sum_dim(0).reshape([1]).neg()
 }
 
 /// `[n, n]`: 1/(positives of the anchor · number of anchors) at each positive pair, else 0; and the number of anchors.

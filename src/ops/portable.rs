@@ -181,11 +181,11 @@ pub(super) fn upsample_cross_entropy<B: Backend>(
         float,
     );
     let labelled = B::float_sum_dim(one_hot.clone(), 1); // 1 where the label is a class, else 0
-    let count = B::float_clamp_min(B::float_sum(labelled.clone()), 1.0f32.into()); // [1]
+    let count = B::float_clamp_min(sum_all::<B>(labelled.clone()), 1.0f32.into()); // [1]
 
     let log_sum = B::float_log(sum.clone());
     let picked = B::float_sum_dim(B::float_mul(shifted, one_hot.clone()), 1);
-    let loss = B::float_sum(B::float_mul(B::float_sub(log_sum, picked), labelled.clone()));
+    let loss = sum_all::<B>(B::float_mul(B::float_sub(log_sum, picked), labelled.clone()));
     let loss = B::float_div(loss, count.clone());
 
     let softmax = B::float_div(exp, sum);
@@ -202,7 +202,17 @@ pub(super) fn bce_with_logits<B: Backend>(
     let count = logits.shape().num_elements() as f64;
     let tail = B::float_log1p(B::float_exp(B::float_neg(B::float_abs(logits.clone()))));
     let loss = B::float_add(B::float_sub(B::relu(logits.clone()), B::float_mul(logits.clone(), target.clone())), tail);
-    let loss = B::float_mul_scalar(B::float_sum(loss), (1.0 / count).into());
+    let loss = B::float_mul_scalar(sum_all::<B>(loss), (1.0 / count).into());
     let grad = B::float_mul_scalar(B::float_sub(B::sigmoid(logits), target), (1.0 / count).into());
     (loss, grad)
+}
+
+/// Sum of everything, `[1]`: row by row, then over the rows. Without the one-shot sum of CubeCL, whose atomic additions come
+/// in another order each time, and whose kernel crashes Mesa's software Vulkan 22.3.
+fn sum_all<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    let width = shape[shape.num_dims() - 1];
+    let rows = shape.num_elements() / width;
+    let by_row = B::float_sum_dim(B::float_reshape(x, Shape::new([rows, width])), 1);
+    B::float_reshape(B::float_sum_dim(B::float_reshape(by_row, Shape::new([1, rows])), 1), Shape::new([1]))
 }

@@ -71,7 +71,7 @@ impl Unit<'_> {
         inputs: &[(&str, &Tensor<4>)],
         vectors: &[(&str, &Tensor<1>)],
     ) {
-        let gradients = (output.clone() * self.given("probe")).sum().backward();
+        let gradients = (output.clone() * self.given("probe")).backward(); // of the sum
         self.keep("output", output);
         for (name, input) in inputs {
             self.keep(&format!("gradient/{name}"), input.grad(&gradients).expect("every input is tracked"));
