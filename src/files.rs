@@ -70,6 +70,46 @@ pub fn write_png(
     write_atomic(path, |writer| writer.write_all(&png))
 }
 
+/// Files that belong together and are seen together: they wait in a temporary folder until all of them are there, and go
+/// with it if they never are.
+#[derive(Debug)]
+pub struct Staged(tempfile::TempDir);
+
+impl Staged {
+    /// A temporary folder inside `folder`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn in_folder(folder: &Path) -> Result<Self> {
+        make_folder(folder)?;
+        let made = tempfile::Builder::new().prefix(".infoseg-").suffix(".part").tempdir_in(folder);
+        made.map(Self).map_err(|e| Error::file(folder, format!("cannot be written: {}", plain_cause(&e))))
+    }
+
+    /// Where the files wait.
+    pub fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Moves them into `folder` on the same disk, over older files of the same names.
+    ///
+    /// # Errors
+    /// One of them cannot be moved.
+    pub fn publish(self, folder: &Path) -> Result<()> {
+        make_folder(folder)?;
+        let publish = || -> io::Result<()> {
+            for file in std::fs::read_dir(self.folder())? {
+                let file = file?;
+                std::fs::rename(file.path(), folder.join(file.file_name()))?;
+            }
+            #[cfg(unix)]
+            File::open(folder)?.sync_all()?;
+            Ok(())
+        };
+        publish().map_err(|e| Error::file(folder, format!("cannot be written: {}", plain_cause(&e))))
+    }
+}
+
 /// Makes a folder and those above it.
 ///
 /// # Errors
@@ -113,6 +153,25 @@ mod tests {
         write_atomic(&path, |writer| writer.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn staged_files_appear_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("overlays");
+        let stage = |name: &str| {
+            let staged = Staged::in_folder(folder.path()).unwrap();
+            write_atomic(staged.folder().join(name), |writer| writer.write_all(b"new")).unwrap();
+            staged
+        };
+        drop(stage("a.png"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays of what was not finished");
+
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("b.png"), b"old").unwrap();
+        stage("b.png").publish(&target).unwrap();
+        assert_eq!(fs::read(target.join("b.png")).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the temporary folder is gone");
     }
 
     #[test]

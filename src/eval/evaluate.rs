@@ -7,7 +7,7 @@ use super::scores::{Confusion, Scores};
 use super::test_time::Protocol;
 use crate::data::labels::label_ids;
 use crate::data::{Sample, Source};
-use crate::files::make_folder;
+use crate::files::{Staged, make_folder};
 use crate::render::panels::panels;
 use crate::render::{plots, save_png};
 use crate::{Error, Result};
@@ -32,8 +32,9 @@ pub struct Evaluation {
 }
 
 /// Predicts every picture of `source` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
-/// over the split, into `folder/overlays/`, as the first protocol predicts them; instance ids are read `with_instances`;
-/// `on_picture` is told the number of pictures done, and may break off: the result is then `None`.
+/// over the split, as the first protocol predicts them, and are in `folder/overlays/` once every picture has been counted;
+/// instance ids are read `with_instances`; `on_picture` is told the number of pictures done, and may break off: the result
+/// is then `None`.
 ///
 /// # Errors
 /// A picture that cannot be read, or a panel that cannot be written.
@@ -48,6 +49,8 @@ pub fn evaluate(
 ) -> Result<Option<Vec<Evaluation>>> {
     let images = source.len();
     let mut evaluations: Vec<Evaluation> = protocols.iter().map(|_| Evaluation::default()).collect();
+    // On the disk at once: hundreds of large panels would not fit into memory.
+    let drawn = if overlays > 0 { Some(Staged::in_folder(folder)?) } else { None };
     std::thread::scope(|scope| {
         // The next picture is decoded while this one is predicted.
         let (sender, samples) = mpsc::sync_channel::<Result<(Sample, Option<Array2<u16>>)>>(1);
@@ -68,13 +71,17 @@ pub fn evaluate(
             for (evaluation, pred) in evaluations.iter_mut().zip(&preds) {
                 evaluation.add(&sample, instances.as_ref(), pred);
             }
-            if index * overlays / images != (index + 1) * overlays / images {
-                // Written at once: hundreds of large panels would not fit into memory.
-                evaluations[0].overlay(&sample, &preds[0], &folder.join("overlays"))?;
+            if let Some(drawn) = &drawn
+                && index * overlays / images != (index + 1) * overlays / images
+            {
+                evaluations[0].overlay(&sample, &preds[0], drawn.folder())?;
             }
             if on_picture(index + 1).is_break() {
                 return Ok(None);
             }
+        }
+        if let Some(drawn) = drawn {
+            drawn.publish(&folder.join("overlays"))?;
         }
         Ok(Some(evaluations))
     })
@@ -96,7 +103,6 @@ impl Evaluation {
 
     fn overlay(&mut self, sample: &Sample, pred: &Array2<u8>, folder: &Path) -> Result<()> {
         let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
-        make_folder(folder)?;
         // Names of pictures may hold the city as a folder.
         save_png(folder.join(format!("{}.png", sample.name.replace(['/', '\\'], "_"))), &drawn)?;
         self.overlays += 1;

@@ -152,6 +152,18 @@ fn a_split_without_a_labelled_pixel_is_not_scored() {
 }
 
 #[test]
+fn a_split_that_ends_in_a_broken_picture_leaves_no_overlays() {
+    let folder = trained();
+    synth(folder.path(), "val", 3, "32x64");
+    let broken = &scene(folder.path(), "val", 2)[0];
+    let bytes = fs::read(broken).expect("a picture");
+    fs::write(broken, &bytes[..bytes.len() / 2]).expect("writable");
+    let line = ["run", "--dataset", "cityscapes", "--data-root", "data", "--overlays", "3"];
+    segeval(folder.path()).args(&line).fails(1, &["synthetic_000002_000019_leftImg8bit.png"]);
+    assert!(names(folder.path().join("run/eval-val")).is_empty(), "two overlays were drawn before it");
+}
+
+#[test]
 fn the_paper_s_protocol_scores_three_ways_in_one_go() {
     let folder = trained();
     let outcome = segeval(folder.path()).args(&["run", "--protocol", "paper", "--overlays", "0"]).succeeds();
