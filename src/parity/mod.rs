@@ -47,6 +47,19 @@ impl Fixture {
         self.data(name).iter::<f32>().collect()
     }
 
+    /// The same network on `batch` smaller pictures, for which it holds no results: the top left of each, with its labels.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    fn cropped(mut self, [batch, height, width]: [usize; 3]) -> Self {
+        let device = Device::flex();
+        let input: Tensor<4> = self.tensor("input", &device);
+        let label: Tensor<3> = self.tensor("label", &device);
+        let input = input.slice([0..batch, 0..3, 0..height, 0..width]);
+        let label = label.slice([0..batch, 0..height, 0..width]);
+        self.tensors.insert("input".into(), input.into_data());
+        self.tensors.insert("label".into(), label.into_data());
+        self
+    }
+
     /// The tensors `<folder>/…`, for a folder at the top.
     fn inside(&self, folder: &str) -> Tensors {
         let inside = self.tensors.iter().filter(|(name, _)| name.split('/').next() == Some(folder));
