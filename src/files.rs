@@ -45,10 +45,16 @@ fn try_write(
     drop(writer);
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // The rename itself is only on the disk once the folder is. Windows cannot open folders, and needs not.
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    sync_folder(folder)
+}
+
+/// Makes renames in a folder last: they are only on the disk once the folder is.
+///
+/// # Errors
+/// What the disk reports.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Windows cannot open folders, and needs not.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Writes a PNG of `height * width` pixels of this colour type, row by row, as [`write_atomic`] does.
@@ -102,9 +108,7 @@ impl Staged {
                 let file = file?;
                 std::fs::rename(file.path(), folder.join(file.file_name()))?;
             }
-            #[cfg(unix)]
-            File::open(folder)?.sync_all()?;
-            Ok(())
+            sync_folder(folder)
         };
         publish().map_err(|e| Error::file(folder, format!("cannot be written: {}", plain_cause(&e))))
     }
@@ -128,6 +132,7 @@ pub fn plain_cause(error: &io::Error) -> String {
         ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
         ErrorKind::NotFound => "no such file or folder".into(),
         ErrorKind::IsADirectory => "it is a folder".into(),
+        ErrorKind::AlreadyExists => "a file of this name is in the way".into(),
         ErrorKind::NotADirectory => "a part of the path is a file, not a folder".into(),
         ErrorKind::FileTooLarge => "the disk does not take files this large".into(),
         _ => error.to_string(),

@@ -74,7 +74,11 @@ pub fn evaluate(
             if let Some(drawn) = &drawn
                 && index * overlays / images != (index + 1) * overlays / images
             {
-                evaluations[0].overlay(&sample, &preds[0], drawn.folder())?;
+                evaluations[0].overlay(&sample, &preds[0], drawn.folder()).map_err(|error| match error {
+                    // The folder aside is gone by the time somebody reads this.
+                    Error::File { message, .. } => Error::file(folder.join("overlays"), message),
+                    other => other,
+                })?;
             }
             if on_picture(index + 1).is_break() {
                 return Ok(None);

@@ -11,6 +11,8 @@ mod networks;
 mod units;
 
 use crate::weights::safetensors;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+use burn::tensor::s;
 use burn::tensor::{Device, Tensor, TensorData};
 use compare::{Table, Tolerances};
 use std::collections::BTreeMap;
@@ -47,14 +49,12 @@ impl Fixture {
         self.data(name).iter::<f32>().collect()
     }
 
-    /// The same network on `batch` smaller pictures, for which it holds no results: the top left of each, with its labels.
+    /// The same network on smaller pictures, for which it holds no results: the top left of each, with its labels.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
-    fn cropped(mut self, [batch, height, width]: [usize; 3]) -> Self {
+    fn cropped(mut self, [height, width]: [usize; 2]) -> Self {
         let device = Device::flex();
-        let input: Tensor<4> = self.tensor("input", &device);
-        let label: Tensor<3> = self.tensor("label", &device);
-        let input = input.slice([0..batch, 0..3, 0..height, 0..width]);
-        let label = label.slice([0..batch, 0..height, 0..width]);
+        let input = self.tensor::<4>("input", &device).slice(s![.., .., 0..height, 0..width]);
+        let label = self.tensor::<3>("label", &device).slice(s![.., 0..height, 0..width]);
         self.tensors.insert("input".into(), input.into_data());
         self.tensors.insert("label".into(), label.into_data());
         self

@@ -4,7 +4,7 @@
 
 use crate::cli::say;
 use crate::config::{LocalConfig, ModelConfig, RunConfig};
-use crate::files::plain_cause;
+use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -125,12 +125,6 @@ fn remove_unfinished(folder: &Path) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// Makes renames in a folder last.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    // Only Unix can open a folder to sync it.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// A section as `state.json` gives it back: reading a number may move its last digit.
