@@ -123,6 +123,14 @@ pub fn make_folder(folder: &Path) -> Result<()> {
         .map_err(|e| Error::file(folder, format!("the folder cannot be made: {}", plain_cause(&e))))
 }
 
+/// Makes a folder that files can be written to, so that one that cannot is told before the work, not after.
+///
+/// # Errors
+/// It cannot be made, or not be written to.
+pub fn make_writable_folder(folder: &Path) -> Result<()> {
+    Staged::in_folder(folder).map(drop)
+}
+
 /// An I/O error in plain words.
 pub fn plain_cause(error: &io::Error) -> String {
     match error.kind() {

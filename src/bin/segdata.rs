@@ -87,8 +87,7 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
     }
     match problems {
         0 => Ok(()),
-        1 => Err(Error::run("1 problem found")),
-        _ => Err(Error::run(format!("{problems} problems found"))),
+        _ => Err(Error::run(format!("{} found", cli::counted(problems, "problem")))),
     }
 }
 

@@ -1,24 +1,29 @@
 //! Scores a trained run, or predictions made elsewhere.
 
 use clap::Parser;
-use indicatif::ProgressBar;
+use infoseg::cli::{self, Pictures};
 use infoseg::config::{DataArgs, Dataset, DeviceChoice, RunConfig};
 use infoseg::data::Source;
 use infoseg::eval::test_time::TestTimeArgs;
 use infoseg::eval::{Evaluation, Predictor, Protocol, evaluate, score_predictions};
-use infoseg::{Error, Result, cli};
+use infoseg::{Error, Result};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Score a trained run, or label ids that are predicted already: IoU tables, report.json, plots, overlays.
 #[derive(Parser)]
-#[command(name = "segeval", version)]
+#[command(
+    name = "segeval",
+    version,
+    override_usage = "segeval RUN [OPTIONS]\n       segeval --predictions DIR --data-root DIR [OPTIONS]"
+)]
 struct Args {
     /// Run folder of segtrain; its newest checkpoint is scored.
-    #[arg(required_unless_present = "predictions", conflicts_with = "predictions")]
+    #[arg(conflicts_with = "predictions")]
     run: Option<PathBuf>,
-    /// Score the label-ids PNGs in this folder instead, found by name as the official Cityscapes evaluator does.
+    /// Score the label-ids PNGs in this folder instead, found by name as the official Cityscapes evaluator does. Draws no
+    /// overlays, and goes with none of the flags that say how to predict.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays", "scales", "flip", "slide"])]
     predictions: Option<PathBuf>,
     #[command(flatten)]
@@ -34,10 +39,10 @@ struct Args {
     /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
     #[arg(long)]
     device: Option<DeviceChoice>,
-    /// Folder for report.json, plots/ and overlays/ [default: eval-SPLIT in RUN or in the folder of predictions].
+    /// Folder for report.json, plots/ and (of a run) overlays/ [default: eval-SPLIT in RUN or in the folder of predictions].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of picture | truth | prediction | errors panels to draw.
+    /// Number of picture | truth | prediction | errors panels to draw; not with --predictions.
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     overlays: usize,
 }
@@ -56,7 +61,10 @@ fn segeval(args: Args) -> Result<ExitCode> {
     match (&args.predictions, &args.run) {
         (Some(predictions), _) => of_predictions(&args, predictions),
         (None, Some(run)) => of_run(&args, run),
-        (None, None) => Err(Error::usage("give a run folder or --predictions DIR")),
+        (None, None) => Err(Error::usage(
+            "nothing to score: name a run folder (segeval RUN), or label ids that are predicted already (segeval \
+             --predictions DIR --data-root DIR)",
+        )),
     }
 }
 
@@ -74,18 +82,26 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     let source = Source::open(&config.data, split)?;
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
-    let bar = ProgressBar::new(source.len() as u64);
-    let evaluations = evaluate(&predictor, &source, &protocols, true, args.overlays, &out, |done| {
-        bar.set_position(done as u64);
+    let progress = Pictures::new("segeval", source.len());
+    let evaluations = evaluate(&predictor, &source, &protocols, true, args.overlays, &out, |counted| {
+        progress.one_more(source.len(), &so_far(&protocols, counted));
         ControlFlow::Continue(())
     });
-    bar.finish_and_clear();
+    progress.finish();
     let Some(evaluations) = evaluations? else { return Ok(ExitCode::FAILURE) };
     let mious: Vec<(&str, f64)> = match protocols.as_slice() {
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
     };
     write(&evaluations[0], &out, &mious)
+}
+
+/// `mIoU so far SS 38.20, MS 39.01`: what there is of a score that takes long.
+fn so_far(protocols: &[Protocol], counted: &[Evaluation]) -> String {
+    let scores = protocols.iter().zip(counted).map(|(protocol, evaluation)| {
+        format!("{} {:.2}", protocol.name, 100.0 * evaluation.scores().miou).trim_start().to_string()
+    });
+    format!("mIoU so far {} %", scores.collect::<Vec<_>>().join(", "))
 }
 
 fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
@@ -99,12 +115,9 @@ fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
         Error::usage("--predictions are compared with the labels under --data-root DIR, the folder that holds gtFine/")
     })?;
     let split = args.split.as_deref().unwrap_or("val");
-    let bar = ProgressBar::new(0);
-    let evaluation = score_predictions(predictions, root, split, |pictures| {
-        bar.set_length(pictures as u64);
-        bar.inc(1);
-    });
-    bar.finish_and_clear();
+    let progress = Pictures::new("segeval", 0);
+    let evaluation = score_predictions(predictions, root, split, |pictures| progress.one_more(pictures, ""));
+    progress.finish();
     write(&evaluation?, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))), &[])
 }
 

@@ -3,9 +3,10 @@
 use clap::Parser;
 use infoseg::config::{DeviceChoice, RunConfig};
 use infoseg::data::labels::NUM_CLASSES;
+use infoseg::files::make_folder;
 use infoseg::local::LocalNetwork;
 use infoseg::train::checkpoint;
-use infoseg::weights::export::{Format, absent_heads, check_format, export};
+use infoseg::weights::export::{Exported, Format, absent_heads, check_format, export};
 use infoseg::{Error, Result, cli};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +18,8 @@ struct Args {
     /// Run folder of segtrain.
     run: PathBuf,
     /// Whose names: safetensors (infoseg's own, with the local heads), torchvision (its DeepLabV3 class loads them
-    /// strictly), mmseg (mmsegmentation's and the reference's).
+    /// strictly), mmseg (mmsegmentation's and the reference's). torchvision has classes for full-width ResNet-50 and 101
+    /// with its own stem and head only: not for the networks of configs/demo.toml and configs/camvid-cpu.toml.
     #[arg(long)]
     format: Format,
     /// File to write; it must not be there yet.
@@ -43,7 +45,10 @@ fn segexport(args: Args) -> Result<ExitCode> {
     let mut network = LocalNetwork::new(&config, NUM_CLASSES, &DeviceChoice::Cpu.open()?)?;
     network.load(&checkpoint.folder, false)?;
     let weights = network.weights();
-    let left_out = export(&weights, &config.model, args.format, &args.out)?;
+    if let Some(folder) = args.out.parent() {
+        make_folder(folder)?;
+    }
+    let Exported { written, left_out } = export(&weights, &config.model, args.format, &args.out)?;
     let absent = absent_heads(&weights);
     if args.format == Format::Mmseg && !absent.is_empty() {
         cli::say(format_args!("the run has no {}: load the file with strict=False", absent.join(", no ")));
@@ -55,6 +60,6 @@ fn segexport(args: Args) -> Result<ExitCode> {
             left_out[0]
         ));
     }
-    cli::print(format_args!("{} tensors  {}\n", weights.tensors.len() - left_out.len(), args.out.display()))?;
+    cli::print(format_args!("{written} tensors  {}\n", args.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

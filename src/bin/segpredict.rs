@@ -6,17 +6,21 @@ use infoseg::data::labels::NUM_CLASSES;
 use infoseg::eval::{Predictor, test_time::TestTimeArgs};
 use infoseg::predict::{Format, jobs, predict};
 use infoseg::weights::Checkpoint;
-use infoseg::{Error, Result, cli};
+use infoseg::{Error, Result, cli, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Segment pictures of any size: segpredict RUN INPUT… --out DIR, or segpredict --pretrained FILE INPUT… --out DIR.
 #[derive(Parser)]
-#[command(name = "segpredict", version)]
+#[command(
+    name = "segpredict",
+    version,
+    override_usage = "segpredict RUN INPUT… --out DIR [OPTIONS]\n       segpredict --pretrained FILE INPUT… --out DIR [OPTIONS]"
+)]
 struct Args {
     /// Run folder of segtrain, whose newest checkpoint predicts (not with --pretrained); then pictures (PNG or JPEG), or
     /// folders that are searched for them.
-    #[arg(required = true, value_names = ["RUN", "INPUT"])]
+    #[arg(value_names = ["RUN", "INPUT"])]
     paths: Vec<PathBuf>,
     /// Folder to write to; subfolders of an input folder are kept.
     #[arg(long, value_name = "DIR")]
@@ -65,21 +69,28 @@ fn segpredict(args: Args) -> Result<ExitCode> {
     }
     let (predictor, jobs) = match &args.pretrained {
         Some(file) => {
-            let jobs = jobs(&args.paths, &args.out)?;
+            if let Some(run) = args.paths.iter().find(|path| path.join("config.toml").is_file()) {
+                return Err(Error::usage(format!(
+                    "{}: is a run folder, and --pretrained {} predicts already; leave out one of the two",
+                    run.display(),
+                    file.display()
+                )));
+            }
+            let jobs = jobs(some(&args.paths)?, &args.out)?;
             (foreign(file, &args)?, jobs)
         }
         None => {
-            let [run, inputs @ ..] = args.paths.as_slice() else { unreachable!("clap asks for one path at least") };
+            let [run, inputs @ ..] = args.paths.as_slice() else {
+                return Err(Error::usage("name a run folder (or --pretrained FILE) and pictures to segment"));
+            };
             let config = RunConfig::of_run(run)?;
-            if inputs.is_empty() {
-                return Err(Error::usage("no picture to segment: name pictures or folders behind the run folder"));
-            }
-            let jobs = jobs(inputs, &args.out)?;
+            let jobs = jobs(some(inputs)?, &args.out)?;
             let device = args.device.unwrap_or(config.device);
             device.pin_default();
             (Predictor::load(run, &config, &device.open()?)?, jobs)
         }
     };
+    files::make_writable_folder(&args.out)?;
     let mut failures = 0;
     for job in &jobs {
         match predict(&predictor, job, &args.format, &test_time) {
@@ -96,6 +107,15 @@ fn segpredict(args: Args) -> Result<ExitCode> {
     match failures {
         0 => Ok(ExitCode::SUCCESS),
         _ => Err(Error::run(format!("{failures} of {} pictures failed", jobs.len()))),
+    }
+}
+
+fn some(inputs: &[PathBuf]) -> Result<&[PathBuf]> {
+    match inputs {
+        [] => {
+            Err(Error::usage("no picture to segment: name pictures or folders, behind the run folder if there is one"))
+        }
+        some => Ok(some),
     }
 }
 

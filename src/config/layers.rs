@@ -231,6 +231,15 @@ impl Merged {
         };
         let outnumbered = k > cuts && named + 1 != config.local.num_modules;
         if cuts < TYPED && (outnumbered || self.backbone_changed > cuts) {
+            if outnumbered && config.local.num_modules > 1 && cuts > 0 {
+                // End-to-end has no cuts to miss; others were thought about by who wrote the file.
+                crate::cli::say(format_args!(
+                    "{} cuts into {} local modules, not into {}: the cuts are chosen automatically",
+                    self.source_of("local.cuts").unwrap_or("the file"),
+                    named + 1,
+                    config.local.num_modules
+                ));
+            }
             self.put("local.cuts", Value::String("auto".into()));
         }
         Ok(())

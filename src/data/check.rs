@@ -3,6 +3,7 @@
 use super::cityscapes::{self, Pair};
 use super::id_png::{load_label, train_id_table, train_ids};
 use super::labels::{CLASSES, IGNORE_INDEX, NUM_CLASSES};
+use crate::cli::counted;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -118,14 +119,25 @@ impl SplitReport {
 impl fmt::Display for SplitReport {
     /// The numbers, as a table; problems are for the error stream.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} pictures with labels, {} problems", self.split, self.pairs, self.problems.len())?;
+        let (pairs, problems) = (counted(self.pairs, "picture"), counted(self.problems.len(), "problem"));
+        writeln!(f, "{}: {pairs} with labels, {problems}", self.split)?;
         let mut sizes: Vec<_> = self.sizes.iter().collect();
         sizes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         for ((height, width), count) in sizes {
-            writeln!(f, "  {:>13}  {count:>6} pictures", format!("{height}x{width}"))?;
+            writeln!(
+                f,
+                "  {:>13}  {count:>6} picture{}",
+                format!("{height}x{width}"),
+                if *count == 1 { "" } else { "s" }
+            )?;
         }
         for (id, found) in &self.unknown {
-            writeln!(f, "  unknown id {id:>3}: {} pixels in {} pictures", found.pixels, found.pictures)?;
+            writeln!(
+                f,
+                "  unknown id {id:>3}: {} in {}",
+                counted(found.pixels as usize, "pixel"),
+                counted(found.pictures as usize, "picture")
+            )?;
         }
         let labelled: u64 = self.classes.iter().map(|class| class.pixels).sum();
         if labelled == 0 && self.ignored.pixels == 0 {

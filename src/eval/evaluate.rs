@@ -33,8 +33,8 @@ pub struct Evaluation {
 
 /// Predicts every picture of `source` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
 /// over the split, as the first protocol predicts them, and are in `folder/overlays/` once every picture has been counted;
-/// instance ids are read `with_instances`; `on_picture` is told the number of pictures done, and may break off: the result
-/// is then `None`.
+/// instance ids are read `with_instances`; `on_picture` sees what has been counted after each picture, and may break off: the
+/// result is then `None`.
 ///
 /// # Errors
 /// A picture that cannot be read, or a panel that cannot be written.
@@ -45,7 +45,7 @@ pub fn evaluate(
     with_instances: bool,
     overlays: usize,
     folder: &Path,
-    mut on_picture: impl FnMut(usize) -> ControlFlow<()>,
+    mut on_picture: impl FnMut(&[Evaluation]) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Evaluation>>> {
     let images = source.len();
     let mut evaluations: Vec<Evaluation> = protocols.iter().map(|_| Evaluation::default()).collect();
@@ -80,7 +80,7 @@ pub fn evaluate(
                     other => other,
                 })?;
             }
-            if on_picture(index + 1).is_break() {
+            if on_picture(&evaluations).is_break() {
                 return Ok(None);
             }
         }

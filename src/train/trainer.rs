@@ -5,7 +5,7 @@ use super::metrics::{EvaluationLine, Line, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::{interrupt, memory, metrics, run_folder};
-use crate::cli::say;
+use crate::cli::{counted, say};
 use crate::config::RunConfig;
 use crate::data::Source;
 use crate::data::augment::Augment;
@@ -56,9 +56,9 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         let scored = metrics::has_evaluation(&log, checkpoint.state.step);
         if checkpoint.state.step > config.train.steps || (checkpoint.state.step == config.train.steps && scored) {
             return Err(Error::usage(format!(
-                "{}: all {} steps are done already; train longer with --steps N",
+                "{}: all of {} are done already; train longer with --steps N",
                 config.train.out.display(),
-                checkpoint.state.step
+                counted(checkpoint.state.step, "step")
             )));
         }
     }
@@ -73,6 +73,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     let folder = match &checkpoint {
         Some(checkpoint) => {
             network.load(&checkpoint.folder, true)?;
+            tell_new_schedule(&config, checkpoint.state.step);
             run_folder::write_config(&config.train.out, &config)?;
             config.train.out.clone()
         }
@@ -209,8 +210,8 @@ impl Trainer {
     fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
         let plain = Protocol::only(TestTime::default());
-        let evaluations = evaluate(&predictor, val, &plain, false, overlays, &self.folder, |done| {
-            self.progress.evaluating(done, val.len());
+        let evaluations = evaluate(&predictor, val, &plain, false, overlays, &self.folder, |counted| {
+            self.progress.evaluating(counted[0].images, val.len());
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(evaluation) = evaluations.and_then(|mut all| all.pop()) else { return Ok(None) };
@@ -261,16 +262,31 @@ fn due(step: usize, every: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
 }
 
+/// Says so where the learning rate goes on from another place of its schedule than the run had come to: its length is one
+/// of the things it depends on.
+fn tell_new_schedule(config: &RunConfig, step: usize) {
+    let Ok(before) = RunConfig::of_run(&config.train.out) else { return };
+    let was = learning_rate(&before.optim, step.min(before.train.steps), before.train.steps);
+    let is = learning_rate(&config.optim, step, config.train.steps);
+    if was != is {
+        say(format_args!(
+            "the learning rate goes on at {is:.2e}, not {was:.2e}: its schedule is now that of {} with lr {}",
+            counted(config.train.steps, "step"),
+            config.optim.lr
+        ));
+    }
+}
+
 /// Says on stderr what is about to be trained.
 fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &Source, folder: &std::path::Path) {
     let train_config = &config.train;
     say(format_args!(
-        "training on {} pictures, scoring on {}; crop {}, batch {}, {} steps; run folder {}",
-        train.len(),
+        "training on {}, scoring on {}; crop {}, batch {}, {}; run folder {}",
+        counted(train.len(), "picture"),
         val.len(),
         train_config.resolution,
         train_config.batch_size,
-        train_config.steps,
+        counted(train_config.steps, "step"),
         folder.display()
     ));
     for module in &network.modules {

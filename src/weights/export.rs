@@ -6,6 +6,7 @@ use crate::config::{DecodeHead, ModelConfig, Stem};
 use crate::net::resnet;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
+use clap::ValueEnum;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -23,11 +24,20 @@ pub enum Format {
     Mmseg,
 }
 
-/// Writes a network's weights; returns the names of those that the format has no place for.
+/// What became of the tensors of a network.
+#[derive(Debug)]
+pub struct Exported {
+    /// How many are in the file, without BatchNorm's counters.
+    pub written: usize,
+    /// Our names of those that the format has no place for.
+    pub left_out: Vec<String>,
+}
+
+/// Writes a network's weights.
 ///
 /// # Errors
 /// Two tensors would have one name; the file cannot be written.
-pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Path) -> Result<Vec<String>> {
+pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Path) -> Result<Exported> {
     let naming = match format {
         Format::Safetensors => Naming::Infoseg,
         Format::Torchvision => Naming::Torchvision { backbone_only: false },
@@ -55,7 +65,7 @@ pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Pat
     // `format` is what some loaders ask for; our own reads the model, as dilations leave no trace in shapes.
     let header = HashMap::from([("format".to_string(), "pt".to_string()), (MODEL_KEY.to_string(), model)]);
     safetensors::write(path, &renamed, &counters, header)?;
-    Ok(left_out)
+    Ok(Exported { written: renamed.tensors.len(), left_out })
 }
 
 /// The reference's local heads have a bias before BatchNorm; ours do without, which is a bias of 0.
@@ -79,41 +89,49 @@ pub fn absent_heads(weights: &Weights) -> Vec<&'static str> {
 /// Refuses a network that no class of the format's program computes.
 ///
 /// # Errors
-/// The first key that is in the way, and what would do.
+/// Every key that is in the way, and which formats would do.
 pub fn check_format(model: &ModelConfig, format: Format) -> Result<()> {
-    let refuse = |program: &str, key: &str, instead: &str| {
-        Err(Error::usage(format!("--format: {program} has no network with {key}; use --format {instead}")))
-    };
-    match format {
-        Format::Safetensors => Ok(()),
-        Format::Mmseg if model.decode_head == DecodeHead::Torchvision => {
-            refuse("mmsegmentation", "model.decode_head = \"torchvision\"", "torchvision or safetensors")
-        }
-        Format::Mmseg => Ok(()),
-        Format::Torchvision => {
-            // `deeplabv3_resnet50` and `101` have these fixed.
-            let fixed = [
-                (model.decode_head == DecodeHead::Torchvision, "model.decode_head = \"mmsegmentation\"".to_string()),
-                (model.stem == Stem::Torchvision, "model.stem = \"v1c\"".to_string()),
-                (resnet::stages(model.backbone).1, "a backbone below resnet50".to_string()),
-                (model.width == 1.0, format!("model.width = {}", model.width)),
-                (model.output_stride == 8, format!("model.output_stride = {}", model.output_stride)),
-                (model.atrous_rates == [1, 12, 24, 36], format!("model.atrous_rates = {:?}", model.atrous_rates)),
-                (model.aspp_channels == 256, format!("model.aspp_channels = {}", model.aspp_channels)),
-                (
-                    model.aux_weight == 0.0 || model.aux_channels == 256,
-                    format!("model.aux_channels = {}", model.aux_channels),
-                ),
-            ];
-            let mmseg = model.decode_head == DecodeHead::Mmsegmentation;
-            match fixed.into_iter().find(|(fits, _)| !fits) {
-                None => Ok(()),
-                Some((_, key)) => {
-                    refuse("torchvision", &key, if mmseg { "mmseg or safetensors" } else { "safetensors" })
-                }
-            }
-        }
+    let in_the_way = obstacles(model, format);
+    if in_the_way.is_empty() {
+        return Ok(());
     }
+    let (program, others) = match format {
+        Format::Mmseg => ("mmsegmentation", [Format::Torchvision, Format::Safetensors]),
+        _ => ("torchvision", [Format::Mmseg, Format::Safetensors]),
+    };
+    let names = others.iter().filter(|other| obstacles(model, **other).is_empty()).filter_map(|other| {
+        let name = other.to_possible_value()?;
+        Some(format!("--format {}", name.get_name()))
+    });
+    Err(Error::usage(format!(
+        "--format: {program} has no network with {}; what can be written of this run is {}",
+        in_the_way.join(", "),
+        names.collect::<Vec<_>>().join(" or ")
+    )))
+}
+
+/// What of this network the format's program has no counterpart for.
+fn obstacles(model: &ModelConfig, format: Format) -> Vec<String> {
+    let torchvision_head = model.decode_head == DecodeHead::Torchvision;
+    let fits = match format {
+        Format::Safetensors => vec![],
+        Format::Mmseg => vec![(!torchvision_head, "model.decode_head = \"torchvision\"".to_string())],
+        // `deeplabv3_resnet50` and `101` have these fixed.
+        Format::Torchvision => vec![
+            (torchvision_head, "model.decode_head = \"mmsegmentation\"".to_string()),
+            (model.stem == Stem::Torchvision, "model.stem = \"v1c\"".to_string()),
+            (resnet::stages(model.backbone).1, "a backbone below resnet50".to_string()),
+            (model.width == 1.0, format!("model.width = {}", model.width)),
+            (model.output_stride == 8, format!("model.output_stride = {}", model.output_stride)),
+            (model.atrous_rates == [1, 12, 24, 36], format!("model.atrous_rates = {:?}", model.atrous_rates)),
+            (model.aspp_channels == 256, format!("model.aspp_channels = {}", model.aspp_channels)),
+            (
+                model.aux_weight == 0.0 || model.aux_channels == 256,
+                format!("model.aux_channels = {}", model.aux_channels),
+            ),
+        ],
+    };
+    fits.into_iter().filter(|(fits, _)| !fits).map(|(_, key)| key).collect()
 }
 
 #[cfg(test)]
@@ -144,6 +162,14 @@ mod tests {
             change(&mut model);
             let error = check_format(&model, Format::Torchvision).unwrap_err().to_string();
             assert!(error.contains(key), "{key}: {error}");
+        }
+        // All that is in the way at once, and no advice that would be refused in turn.
+        (fits.backbone, fits.width) = (Backbone::Resnet18, 0.5);
+        let error = check_format(&fits, Format::Torchvision).unwrap_err().to_string();
+        assert!(error.contains("below resnet50, model.width = 0.5; "), "{error}");
+        for format in [Format::Torchvision, Format::Mmseg] {
+            let error = check_format(&fits, format).unwrap_err().to_string();
+            assert!(error.ends_with("what can be written of this run is --format safetensors"), "{error}");
         }
     }
 }

@@ -143,7 +143,9 @@ impl Checkpoint {
 
     /// The file's names that are not among these.
     fn unexpected(&self, used: &BTreeSet<String>) -> Vec<String> {
-        self.weights.tensors.keys().filter(|name| !used.contains(*name)).cloned().collect()
+        // BatchNorm's counters are in no count: ours are none.
+        let counter = |name: &str| name.ends_with("num_batches_tracked");
+        self.weights.tensors.keys().filter(|name| !used.contains(*name) && !counter(name)).cloned().collect()
     }
 
     fn misfit(&self, differences: &[String], mapping: &Mapping, model: &ModelConfig) -> String {

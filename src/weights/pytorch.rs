@@ -49,7 +49,7 @@ pub fn read(path: &Path) -> Result<Weights> {
 }
 
 fn damaged(cause: &str) -> String {
-    format!("is no whole PyTorch file ({cause}); copy or download it again")
+    format!("is no whole PyTorch or safetensors file ({cause}); if it is meant to be one, copy or download it again")
 }
 
 fn explain(error: &PytorchError) -> String {
@@ -121,6 +121,6 @@ mod tests {
         let path = folder.path().join("picture.pth");
         std::fs::write(&path, b"\x89PNG\r\n\x1a\n and more than that").unwrap();
         let error = read(&path).unwrap_err().to_string();
-        assert!(error.contains("is no whole PyTorch file"), "{error}");
+        assert!(error.contains("is no whole PyTorch or safetensors file"), "{error}");
     }
 }

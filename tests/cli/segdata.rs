@@ -47,7 +47,7 @@ fn written_scenes_pass_the_check_and_damage_is_listed_file_by_file() {
     let (code, stdout, stderr) = segdata(&["check", "--data-root", &root, "--split", "val"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stdout.contains("val: 3 pictures with labels, 4 problems"), "{stdout}");
-    assert!(stdout.contains("unknown id  40: 1 pixels in 1 pictures"), "{stdout}");
+    assert!(stdout.contains("unknown id  40: 1 pixel in 1 picture"), "{stdout}");
     for (file, words) in [
         (image(0), "has no label"),
         (image(1), "cannot be decoded"),

@@ -104,6 +104,12 @@ fn a_folder_that_is_no_run_is_named() {
 }
 
 #[test]
+fn with_nothing_to_score_both_ways_are_named() {
+    let words = ["nothing to score: name a run folder (segeval RUN)", "--predictions DIR"];
+    segeval(folder().path()).fails(2, &words);
+}
+
+#[test]
 fn a_run_without_a_checkpoint_says_so() {
     let folder = trained();
     fs::remove_dir_all(folder.path().join("run/checkpoints")).expect("there were some");

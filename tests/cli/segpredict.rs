@@ -99,13 +99,27 @@ fn nothing_to_predict_is_told_before_anything_is_written() {
     fs::create_dir(folder.path().join("empty")).expect("a folder");
     let predict = |more: &[&str]| segpredict(folder.path()).args(more);
     predict(&["run", "--out", "pred"])
-        .fails(2, &["no picture to segment: name pictures or folders behind the run folder"]);
+        .fails(2, &["no picture to segment: name pictures or folders, behind the run folder"]);
+    predict(&["--out", "pred"]).fails(2, &["name a run folder (or --pretrained FILE) and pictures"]);
+    predict(&["--pretrained", "w.pth", "--out", "pred"]).fails(2, &["no picture to segment"]);
+    predict(&["--pretrained", "w.pth", "run", "x.png", "--out", "pred"]).fails(2, &["run: is a run folder"]);
     predict(&["run", "x.png"]).fails(2, &["--out <DIR>"]);
     predict(&["run", "x.png", "--out", "pred"]).fails(1, &["x.png: there is no such picture or folder"]);
     predict(&["run", "empty", "--out", "pred"]).fails(1, &["empty: there is no .png, .jpg or .jpeg picture"]);
     let words = ["--format", "label-ids"];
     predict(&["run", "x.png", "--out", "pred", "--format", "label_ids"]).fails(2, &words);
     assert!(!folder.path().join("pred").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_told_once() {
+    let folder = trained();
+    for name in ["a.png", "b.png"] {
+        picture(20, 30).save(folder.path().join(name)).expect("writable");
+    }
+    let line = ["run", "a.png", "b.png", "--out", "a.png/pred"];
+    let sentence = segpredict(folder.path()).args(&line).fails(1, &["a.png/pred: the folder cannot be made"]);
+    assert_eq!(sentence.lines().count(), 1, "{sentence}");
 }
 
 #[test]

@@ -116,6 +116,18 @@ fn flag_beats_set_beats_file_beats_default() {
     assert_eq!(names(folder.path()), ["x.toml"], "nothing is written");
 }
 
+#[test]
+fn cuts_of_a_file_for_another_k_are_not_dropped_in_silence() {
+    let folder = folder();
+    fs::write(folder.path().join("x.toml"), "[local]\nnum_modules = 2\ncuts = [\"layer2.0\"]\n").expect("a file");
+    let with_k = |k| {
+        let line = ["--config", "x.toml", "--print-config", "--local-k", k];
+        segtrain(folder.path()).args(&line).succeeds().stderr
+    };
+    assert_eq!(with_k("3"), "x.toml cuts into 2 local modules, not into 3: the cuts are chosen automatically\n");
+    assert_eq!((with_k("1"), with_k("2")), (String::new(), String::new()));
+}
+
 /// Trains two steps of every method that has local modules, for K = 1 to 4.
 fn trains_with_every_method_and_k(task_loss: &str) {
     let folder = folder();
@@ -246,7 +258,9 @@ fn a_run_killed_outright_goes_on_from_its_last_checkpoint() {
 #[test]
 fn a_finished_run_can_be_trained_longer() {
     let folder = trained();
-    segtrain(folder.path()).args(&["--resume", "run", "--steps", "5"]).succeeds();
+    let outcome = segtrain(folder.path()).args(&["--resume", "run", "--steps", "5"]).succeeds();
+    let told = "the learning rate goes on at 2.20e-2, not 1.00e-4: its schedule is now that of 5 steps with lr 0.05\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     let steps: Vec<_> = log(&folder.path().join("run")).iter().filter_map(|line| line["step"].as_u64()).collect();
     assert_eq!(steps, [1, 2, 3, 3, 4, 5, 5]);
 }
@@ -262,7 +276,8 @@ fn a_run_trained_longer_has_the_losses_of_one_that_was_that_long() {
             .succeeds();
     };
     long("3", "extended");
-    segtrain(folder.path()).args(&["--resume", "extended", "--steps", "6"]).succeeds();
+    let outcome = segtrain(folder.path()).args(&["--resume", "extended", "--steps", "6"]).succeeds();
+    assert!(!outcome.stderr.contains("the learning rate"), "{}", outcome.stderr);
     long("6", "whole");
     let lines = log(&folder.path().join("extended"));
     assert_eq!(lines.len(), 8, "six steps, and an evaluation after the third and the last");
@@ -279,7 +294,7 @@ fn an_evaluation_that_a_stopped_run_still_owed_is_made_up_for() {
     fs::write(&path, steps_only.join("\n") + "\n").expect("writable");
     segtrain(folder.path()).args(&["--resume", "run"]).succeeds();
     assert_eq!(log(&folder.path().join("run")), whole);
-    segtrain(folder.path()).args(&["--resume", "run"]).fails(2, &["all 3 steps are done already"]);
+    segtrain(folder.path()).args(&["--resume", "run"]).fails(2, &["all of 3 steps are done already"]);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! What every binary does around its own work: read the command line, report errors once, in words, with the right exit
 //! code, and never mind a reader that has gone away.
 
+mod pictures;
+
+pub use pictures::{Pictures, counted, duration};
+
 use crate::{Error, Result};
 use clap::error::ErrorKind;
 use std::fmt::Display;

@@ -1,0 +1,82 @@
+//! How far a command is with a number of pictures: a bar at a terminal, a line every ten seconds elsewhere.
+
+use super::say;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Progress over pictures, written to stderr. May be told from several threads.
+pub struct Pictures {
+    program: &'static str,
+    bar: ProgressBar,
+    terminal: bool,
+    started: Instant,
+    said: Mutex<Instant>,
+}
+
+impl Pictures {
+    /// Of `program`, which has begun with the first of `total` pictures.
+    pub fn new(program: &'static str, total: usize) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len} pictures · {msg}ETA {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        let now = Instant::now();
+        Self { program, bar, terminal, started: now, said: Mutex::new(now) }
+    }
+
+    /// One more picture of `total` is done; `note` (such as the score so far) is shown beside.
+    pub fn one_more(&self, total: usize, note: &str) {
+        self.bar.set_length(total as u64);
+        self.bar.inc(1);
+        let done = self.bar.position() as usize;
+        let separator = if note.is_empty() { "" } else { " · " };
+        if self.terminal {
+            self.bar.set_message(format!("{note}{separator}"));
+            return;
+        }
+        let Ok(mut said) = self.said.lock() else { return };
+        if said.elapsed() < EVERY || done >= total {
+            return;
+        }
+        *said = Instant::now();
+        let left = self.started.elapsed().as_secs_f64() / done as f64 * (total - done) as f64;
+        say(format_args!("{}: {done}/{total} pictures · {note}{separator}ETA {}", self.program, duration(left)));
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// `42s`, `3m20s`, `5h07m`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `1 picture`, `2 pictures`.
+pub fn counted(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_numbers_read_as_people_say_them() {
+        assert_eq!([42.3, 200.0, 18420.0].map(duration), ["42s", "3m20s", "5h07m"]);
+        assert_eq!([0, 1, 2].map(|number| counted(number, "picture")), ["0 pictures", "1 picture", "2 pictures"]);
+    }
+}
