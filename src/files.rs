@@ -97,13 +97,21 @@ impl Staged {
         self.0.path()
     }
 
-    /// Moves them into `folder` on the same disk, over older files of the same names.
+    /// Moves them into `folder` on the same disk, in place of all files with this extension that are there: those belong to
+    /// an earlier time.
     ///
     /// # Errors
     /// One of them cannot be moved.
-    pub fn publish(self, folder: &Path) -> Result<()> {
+    pub fn publish(self, folder: &Path, extension: &str) -> Result<()> {
         make_folder(folder)?;
         let publish = || -> io::Result<()> {
+            for old in std::fs::read_dir(folder)? {
+                let old = old?.path();
+                let is_new = old.file_name().is_some_and(|name| self.folder().join(name).exists());
+                if !is_new && old.is_file() && old.extension().is_some_and(|of_old| of_old == extension) {
+                    std::fs::remove_file(old)?;
+                }
+            }
             for file in std::fs::read_dir(self.folder())? {
                 let file = file?;
                 std::fs::rename(file.path(), folder.join(file.file_name()))?;
@@ -182,7 +190,7 @@ mod tests {
 
         fs::create_dir(&target).unwrap();
         fs::write(target.join("b.png"), b"old").unwrap();
-        stage("b.png").publish(&target).unwrap();
+        stage("b.png").publish(&target, "png").unwrap();
         assert_eq!(fs::read(target.join("b.png")).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the temporary folder is gone");
     }

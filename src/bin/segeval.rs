@@ -82,6 +82,12 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     let source = Source::open(&config.data, split)?;
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
+    if same_folder(&out, run) {
+        return Err(Error::usage(format!(
+            "--out {}: is the run's own folder, whose report and plots would be lost; name another",
+            out.display()
+        )));
+    }
     let progress = Pictures::new("segeval", source.len());
     let evaluations = evaluate(&predictor, &source, &protocols, true, args.overlays, &out, |counted| {
         progress.one_more(source.len(), &so_far(&protocols, counted));
@@ -96,8 +102,15 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     write(&evaluations[0], &out, &mious)
 }
 
-/// `mIoU so far SS 38.20, MS 39.01`: what there is of a score that takes long.
+fn same_folder(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// `mIoU so far SS 38.20, MS 39.01 %`: what there is of a score that takes long.
 fn so_far(protocols: &[Protocol], counted: &[Evaluation]) -> String {
+    if counted.iter().any(|evaluation| evaluation.scores().miou.is_nan()) {
+        return String::new(); // no labelled pixel yet
+    }
     let scores = protocols.iter().zip(counted).map(|(protocol, evaluation)| {
         format!("{} {:.2}", protocol.name, 100.0 * evaluation.scores().miou).trim_start().to_string()
     });

@@ -18,8 +18,8 @@ struct Args {
     /// Run folder of segtrain.
     run: PathBuf,
     /// Whose names: safetensors (infoseg's own, with the local heads), torchvision (its DeepLabV3 class loads them
-    /// strictly), mmseg (mmsegmentation's and the reference's). torchvision has classes for full-width ResNet-50 and 101
-    /// with its own stem and head only: not for the networks of configs/demo.toml and configs/camvid-cpu.toml.
+    /// strictly), mmseg (mmsegmentation's and the reference's). torchvision's class takes full-width bottleneck ResNets with
+    /// model.stem and model.decode_head = "torchvision" only, which no shipped configuration has.
     #[arg(long)]
     format: Format,
     /// File to write; it must not be there yet.
@@ -53,12 +53,10 @@ fn segexport(args: Args) -> Result<ExitCode> {
     if args.format == Format::Mmseg && !absent.is_empty() {
         cli::say(format_args!("the run has no {}: load the file with strict=False", absent.join(", no ")));
     }
-    if !left_out.is_empty() {
-        cli::say(format_args!(
-            "left out, as that program has nothing like them: {} tensors ({}, …)",
-            left_out.len(),
-            left_out[0]
-        ));
+    if let Some(first) = left_out.first() {
+        let more = if left_out.len() > 1 { ", …" } else { "" };
+        let tensors = cli::counted(left_out.len(), "tensor");
+        cli::say(format_args!("left out, as that program has nothing like them: {tensors} ({first}{more})"));
     }
     cli::print(format_args!("{written} tensors  {}\n", args.out.display()))?;
     Ok(ExitCode::SUCCESS)

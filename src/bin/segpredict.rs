@@ -69,7 +69,9 @@ fn segpredict(args: Args) -> Result<ExitCode> {
     }
     let (predictor, jobs) = match &args.pretrained {
         Some(file) => {
-            if let Some(run) = args.paths.iter().find(|path| path.join("config.toml").is_file()) {
+            if let Some(run) =
+                args.paths.iter().find(|path| path.join("config.toml").is_file() && path.join("checkpoints").is_dir())
+            {
                 return Err(Error::usage(format!(
                     "{}: is a run folder, and --pretrained {} predicts already; leave out one of the two",
                     run.display(),
@@ -83,6 +85,12 @@ fn segpredict(args: Args) -> Result<ExitCode> {
             let [run, inputs @ ..] = args.paths.as_slice() else {
                 return Err(Error::usage("name a run folder (or --pretrained FILE) and pictures to segment"));
             };
+            if run.is_file() {
+                return Err(Error::usage(format!(
+                    "{}: is a file where the run folder is expected; say segpredict RUN INPUT…",
+                    run.display()
+                )));
+            }
             let config = RunConfig::of_run(run)?;
             let jobs = jobs(some(inputs)?, &args.out)?;
             let device = args.device.unwrap_or(config.device);
@@ -106,7 +114,7 @@ fn segpredict(args: Args) -> Result<ExitCode> {
     }
     match failures {
         0 => Ok(ExitCode::SUCCESS),
-        _ => Err(Error::run(format!("{failures} of {} pictures failed", jobs.len()))),
+        _ => Err(Error::run(format!("{failures} of {} failed", cli::counted(jobs.len(), "picture")))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// Between two lines.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Progress over pictures, written to stderr. May be told from several threads.
@@ -26,6 +27,9 @@ impl Pictures {
         let style = ProgressStyle::with_template("{bar:24.cyan/blue} {pos}/{len} pictures · {msg}ETA {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
         bar.enable_steady_tick(Duration::from_millis(500));
+        if !terminal && total > 0 {
+            say(format_args!("{program}: {}", counted(total, "picture")));
+        }
         let now = Instant::now();
         Self { program, bar, terminal, started: now, said: Mutex::new(now) }
     }

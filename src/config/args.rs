@@ -122,8 +122,10 @@ impl TrainArgs {
     /// # Errors
     /// See [`Layers::load`]; a `--data-root` that nothing would be read from.
     pub fn load(&self) -> Result<RunConfig> {
-        let config = self.layers()?.load()?;
+        let (config, note) = self.layers()?.load_with_note()?;
         refuse_unused_root(self.data_root.as_deref(), &config)?;
+        // A run that is resumed keeps its cuts, or is refused.
+        note.filter(|_| self.resume.is_none()).into_iter().for_each(crate::cli::say);
         Ok(config)
     }
 }

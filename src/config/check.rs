@@ -1,6 +1,7 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
 use super::{Cuts, Method, Resolution, RunConfig};
+use crate::cli::counted;
 use crate::{Error, Result};
 use std::fmt::Display;
 
@@ -130,8 +131,8 @@ impl RunConfig {
         if let Cuts::After(blocks) = &local.cuts {
             let message = format!(
                 "{} named, but local.num_modules = {k} needs {}; name as many, or use \"auto\"",
-                count(blocks.len(), "block"),
-                count(k - 1, "cut")
+                counted(blocks.len(), "block"),
+                counted(k - 1, "cut")
             );
             ensure(blocks.len() == k - 1, "local.cuts", format!("{blocks:?}"), message)?;
         }
@@ -169,11 +170,6 @@ impl RunConfig {
         at_least(1, "train.log_every_steps", train.log_every_steps)?;
         at_least(1, "train.keep_checkpoints", train.keep_checkpoints)
     }
-}
-
-/// `1 block`, `2 blocks`.
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

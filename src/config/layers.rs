@@ -1,6 +1,7 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
 use super::{Dataset, Method, RunConfig};
+use crate::cli::counted;
 use crate::files::plain_cause;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -80,6 +81,14 @@ impl Layers {
     /// # Errors
     /// Unknown keys, values of the wrong kind, values that cannot be; the message names file or flag, key and remedy.
     pub fn load(&self) -> Result<RunConfig> {
+        Ok(self.load_with_note()?.0)
+    }
+
+    /// The same, and what of it somebody may not expect, as a line to be said once the configuration is used.
+    ///
+    /// # Errors
+    /// See [`Layers::load`].
+    pub fn load_with_note(&self) -> Result<(RunConfig, Option<String>)> {
         let sayings = self.sayings()?;
         // The last word decides which default the other keys start from.
         let dataset = match sayings.iter().rev().find(|saying| saying.key == "data.dataset") {
@@ -93,7 +102,7 @@ impl Layers {
         merged.reconcile()?;
         let config = merged.config()?;
         match config.first_problem() {
-            Ok(()) => Ok(config),
+            Ok(()) => Ok((config, merged.note)),
             Err(problem) => {
                 let source = merged.source_of(problem.key).map(|source| format!("{source}: ")).unwrap_or_default();
                 Err(Error::usage(format!("{source}{}", problem.message)))
@@ -162,11 +171,13 @@ struct Merged {
     said: HashMap<String, (u8, String)>,
     /// Strongest layer that changed the backbone from what the layers below it said.
     backbone_changed: u8,
+    /// What the person is to know of the configuration, once it is accepted.
+    note: Option<String>,
 }
 
 impl Merged {
     fn new(dataset: Dataset) -> Self {
-        Self { table: default_table(dataset), said: HashMap::new(), backbone_changed: 0 }
+        Self { table: default_table(dataset), said: HashMap::new(), backbone_changed: 0, note: None }
     }
 
     fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
@@ -231,14 +242,18 @@ impl Merged {
         };
         let outnumbered = k > cuts && named + 1 != config.local.num_modules;
         if cuts < TYPED && (outnumbered || self.backbone_changed > cuts) {
-            if outnumbered && config.local.num_modules > 1 && cuts > 0 {
-                // End-to-end has no cuts to miss; others were thought about by who wrote the file.
-                crate::cli::say(format_args!(
-                    "{} cuts into {} local modules, not into {}: the cuts are chosen automatically",
-                    self.source_of("local.cuts").unwrap_or("the file"),
-                    named + 1,
-                    config.local.num_modules
-                ));
+            // End-to-end has no cuts to miss; others were thought about by who wrote the file.
+            if cuts > 0 && config.local.num_modules > 1 && config.local.method != Method::E2e {
+                let cause = match outnumbered {
+                    true => format!(
+                        "cuts into {}, not into {}",
+                        counted(named + 1, "local module"),
+                        config.local.num_modules
+                    ),
+                    false => "cuts another backbone".into(),
+                };
+                let source = self.source_of("local.cuts").unwrap_or("the file");
+                self.note = Some(format!("{source} {cause}: the cuts are chosen automatically"));
             }
             self.put("local.cuts", Value::String("auto".into()));
         }

@@ -5,6 +5,7 @@ use super::instances::InstanceTally;
 use super::report::Report;
 use super::scores::{Confusion, Scores};
 use super::test_time::Protocol;
+use crate::cli::counted;
 use crate::data::labels::label_ids;
 use crate::data::{Sample, Source};
 use crate::files::{Staged, make_folder};
@@ -85,7 +86,7 @@ pub fn evaluate(
             }
         }
         if let Some(drawn) = drawn {
-            drawn.publish(&folder.join("overlays"))?;
+            drawn.publish(&folder.join("overlays"), "png")?;
         }
         Ok(Some(evaluations))
     })
@@ -149,8 +150,8 @@ impl Evaluation {
         let scores = self.scores();
         if scores.miou.is_nan() {
             return Err(Error::run(format!(
-                "none of the {} pictures has a labelled pixel: nothing to score",
-                self.images
+                "none of {} has a labelled pixel: nothing to score",
+                counted(self.images, "picture")
             )));
         }
         let plot_folder = folder.join("plots");

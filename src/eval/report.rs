@@ -2,6 +2,7 @@
 
 use super::instances::InstanceTally;
 use super::scores::{Confusion, mean};
+use crate::cli::counted;
 use crate::data::labels::{CATEGORIES, CLASSES, NUM_CLASSES};
 use crate::files::{plain_cause, write_atomic};
 use crate::{Error, Result};
@@ -161,7 +162,7 @@ impl Report {
         }
         means.push(("mIoU", self.miou, format!("over {} classes in truth or prediction", there(&self.classes))));
         means.push(("mIoU (present)", self.miou_present, "over classes in truth".into()));
-        means.push(("pixel accuracy", self.pixel_accuracy, format!("{} pictures", self.images)));
+        means.push(("pixel accuracy", self.pixel_accuracy, counted(self.images, "picture")));
         for (name, score, note) in means {
             let _ = writeln!(table, "{name:<16}{:>7}  {note}", percent(Some(score)));
         }

@@ -2,7 +2,7 @@
 
 use super::checkpoint;
 use crate::config::RunConfig;
-use crate::files::{make_folder, plain_cause, write_atomic};
+use crate::files::{make_folder, write_atomic};
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 /// Without `train.out` the folder is the first of `runs/<dataset>-<backbone>-<method>-k<K>-<number>` that is not there.
 ///
 /// # Errors
-/// The folder holds something already, or cannot be made. A start that failed before its first line of metrics does not
-/// count: the same command is to work once its cause is mended.
+/// The folder holds something already, or cannot be made.
 pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
     if config.train.out.as_os_str().is_empty() {
         config.train.out = unused_name(config);
@@ -22,7 +21,8 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
     if folder.exists() && !folder.is_dir() {
         return Err(Error::file(&folder, "is a file; name a folder with --out"));
     }
-    if !is_unused(&folder)? {
+    let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
         let advice = match checkpoint::last(&folder).is_ok() {
             true => format!("go on with it by `segtrain --resume {}`, or name another with --out", folder.display()),
             false => "name another with --out, or empty it".into(),
@@ -34,24 +34,18 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Whether there is nothing in the folder, or only what a run leaves that did not come to its first line of metrics.
-fn is_unused(folder: &Path) -> Result<bool> {
-    if !folder.exists() {
-        return Ok(true);
+/// Removes what [`create`] and an empty log left of a run that failed before it learned anything: the same command is to
+/// work once the cause is mended.
+pub fn remove_unstarted(folder: &Path) {
+    let log = folder.join("metrics.jsonl");
+    let logged = log.metadata().is_ok_and(|log| log.len() > 0);
+    if logged || folder.join("checkpoints").exists() {
+        return;
     }
-    let unread = |e: std::io::Error| Error::file(folder, format!("the folder cannot be read: {}", plain_cause(&e)));
-    for entry in folder.read_dir().map_err(unread)? {
-        let entry = entry.map_err(unread)?;
-        let nothing_learned = match entry.file_name().to_str() {
-            Some("config.toml") => folder.join("metrics.jsonl").exists(),
-            Some("metrics.jsonl") => entry.metadata().is_ok_and(|file| file.len() == 0),
-            _ => false,
-        };
-        if !nothing_learned {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    // What cannot be removed is met, and told, by the next start.
+    let _ = std::fs::remove_file(log);
+    let _ = std::fs::remove_file(folder.join("config.toml"));
+    let _ = std::fs::remove_dir(folder);
 }
 
 /// Writes `config.toml`, without `train.out`: given back as `--config` it makes a new run, not this one again.

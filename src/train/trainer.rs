@@ -56,9 +56,9 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         let scored = metrics::has_evaluation(&log, checkpoint.state.step);
         if checkpoint.state.step > config.train.steps || (checkpoint.state.step == config.train.steps && scored) {
             return Err(Error::usage(format!(
-                "{}: all of {} are done already; train longer with --steps N",
+                "{}: step {}, its last, is done already; train longer with --steps N",
                 config.train.out.display(),
-                counted(checkpoint.state.step, "step")
+                checkpoint.state.step
             )));
         }
     }
@@ -79,9 +79,27 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         }
         None => run_folder::create(&mut config)?,
     };
+    let resumed = checkpoint.is_some();
+    let outcome = start(config, device, network, folder.clone(), checkpoint, train_source, &val_source);
+    if outcome.is_err() && !resumed {
+        run_folder::remove_unstarted(&folder);
+    }
+    outcome
+}
+
+/// Trains in a run folder that is there.
+fn start(
+    config: RunConfig,
+    device: Device,
+    network: LocalNetwork,
+    folder: PathBuf,
+    checkpoint: Option<checkpoint::Checkpoint>,
+    train_source: Arc<Source>,
+    val_source: &Source,
+) -> Result<Outcome> {
     let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
     interrupt::install()?;
-    describe(&config, &network, &train_source, &val_source, &folder);
+    describe(&config, &network, &train_source, val_source, &folder);
 
     let mut trainer = Trainer {
         metrics: Metrics::open(&folder, first_step)?,
@@ -93,7 +111,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         folder,
         seconds_before,
     };
-    let outcome = trainer.steps(train_source, &val_source, first_step);
+    let outcome = trainer.steps(train_source, val_source, first_step);
     trainer.progress.finish();
     outcome
 }
@@ -221,11 +239,11 @@ impl Trainer {
         self.metrics.push(Line::Evaluation(EvaluationLine::new(step, &scores, self.seconds())))?;
         self.metrics.plot(&self.folder.join("plots"))?;
         self.progress.say(&format!(
-            "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {} pictures",
+            "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {}",
             100.0 * scores.miou,
             100.0 * scores.miou_present,
             100.0 * scores.pixel_accuracy,
-            evaluation.images,
+            counted(evaluation.images, "picture"),
         ));
         Ok(Some(report.table()))
     }
@@ -268,12 +286,13 @@ fn tell_new_schedule(config: &RunConfig, step: usize) {
     let Ok(before) = RunConfig::of_run(&config.train.out) else { return };
     let was = learning_rate(&before.optim, step.min(before.train.steps), before.train.steps);
     let is = learning_rate(&config.optim, step, config.train.steps);
-    if was != is {
-        say(format_args!(
-            "the learning rate goes on at {is:.2e}, not {was:.2e}: its schedule is now that of {} with lr {}",
-            counted(config.train.steps, "step"),
-            config.optim.lr
-        ));
+    let (was, is) = (format!("{was:.2e}"), format!("{is:.2e}"));
+    if was != is && step < config.train.steps {
+        let cause = match before.optim == config.optim {
+            true => format!("its schedule is now that of {}", counted(config.train.steps, "step")),
+            false => "the [optim] settings have changed".into(),
+        };
+        say(format_args!("the learning rate goes on at {is}, not {was}: {cause}"));
     }
 }
 
@@ -291,7 +310,8 @@ fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &So
     ));
     for module in &network.modules {
         let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
-        say(format_args!("local module {} of {}: {first} … {last}", module.index + 1, network.modules.len()));
+        let blocks = if first == last { first.clone() } else { format!("{first} … {last}") };
+        say(format_args!("local module {} of {}: {blocks}", module.index + 1, network.modules.len()));
     }
     let has_aux_head = network.modules.last().is_some_and(|module| module.has_aux_head());
     if config.model.aux_weight > 0.0 && !has_aux_head {

@@ -143,9 +143,7 @@ impl Checkpoint {
 
     /// The file's names that are not among these.
     fn unexpected(&self, used: &BTreeSet<String>) -> Vec<String> {
-        // BatchNorm's counters are in no count: ours are none.
-        let counter = |name: &str| name.ends_with("num_batches_tracked");
-        self.weights.tensors.keys().filter(|name| !used.contains(*name) && !counter(name)).cloned().collect()
+        self.weights.tensors.keys().filter(|name| !used.contains(*name)).cloned().collect()
     }
 
     fn misfit(&self, differences: &[String], mapping: &Mapping, model: &ModelConfig) -> String {

@@ -55,9 +55,28 @@ pub fn write(path: &Path, weights: &Weights, counters: &[String], header: HashMa
     for name in counters {
         views.push((name, of(name, Dtype::I64, Vec::new(), &zero)?));
     }
-    let bytes =
+    let mut bytes =
         serialize(views, Some(header)).map_err(|cause| Error::file(path, format!("cannot be written: {cause}")))?;
+    sort_entries(&mut bytes);
     write_atomic(path, |file| file.write_all(&bytes))
+}
+
+/// Puts the header's text entries in order, which the crate writes as a hash map has them: the same weights are the same
+/// bytes, whenever they are written.
+fn sort_entries(bytes: &mut [u8]) {
+    const KEY: &str = "__metadata__";
+    let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
+    let Some(json) = rest.get_mut(..u64::from_le_bytes(*length) as usize) else { return };
+    let Ok(mut header) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(json) else { return };
+    if let Some(serde_json::Value::Object(entries)) = header.get_mut(KEY) {
+        entries.sort_keys();
+    }
+    // As long as before, but for the blanks that fill it up.
+    let Ok(mut sorted) = serde_json::to_vec(&header) else { return };
+    if sorted.len() <= json.len() {
+        sorted.resize(json.len(), b' ');
+        json.copy_from_slice(&sorted);
+    }
 }
 
 impl Weights {
@@ -81,7 +100,16 @@ mod tests {
         weights.tensors.insert("b".into(), TensorData::from([7.0f32]));
         let header = HashMap::from([("made_by".to_string(), "a test".to_string())]);
         write(&path, &weights, &["a.num_batches_tracked".into()], header.clone()).unwrap();
-        assert_eq!(read(&path).unwrap(), (weights, header));
+        assert_eq!(read(&path).unwrap(), (weights.clone(), header));
+        // Hash maps of the same entries come in other orders.
+        let entries = || (0..6).map(|i| (format!("key{i}"), "value".to_string())).collect();
+        let write = || {
+            write(&path, &weights, &[], entries()).unwrap();
+            fs::read(&path).unwrap()
+        };
+        let first = write();
+        assert!((0..5).all(|_| write() == first));
+        assert_eq!(read(&path).unwrap(), (weights, entries()));
     }
 
     #[test]

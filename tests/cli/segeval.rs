@@ -76,7 +76,7 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
     ] {
         assert!(outcome.stdout.contains(part), "{part:?} is not in:\n{}", outcome.stdout);
     }
-    assert_eq!(outcome.stderr, "");
+    assert_eq!(outcome.stderr, "segeval: 3 pictures\n");
 }
 
 #[test]
@@ -107,6 +107,16 @@ fn a_folder_that_is_no_run_is_named() {
 fn with_nothing_to_score_both_ways_are_named() {
     let words = ["nothing to score: name a run folder (segeval RUN)", "--predictions DIR"];
     segeval(folder().path()).fails(2, &words);
+}
+
+#[test]
+fn an_evaluation_replaces_the_overlays_of_the_one_before_and_never_the_run_s_own() {
+    let folder = trained();
+    segeval(folder.path()).args(&["run", "--out", "e", "--overlays", "2"]).succeeds();
+    assert_eq!(names(folder.path().join("e/overlays")).len(), 2);
+    segeval(folder.path()).args(&["run", "--out", "e", "--overlays", "1"]).succeeds();
+    assert_eq!(names(folder.path().join("e/overlays")).len(), 1);
+    segeval(folder.path()).args(&["run", "--out", "./run"]).fails(2, &["is the run's own folder"]);
 }
 
 #[test]
@@ -154,7 +164,7 @@ fn a_split_without_a_labelled_pixel_is_not_scored() {
     synth(folder.path(), "val", 1, "32x64");
     image::GrayImage::new(64, 32).save(&scene(folder.path(), "val", 0)[1]).expect("writable");
     let line = ["run", "--dataset", "cityscapes", "--data-root", "data"];
-    segeval(folder.path()).args(&line).fails(1, &["none of the 1 pictures has a labelled pixel"]);
+    segeval(folder.path()).args(&line).fails(1, &["none of 1 picture has a labelled pixel"]);
 }
 
 #[test]

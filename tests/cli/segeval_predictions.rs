@@ -174,7 +174,7 @@ fn bad_truth_is_told_too() {
     scored(folder.path(), &["--split", "test"]).fails(1, &["data/gtFine/test: no split \"test\" here", "found: val"]);
     GrayImage::new(96, 48).save(&scene(folder.path(), "val", 0)[1]).expect("writable");
     fs::remove_file(instances).expect("instance ids");
-    scored(folder.path(), &[]).fails(1, &["none of the 1 pictures has a labelled pixel"]);
+    scored(folder.path(), &[]).fails(1, &["none of 1 picture has a labelled pixel"]);
     assert!(!folder.path().join("scores").exists());
 }
 
