@@ -7,6 +7,8 @@ import tomllib
 import torch
 from safetensors.torch import save_file
 
+import classification
+import drawn
 import training
 import units
 
@@ -76,12 +78,20 @@ def check(what, worst, **limits):
             raise Kink(f"{what} changes {column} by {worst[column]:.0e}; try another seed")
 
 
+def is_drawn(case):
+    """Whether pictures and weights are drawn (`drawn.py`), and the fixture holds results alone: classification."""
+    return case["data"]["dataset"] in classification.COLOURS
+
+
 def run_case(case):
     """Everything that the fixture of a case holds, and PyTorch's own errors."""
     generator = torch.Generator().manual_seed(case["seed"])
-    modules = training.build(case, CLASSES)
-    training.draw_weights(modules, generator)
-    batch = make_batch(case, generator)
+    if is_drawn(case):
+        modules, batch = classification.build(case), classification.make_batch(case)
+    else:
+        modules = training.build(case, CLASSES)
+        training.draw_weights(modules, generator)
+        batch = make_batch(case, generator)
     weights = {name: tensor.detach().clone() for name, tensor in training.named(modules).items()}
     run = lambda modules, batch: training.train(case, modules, batch, STEPS)
     twin = copy.deepcopy(modules).double()
@@ -95,6 +105,9 @@ def run_case(case):
         noise = torch.randn(batch["input"].shape, generator=generator, dtype=torch.float64)
         nudged = batch | {"input": batch["input"] * (1 + 5e-7 * noise)}
         check("a nudge", errors(run(copy.deepcopy(twin), nudged), exact, weights), gradients=3e-4, updates=5e-3)
+    if is_drawn(case):
+        results = single | {"output/0": batch["input"]}
+        return {name: drawn.thinned(tensor) for name, tensor in results.items()} | {"label": batch["label"]}, worst
     return batch | {f"weights/{name}": tensor for name, tensor in weights.items()} | single, worst
 
 

@@ -44,6 +44,9 @@ def scheduler(optimizer, optim, total_steps):
         main = lr_scheduler.CosineAnnealingLR(optimizer, total_steps, eta_min=floor)
     elif optim["schedule"] == "constant":
         main = lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    elif optim["schedule"] == "step":
+        milestones = [round(share * total_steps) for share in optim["milestones"]]
+        main = lr_scheduler.MultiStepLR(optimizer, milestones, gamma=optim["gamma"])
     elif floor == 0:
         main = lr_scheduler.PolynomialLR(optimizer, total_steps, optim["power"])
     else:  # PolynomialLR has no floor; mmsegmentation's poly runs from lr to min_lr

@@ -145,9 +145,10 @@ def train(case, modules, batch, steps):
     """Trains; returns everything that is to be compared, by its name in the fixture."""
     dtype = next(modules.parameters()).dtype
     input, label = batch["input"].to(dtype), batch["label"].long()
-    picture = (input * STD.to(dtype) + MEAN.to(dtype)).clamp(0, 1)
+    picture = batch["picture"].to(dtype) if "picture" in batch else (input * STD.to(dtype) + MEAN.to(dtype)).clamp(0, 1)
     optim = case["optim"]
     options = dict(lr=optim["lr"], momentum=optim["momentum"], weight_decay=optim["weight_decay"])
+    options["nesterov"] = optim.get("nesterov", False)
     optimizers = [torch.optim.SGD(module.parameters(), **options) for module in modules]
     schedulers = [losses.scheduler(optimizer, optim, case["train"]["steps"]) for optimizer in optimizers]
     out = {}

@@ -2,8 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use infoseg::config::{Dataset, Resolution};
+use infoseg::data::classes::Layout;
 use infoseg::data::scenes::Scenes;
-use infoseg::data::{SCENES_SEED, check, cityscapes, synth};
+use infoseg::data::{SCENES_SEED, check, cityscapes, classes, synth};
 use infoseg::{Error, Result, cli};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ enum Command {
         /// Layout of the dataset.
         #[arg(long, value_enum, default_value_t = Dataset::Cityscapes)]
         dataset: Dataset,
-        /// Folder that holds leftImg8bit/ and gtFine/.
+        /// Folder of the dataset as its publisher ships it.
         #[arg(long, value_name = "DIR")]
         data_root: PathBuf,
         /// Split to check; may be given several times. Default: all that are there.
@@ -64,20 +65,33 @@ fn segdata(args: Args) -> Result<ExitCode> {
 
 /// Prints tables to stdout and problems to stderr.
 fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
-    if dataset == Dataset::Synthetic {
-        return Err(Error::usage("--dataset synthetic is drawn on the fly, there are no files to check"));
+    if dataset.is_built_in() {
+        return Err(Error::usage(format!(
+            "--dataset {}: is drawn on the fly, there are no files to check",
+            dataset.name()
+        )));
     }
-    let splits = if splits.is_empty() { cityscapes::splits(root)? } else { splits };
+    let splits = match (dataset.classes(), splits.is_empty()) {
+        (_, false) => splits,
+        (Some(layout), true) => files_of(layout, root),
+        (None, true) => cityscapes::splits(root)?,
+    };
     if splits.is_empty() {
         return Err(Error::file(root.join("leftImg8bit"), "holds no split; expected folders such as train and val"));
     }
     let mut problems = 0;
     for split in splits {
-        match check::check(root, &split) {
-            Ok(report) => {
+        let found = match dataset.classes() {
+            Some(layout) => {
+                classes::check::check(layout, root, &split).map(|report| (report.to_string(), report.problems))
+            }
+            None => check::check(root, &split).map(|report| (report.to_string(), report.problems)),
+        };
+        match found {
+            Ok((report, found)) => {
                 cli::print(&report)?;
-                report.problems.iter().for_each(|problem| cli::say(format_args!("segdata: {problem}")));
-                problems += report.problems.len();
+                found.iter().for_each(|problem| cli::say(format_args!("segdata: {problem}")));
+                problems += found.len();
             }
             Err(problem) => {
                 cli::say(format_args!("segdata: {problem}"));
@@ -89,6 +103,16 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
         0 => Ok(()),
         _ => Err(Error::run(format!("{} found", cli::counted(problems, "problem")))),
     }
+}
+
+/// Splits of a dataset with one class a picture that have files of their own; SVHN's `extra` is not always there.
+fn files_of(layout: Layout, root: &Path) -> Vec<String> {
+    let there = |split: &str| match split {
+        "train" | "test" | "val" => true,
+        "extra" => root.join("extra_32x32.mat").is_file(),
+        _ => false, // made of others
+    };
+    layout.splits().iter().filter(|split| there(split)).map(ToString::to_string).collect()
 }
 
 fn run_synth(out: &Path, split: &str, count: usize, resolution: Resolution, seed: u64) -> Result<()> {

@@ -4,14 +4,18 @@ use clap::Parser;
 use infoseg::cli::{self, Pictures};
 use infoseg::config::{DataArgs, Dataset, DeviceChoice, RunConfig};
 use infoseg::data::Source;
+use infoseg::data::classes::Classes;
+use infoseg::data::classes::augment::ClassAugment;
+use infoseg::data::split::Split;
 use infoseg::eval::test_time::TestTimeArgs;
-use infoseg::eval::{Evaluation, Predictor, Protocol, evaluate, score_predictions};
+use infoseg::eval::{Evaluation, Predictor, Protocol, classify, evaluate, score_predictions};
 use infoseg::{Error, Result};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Score a trained run, or label ids that are predicted already: IoU tables, report.json, plots, overlays.
+/// Score a trained run, or label ids that are predicted already: IoU tables, report.json, plots, overlays. A run that
+/// classifies pictures: top-1 and top-5 error, accuracy of each class, confusion, a sheet of the surest mistakes.
 #[derive(Parser)]
 #[command(
     name = "segeval",
@@ -42,9 +46,10 @@ struct Args {
     /// Folder for report.json, plots/ and (of a run) overlays/ [default: eval-SPLIT in RUN or in the folder of predictions].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of picture | truth | prediction | errors panels to draw; not with --predictions.
-    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
-    overlays: usize,
+    /// Number of picture | truth | prediction | errors panels to draw [default: 8], of a run that classifies pictures on the
+    /// sheet of mistakes [default: 36]; not with --predictions.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    overlays: Option<usize>,
 }
 
 /// Ways to predict that have a name.
@@ -79,7 +84,14 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
         None => Protocol::only(test_time),
     };
     let split = args.split.as_ref().unwrap_or(&config.data.val_split);
-    let source = Source::open(&config.data, split)?;
+    let pictures = Split::open(&config.data, split)?;
+    if matches!(pictures, Split::Pictures(_))
+        && (args.protocol.is_some() || !protocols.iter().all(|p| p.test_time.is_plain()))
+    {
+        return Err(Error::usage(
+            "--scales, --flip, --slide and --protocol average scores of pixels; this run classifies pictures, which are seen once",
+        ));
+    }
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
     if same_folder(&out, run) {
@@ -88,18 +100,60 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
             out.display()
         )));
     }
+    match &pictures {
+        Split::Pixels(source) => of_pixels(args, &predictor, source, &protocols, &out),
+        Split::Pictures(classes) => of_pictures(args, &config, &predictor, classes, &out),
+    }
+}
+
+/// Scores a run that says a class of each picture.
+fn of_pictures(
+    args: &Args,
+    config: &RunConfig,
+    predictor: &Predictor,
+    classes: &Classes,
+    out: &Path,
+) -> Result<ExitCode> {
+    let normalization = config.data.dataset.normalization();
+    let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
+    let progress = Pictures::new("segeval", classes.len());
+    let mut done = 0;
+    let counted = classify(predictor, classes, &augment, args.overlays.unwrap_or(36), |counted| {
+        let so_far = format!("top-1 error so far {:.2} %", 100.0 * counted.top1_error());
+        (done..counted.images()).for_each(|_| progress.one_more(classes.len(), &so_far));
+        done = counted.images();
+        ControlFlow::Continue(())
+    });
+    progress.finish();
+    let Some(counted) = counted? else { return Ok(ExitCode::FAILURE) };
+    let written = counted.write(out)?;
+    cli::print(format_args!("{}\n", counted.report()))?;
+    for path in written {
+        cli::print(format_args!("{}\n", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Scores a run that says a class of each pixel.
+fn of_pixels(
+    args: &Args,
+    predictor: &Predictor,
+    source: &Source,
+    protocols: &[Protocol],
+    out: &Path,
+) -> Result<ExitCode> {
     let progress = Pictures::new("segeval", source.len());
-    let evaluations = evaluate(&predictor, &source, &protocols, true, args.overlays, &out, |counted| {
-        progress.one_more(source.len(), &so_far(&protocols, counted));
+    let evaluations = evaluate(predictor, source, protocols, true, args.overlays.unwrap_or(8), out, |counted| {
+        progress.one_more(source.len(), &so_far(protocols, counted));
         ControlFlow::Continue(())
     });
     progress.finish();
     let Some(evaluations) = evaluations? else { return Ok(ExitCode::FAILURE) };
-    let mious: Vec<(&str, f64)> = match protocols.as_slice() {
+    let mious: Vec<(&str, f64)> = match protocols {
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
     };
-    write(&evaluations[0], &out, &mious)
+    write(&evaluations[0], out, &mious)
 }
 
 fn same_folder(a: &Path, b: &Path) -> bool {
@@ -118,6 +172,14 @@ fn so_far(protocols: &[Protocol], counted: &[Evaluation]) -> String {
 }
 
 fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
+    if let Some(dataset) = args.data.dataset
+        && dataset.classes().is_some()
+    {
+        return Err(Error::usage(format!(
+            "--predictions are label ids of pixels; {} has a class for each picture",
+            dataset.name()
+        )));
+    }
     if args.data.dataset == Some(Dataset::Synthetic) {
         return Err(Error::usage(
             "--dataset synthetic has no label files to compare --predictions with; write some with `segdata synth`, and \

@@ -1,8 +1,7 @@
 //! Writes a run's weights for other programs.
 
 use clap::Parser;
-use infoseg::config::{DeviceChoice, RunConfig};
-use infoseg::data::labels::NUM_CLASSES;
+use infoseg::config::{DeviceChoice, RunConfig, Task};
 use infoseg::files::make_folder;
 use infoseg::local::LocalNetwork;
 use infoseg::train::checkpoint;
@@ -39,10 +38,16 @@ fn segexport(args: Args) -> Result<ExitCode> {
         return Err(Error::file(&args.out, "is there already and is never overwritten; give another --out"));
     }
     let config = RunConfig::of_run(&args.run)?;
+    if config.data.dataset.task() == Task::Classification && args.format != Format::Safetensors {
+        return Err(Error::usage(
+            "--format: this run classifies pictures, and only networks that segment are written for other programs; use \
+             --format safetensors",
+        ));
+    }
     check_format(&config.model, args.format)?;
     let checkpoint = checkpoint::last(&args.run)?;
     checkpoint.check_fits(&config)?;
-    let mut network = LocalNetwork::new(&config, NUM_CLASSES, &DeviceChoice::Cpu.open()?)?;
+    let mut network = LocalNetwork::new(&config, checkpoint.num_classes(), &DeviceChoice::Cpu.open()?)?;
     network.load(&checkpoint.folder, false)?;
     let weights = network.weights();
     if let Some(folder) = args.out.parent() {

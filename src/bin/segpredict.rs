@@ -1,7 +1,7 @@
 //! Segments pictures with a trained run, or with a checkpoint of another program.
 
 use clap::{Parser, ValueEnum};
-use infoseg::config::{Backbone, DeviceChoice, RunConfig};
+use infoseg::config::{Backbone, DeviceChoice, RunConfig, Task};
 use infoseg::data::labels::NUM_CLASSES;
 use infoseg::eval::{Predictor, test_time::TestTimeArgs};
 use infoseg::predict::{Format, jobs, predict};
@@ -92,6 +92,12 @@ fn segpredict(args: Args) -> Result<ExitCode> {
                 )));
             }
             let config = RunConfig::of_run(run)?;
+            if config.data.dataset.task() == Task::Classification {
+                return Err(Error::usage(format!(
+                    "{}: this run classifies whole pictures, and segpredict segments them; score it with segeval {0}",
+                    run.display()
+                )));
+            }
             let jobs = jobs(some(inputs)?, &args.out)?;
             let device = args.device.unwrap_or(config.device);
             device.pin_default();
@@ -135,12 +141,11 @@ fn foreign(file: &Path, args: &Args) -> Result<Predictor> {
     if let Some(backbone) = args.backbone
         && backbone != model.backbone
     {
-        let name = |backbone: Backbone| backbone.to_possible_value().map_or_else(String::new, |v| v.get_name().into());
         return Err(Error::usage(format!(
             "--backbone {}: {} holds a {}",
-            name(backbone),
+            backbone.name(),
             file.display(),
-            name(model.backbone)
+            model.backbone.name()
         )));
     }
     if classes != NUM_CLASSES

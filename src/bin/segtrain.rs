@@ -1,4 +1,4 @@
-//! Trains a segmentation network in gradient-isolated local modules.
+//! Trains a segmentation or classification network in gradient-isolated local modules.
 
 use clap::Parser;
 use infoseg::config::TrainArgs;
@@ -6,8 +6,8 @@ use infoseg::train::{Outcome, interrupt, run};
 use infoseg::{Result, cli};
 use std::process::ExitCode;
 
-/// Train a DeepLabV3 in gradient-isolated local modules (InfoPro). Without arguments: a small one on built-in street
-/// scenes.
+/// Train a DeepLabV3, or a network that classifies pictures, in gradient-isolated local modules (InfoPro). Without
+/// arguments: a small DeepLabV3 on built-in street scenes.
 #[derive(Parser)]
 #[command(name = "segtrain", version)]
 struct Args {
@@ -28,9 +28,12 @@ fn segtrain(args: Args) -> Result<ExitCode> {
     config.device.pin_default();
     match run(config, args.train.resume.is_some())? {
         Outcome::Done { folder, table } => {
+            let drawn = match folder.join("overlays").is_dir() {
+                true => format!("overlays    {}", folder.join("overlays").display()),
+                false => format!("mistakes    {}", folder.join("mistakes.png").display()),
+            };
             cli::print(format_args!(
-                "{table}\noverlays    {}\nplots       {}\nrun folder  {}\n",
-                folder.join("overlays").display(),
+                "{table}\n{drawn}\nplots       {}\nrun folder  {}\n",
                 folder.join("plots").display(),
                 folder.display()
             ))?;

@@ -23,7 +23,8 @@ pub struct TrainArgs {
     #[arg(long)]
     pub dataset: Option<Dataset>,
 
-    /// Folder that holds leftImg8bit/ and gtFine/
+    /// Folder of the dataset as its publisher ships it (Cityscapes: the one of leftImg8bit/ and gtFine/; CIFAR: its .tar.gz
+    /// will do)
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 
@@ -43,7 +44,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub task_loss: Option<TaskLoss>,
 
-    /// Residual network that computes the features
+    /// Network that computes the features; of small pictures resnet20 and what follows
     #[arg(long)]
     pub backbone: Option<Backbone>,
 
@@ -138,7 +139,7 @@ pub struct DataArgs {
     #[arg(long)]
     pub dataset: Option<Dataset>,
 
-    /// Folder that holds leftImg8bit/ and gtFine/ [default: the run's]
+    /// Folder of the dataset [default: the run's]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
 }
@@ -150,8 +151,16 @@ impl DataArgs {
     /// A dataset that needs a folder and has none.
     pub fn apply(&self, config: &mut RunConfig) -> Result<()> {
         if let Some(dataset) = self.dataset {
+            let before = config.data.dataset;
+            if dataset != before && (before.classes().is_some() || dataset.classes().is_some()) {
+                return Err(Error::usage(format!(
+                    "--dataset {}: this run was trained on {}, whose classes are others; score it on those",
+                    dataset.name(),
+                    before.name()
+                )));
+            }
             config.data.dataset = dataset;
-            if dataset == Dataset::Synthetic {
+            if dataset.is_built_in() {
                 config.data.root = PathBuf::new();
             }
         }
@@ -180,10 +189,18 @@ impl RunConfig {
 /// Who names a folder wants its pictures, and is not to be given built-in ones in silence.
 fn refuse_unused_root(root: Option<&Path>, config: &RunConfig) -> Result<()> {
     match root {
-        Some(root) if config.data.dataset == Dataset::Synthetic => Err(Error::usage(format!(
-            "--data-root {}: the built-in scenes are not read from a folder; say `--dataset cityscapes`",
-            root.display()
-        ))),
+        Some(root) if config.data.dataset.is_built_in() => Err(Error::usage(match config.data.dataset {
+            Dataset::SyntheticDigits => {
+                format!(
+                    "--data-root {}: the built-in digits are not read from a folder; say which --dataset it is",
+                    root.display()
+                )
+            }
+            _ => format!(
+                "--data-root {}: the built-in scenes are not read from a folder; say `--dataset cityscapes`",
+                root.display()
+            ),
+        })),
         _ => Ok(()),
     }
 }

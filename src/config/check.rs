@@ -1,6 +1,6 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
-use super::{Cuts, Method, Resolution, RunConfig};
+use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Method, Resolution, RunConfig, Task};
 use crate::cli::counted;
 use crate::{Error, Result};
 use std::fmt::Display;
@@ -63,6 +63,11 @@ fn channels(key: &'static str, list: &[usize]) -> Result<(), Problem> {
     ensure(ok, key, format!("{list:?}"), message)
 }
 
+/// A choice as the file has it.
+fn said(choice: impl serde::Serialize) -> String {
+    toml::Value::try_from(choice).map_or_else(|_| String::new(), |value| value.to_string())
+}
+
 impl RunConfig {
     /// Checks what no single key's type can say.
     ///
@@ -77,6 +82,7 @@ impl RunConfig {
         let top = i64::MAX as u64; // TOML has no larger whole number, and config.toml must read back
         ensure(self.seed <= top, "seed", self.seed, format_args!("must be at most {top}"))?;
         self.check_data()?;
+        self.check_task()?;
         self.check_model()?;
         self.check_local()?;
         self.check_optim()?;
@@ -104,6 +110,37 @@ impl RunConfig {
         )?;
         probability("augment.category_max_share", self.augment.category_max_share)?;
         probability("augment.flip", self.augment.flip)
+    }
+
+    /// What goes with a class for each pixel, and what with a class for each picture.
+    fn check_task(&self) -> Result<(), Problem> {
+        let (dataset, crop, backbone) = (self.data.dataset, self.augment.crop, self.model.backbone);
+        let (on, pixels) = (dataset.name(), dataset.task() == Task::Segmentation);
+        let each = if pixels { "pixel" } else { "picture" };
+        let fits = pixels == (crop == Crop::Scaled);
+        let would_do = if pixels { "\"scaled\"" } else { "\"reflect-padded\", \"zero-padded\" or \"resized\"" };
+        let message = format!("{on} has a class for each {each}; use {would_do}");
+        ensure(fits, "augment.crop", said(crop), message)?;
+        let fits = !pixels || !backbone.is_cifar();
+        let message =
+            format!("is made for small pictures with one class, {on} is segmented; use resnet18 to resnext101-32x8d");
+        ensure(fits, "model.backbone", said(backbone), message)?;
+        let fits = pixels == (self.local.head == LocalHeadKind::Fcn);
+        let would_do = if pixels { "\"fcn\"" } else { "\"1c2f\" or another of 0c1f to 2c2f, or \"imagenet\"" };
+        ensure(fits, "local.head", said(self.local.head), format!("{on} has a class for each {each}; use {would_do}"))?;
+        let (Some(layout), true) = (dataset.classes(), matches!(crop, Crop::ReflectPadded | Crop::ZeroPadded)) else {
+            return Ok(());
+        };
+        let (side, padding) = (layout.side(), self.augment.crop_padding);
+        ensure(
+            padding < side,
+            "augment.crop_padding",
+            padding,
+            format!("must be below the {side} pixels of a picture"),
+        )?;
+        let Resolution { height, width } = self.train.resolution;
+        let message = format!("the pictures of {on} are {side}x{side}; use that, or augment.crop = \"resized\"");
+        ensure(height == side && width == side, "train.resolution", format!("\"{height}x{width}\""), message)
     }
 
     fn check_model(&self) -> Result<(), Problem> {
@@ -143,6 +180,9 @@ impl RunConfig {
             ensure(ok, key, format!("[{first}, {last}]"), "both must be 0 or more")?;
         }
         between(1, MAX_CHANNELS, "local.head_channels", local.head_channels)?;
+        positive("local.widen", local.widen)?;
+        ensure(local.widen <= 64.0, "local.widen", local.widen, "must be at most 64")?;
+        between(1, MAX_CHANNELS, "local.feature_dim", local.feature_dim)?;
         channels("local.decoder_channels", &local.decoder_channels)?;
         between(2, 16384, "local.contrast_samples", local.contrast_samples)?;
         positive("local.contrast_temperature", local.contrast_temperature)
@@ -154,6 +194,15 @@ impl RunConfig {
         let momentum = optim.momentum;
         ensure((0.0..1.0).contains(&momentum), "optim.momentum", momentum, "must be at least 0 and below 1")?;
         not_negative("optim.weight_decay", optim.weight_decay)?;
+        let message = "needs optim.momentum above 0";
+        ensure(!optim.nesterov || momentum > 0.0, "optim.nesterov", optim.nesterov, message)?;
+        positive("optim.gamma", optim.gamma)?;
+        let milestones = &optim.milestones;
+        let rising = milestones.windows(2).all(|pair| pair[0] < pair[1]);
+        let ok = rising && milestones.iter().all(|share| (0.0..1.0).contains(share));
+        let ok = ok && (optim.schedule != LrScheduleKind::Step || !milestones.is_empty());
+        let message = "must be rising shares of the run, from 0 to below 1, such as [0.5, 0.75]";
+        ensure(ok, "optim.milestones", format!("{milestones:?}"), message)?;
         positive("optim.power", optim.power)?;
         not_negative("optim.min_lr", optim.min_lr)?;
         let (lr, min_lr) = (optim.lr, optim.min_lr);

@@ -1,4 +1,4 @@
-//! TOML form of [`Cuts`]: `"auto"`, or a list of block names.
+//! TOML form of [`Cuts`]: `"auto"`, `"balanced"`, or a list of block names.
 
 use super::Cuts;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -8,6 +8,7 @@ impl Serialize for Cuts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Auto => serializer.serialize_str("auto"),
+            Self::Balanced => serializer.serialize_str("balanced"),
             Self::After(blocks) => blocks.serialize(serializer),
         }
     }
@@ -25,12 +26,13 @@ impl<'de> de::Visitor<'de> for CutsVisitor {
     type Value = Cuts;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(r#""auto" or a list of block names such as ["layer3.12"]"#)
+        f.write_str(r#""auto", "balanced" or a list of block names such as ["layer3.12"]"#)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Cuts, E> {
         match text {
             "auto" => Ok(Cuts::Auto),
+            "balanced" => Ok(Cuts::Balanced),
             _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
         }
     }

@@ -1,17 +1,22 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
-use super::{Dataset, Method, RunConfig};
+use super::{Dataset, Method, RunConfig, Task, paper};
 use crate::cli::counted;
 use crate::files::plain_cause;
 use crate::{Error, Result};
+use clap::ValueEnum;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Default of synthetic runs; its comments are the ones of every saved configuration.
 pub(super) const DEMO: &str = include_str!("../../configs/demo.toml");
-/// Default of cityscapes runs.
 const CITYSCAPES: &str = include_str!("../../configs/cityscapes-r101-k2-1024x2048.toml");
+const CIFAR: &str = include_str!("../../configs/classification/cifar10.toml");
+const SVHN: &str = include_str!("../../configs/classification/svhn.toml");
+const STL10: &str = include_str!("../../configs/classification/stl10.toml");
+const IMAGENET: &str = include_str!("../../configs/classification/imagenet.toml");
+const DIGITS: &str = include_str!("../../configs/classification/digits.toml");
 
 /// One command-line flag that stands for a configuration key.
 #[derive(Debug, Clone)]
@@ -54,12 +59,33 @@ pub fn defaults_for(dataset: Dataset) -> RunConfig {
     default_table(dataset).try_into().expect("the built-in configurations are tested")
 }
 
+/// The dataset's own default over the demo's, which has every key.
 fn default_table(dataset: Dataset) -> Table {
     let text = match dataset {
         Dataset::Synthetic => DEMO,
         Dataset::Cityscapes => CITYSCAPES,
+        Dataset::Cifar10 | Dataset::Cifar100 => CIFAR,
+        Dataset::Svhn => SVHN,
+        Dataset::Stl10 => STL10,
+        Dataset::Imagenet => IMAGENET,
+        Dataset::SyntheticDigits => DIGITS,
     };
-    text.parse().expect("the built-in configurations are tested")
+    let parsed = |text: &str| text.parse::<Table>().expect("the built-in configurations are tested");
+    let mut table = parsed(DEMO);
+    let mut put = |key: String, value: Value| {
+        let place = place_of(&mut table, &key).expect("the demo has every key");
+        *place = value;
+    };
+    flatten("", parsed(text), &mut put);
+    put("data.dataset".into(), Value::String(dataset.name()));
+    table
+}
+
+fn place_of<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        Some((section, name)) => table.get_mut(section)?.as_table_mut()?.get_mut(name),
+        None => table.get_mut(key).filter(|value| !value.is_table()),
+    }
 }
 
 impl RunConfig {
@@ -92,8 +118,11 @@ impl Layers {
         let sayings = self.sayings()?;
         // The last word decides which default the other keys start from.
         let dataset = match sayings.iter().rev().find(|saying| saying.key == "data.dataset") {
-            Some(Saying { value: Value::String(name), .. }) if name == "cityscapes" => Dataset::Cityscapes,
-            _ => Dataset::Synthetic, // a wrong name is reported below like any other wrong value
+            // A wrong name is reported below like any other wrong value.
+            Some(Saying { value: Value::String(name), .. }) => {
+                Dataset::from_str(name, false).unwrap_or(Dataset::Synthetic)
+            }
+            _ => Dataset::Synthetic,
         };
         let mut merged = Merged::new(dataset);
         for saying in sayings {
@@ -181,10 +210,7 @@ impl Merged {
     }
 
     fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        match key.split_once('.') {
-            Some((section, name)) => self.table.get_mut(section)?.as_table_mut()?.get_mut(name),
-            None => self.table.get_mut(key).filter(|value| !value.is_table()),
-        }
+        place_of(&mut self.table, key)
     }
 
     fn apply(&mut self, saying: Saying) -> Result<()> {
@@ -237,7 +263,7 @@ impl Merged {
             }
         }
         let named = match &config.local.cuts {
-            super::Cuts::Auto => return Ok(()),
+            super::Cuts::Auto | super::Cuts::Balanced => return self.follow_paper(),
             super::Cuts::After(blocks) => blocks.len(),
         };
         let outnumbered = k > cuts && named + 1 != config.local.num_modules;
@@ -256,6 +282,20 @@ impl Merged {
                 self.note = Some(format!("{source} {cause}: the cuts are chosen automatically"));
             }
             self.put("local.cuts", Value::String("auto".into()));
+        }
+        self.follow_paper()
+    }
+
+    /// Classification's loss weights are the paper's for this network and K, where it has some and nobody says otherwise.
+    fn follow_paper(&mut self) -> Result<()> {
+        let config = self.config()?;
+        let is_said = self.layer_of("local.recon_weight").max(self.layer_of("local.task_weight")) > 0;
+        if config.data.dataset.task() == Task::Classification
+            && !is_said
+            && let Some((recon, task)) = paper::weights(&config)
+        {
+            self.put("local.recon_weight", Value::from(recon.to_vec()));
+            self.put("local.task_weight", Value::from(task.to_vec()));
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Backbone, Cuts};
+use crate::config::{Backbone, Cuts, TaskLoss};
 
 fn load(file: Option<&str>, set: &[&str], flags: &[(&'static str, &'static str, Value)]) -> Result<RunConfig> {
     let folder = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn a_wrong_value_names_source_key_and_what_is_allowed() {
     let message = error(None, &["train.resolution=512"], &[]);
     assert!(message.contains("HEIGHTxWIDTH"), "{message}");
     let message = error(None, &["local.cuts=middle"], &[]);
-    assert!(message.contains("\"auto\" or a list of block names"), "{message}");
+    assert!(message.contains("\"auto\", \"balanced\" or a list of block names"), "{message}");
     let message = error(None, &["device=gpu"], &[]);
     assert!(message.contains("auto, cpu, cuda, vulkan"), "{message}");
     let message = error(None, &["augment.scale=[1]"], &[]);
@@ -165,6 +165,9 @@ fn every_shipped_configuration_is_what_its_name_says() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let name = path.file_stem().unwrap().to_str().unwrap().to_string();
         let source = std::fs::read_to_string(&path).unwrap();
         assert_eq!(keys(source.parse().unwrap()), template, "{name}: every key is written out");
@@ -226,4 +229,63 @@ fn keys(table: Table) -> Vec<String> {
     let mut keys = Vec::new();
     flatten("", table, &mut |key, _| keys.push(key));
     keys
+}
+
+/// `configs/classification/<dataset>-<network>-<row>.toml`, and the defaults of datasets.
+#[test]
+fn every_row_of_the_paper_s_classification_tables_is_what_its_name_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/classification");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let source = std::fs::read_to_string(&path).unwrap();
+        for word in ["# command:", "# hardware:"] {
+            assert!(source.lines().any(|line| line.starts_with(word)), "{name}: {word}");
+        }
+        for k in [None, Some(4), Some(8)] {
+            if k.is_some() && (name.contains("e2e") || name.contains("imagenet")) {
+                continue;
+            }
+            let k_flag = k.map(|k| Flag { name: "--local-k", key: "local.num_modules", value: Value::Integer(k) });
+            let flags: Vec<Flag> = k_flag.into_iter().collect();
+            let config = Layers { file: Some(path.clone()), flags, ..Layers::default() }.load().unwrap();
+            let network = config.model.backbone.name();
+            let mut parts = name.split('-');
+            let dataset = parts.next().unwrap();
+            if parts.next().is_none() || name.ends_with("-cpu") {
+                continue; // a default, or one that says what it is for
+            }
+            assert_eq!(config.data.dataset.name(), dataset, "{name}");
+            assert_eq!(network.split('-').next(), name.split('-').nth(1), "{name}");
+            let local = &config.local;
+            let row = match (local.method, local.task_loss, &local.cuts) {
+                (Method::E2e, ..) => "e2e",
+                (Method::Greedy, ..) => "greedy",
+                (Method::Dgl, ..) => "dgl",
+                (_, _, Cuts::Balanced) => "infopro-balanced",
+                _ if dataset == "imagenet" => "infopro-k2",
+                (_, TaskLoss::Softmax, _) => "infopro-softmax",
+                (_, TaskLoss::Contrast, _) => "infopro-contrast",
+            };
+            assert!(name.ends_with(row), "{name} is {row}");
+            assert_eq!(local.num_modules, if row == "e2e" { 1 } else { k.unwrap_or(2) as usize }, "{name}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 39);
+}
+
+#[test]
+fn loss_weights_follow_the_paper_until_somebody_says_otherwise() {
+    let load = |pairs: &[&str]| {
+        let set = ["data.dataset=cifar10", "model.backbone=resnet110"].iter().chain(pairs).map(ToString::to_string);
+        let local = Layers { set: set.collect(), ..Layers::default() }.load().unwrap().local;
+        (local.recon_weight, local.task_weight)
+    };
+    assert_eq!(load(&[]), ([5.0, 0.0], [0.5, 0.0]));
+    assert_eq!(load(&["local.num_modules=8"]), ([5.0, 0.0], [0.0, 1.0]));
+    assert_eq!(load(&["local.num_modules=4", "local.cuts=balanced"]), ([5.0, 5.0], [0.0, 0.1]));
+    assert_eq!(load(&["local.num_modules=8", "local.task_weight=[2, 3]"]), ([5.0, 0.5], [2.0, 3.0]));
+    assert_eq!(load(&["local.task_loss=softmax"]), ([5.0, 0.5], [1.0, 1.0]), "of which it says nothing");
 }

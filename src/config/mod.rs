@@ -9,6 +9,7 @@ mod commented;
 mod cuts;
 mod device;
 mod layers;
+pub mod paper;
 mod resolution;
 
 pub use args::{DataArgs, TrainArgs};
@@ -16,6 +17,7 @@ pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
 pub use resolution::Resolution;
 
+use crate::data::classes::Layout;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -47,7 +49,8 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// Where pictures and labels come from.
     pub dataset: Dataset,
-    /// Folder that holds `leftImg8bit/` and `gtFine/`; empty for built-in data.
+    /// Folder of the dataset, as its publisher ships it (Cityscapes: the one that holds `leftImg8bit/` and `gtFine/`;
+    /// CIFAR: the archive will do too); empty for built-in data.
     pub root: PathBuf,
     /// Split trained on.
     pub train_split: String,
@@ -57,24 +60,82 @@ pub struct DataConfig {
     pub workers: usize,
     /// Size of the built-in scenes.
     pub synthetic_resolution: Resolution,
-    /// Number of built-in scenes `[train, val]`.
+    /// Number of built-in scenes or digits `[train, val]`.
     pub synthetic_count: [usize; 2],
 }
 
-/// Where pictures and labels come from.
+/// Where pictures and labels come from. The first two have a class a pixel, the others a class a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Dataset {
-    /// Built-in procedural street scenes.
+    /// Built-in procedural street scenes
     Synthetic,
-    /// A folder in Cityscapes layout.
+    /// A folder in Cityscapes layout
     Cityscapes,
+    /// CIFAR-10, binary version: the folder cifar-10-batches-bin or the .tar.gz
+    Cifar10,
+    /// CIFAR-100, binary version: the folder cifar-100-binary or the .tar.gz
+    Cifar100,
+    /// Street view house numbers: the folder of train_32x32.mat and test_32x32.mat
+    Svhn,
+    /// STL-10: the folder stl10_binary
+    Stl10,
+    /// ImageNet: a folder of train/ and val/ with a folder of pictures for each class
+    Imagenet,
+    /// Built-in procedural digits
+    SyntheticDigits,
+}
+
+/// What a network is trained to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// A class for each pixel.
+    Segmentation,
+    /// A class for each picture.
+    Classification,
+}
+
+impl Dataset {
+    /// What its labels are of.
+    pub const fn task(self) -> Task {
+        match self.classes() {
+            None => Task::Segmentation,
+            Some(_) => Task::Classification,
+        }
+    }
+
+    /// How its files are laid out, where a picture has one class.
+    pub const fn classes(self) -> Option<Layout> {
+        match self {
+            Self::Synthetic | Self::Cityscapes => None,
+            Self::Cifar10 => Some(Layout::Cifar10),
+            Self::Cifar100 => Some(Layout::Cifar100),
+            Self::Svhn => Some(Layout::Svhn),
+            Self::Stl10 => Some(Layout::Stl10),
+            Self::Imagenet => Some(Layout::Imagenet),
+            Self::SyntheticDigits => Some(Layout::Digits),
+        }
+    }
+
+    /// Whether its pictures are made here, and not read from a folder.
+    pub const fn is_built_in(self) -> bool {
+        matches!(self, Self::Synthetic | Self::SyntheticDigits)
+    }
+
+    /// As it is said in files and flags, such as `cifar10`.
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_string())
+    }
 }
 
 /// What is done to training pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
+    /// How a training picture is cut out of the whole one.
+    pub crop: Crop,
+    /// Pixels that a padded crop adds on each side before it cuts.
+    pub crop_padding: usize,
     /// Random scale `[smallest, largest]` of the original size.
     pub scale: [f32; 2],
     /// A crop is drawn again (at most ten times) while one class holds more than this share of its labelled pixels.
@@ -85,17 +146,31 @@ pub struct AugmentConfig {
     pub photometric: bool,
 }
 
+/// How a training picture is cut out of the whole one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crop {
+    /// Randomly scaled by `scale`, then cut: segmentation.
+    Scaled,
+    /// Padded by mirroring, then cut (CIFAR).
+    ReflectPadded,
+    /// Padded with black, then cut (SVHN, STL-10).
+    ZeroPadded,
+    /// A random part of random shape, resized (ImageNet's `RandomResizedCrop`).
+    Resized,
+}
+
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Residual network that computes the features.
+    /// Network that computes the features.
     pub backbone: Backbone,
     /// Multiplies every backbone channel count.
     pub width: f64,
     /// First layers of the backbone.
     pub stem: Stem,
-    /// Picture size / feature size: 8 or 16.
+    /// Picture size / feature size of a segmentation network: 8 or 16.
     pub output_stride: usize,
     /// What comes after the backbone.
     #[serde(default)]
@@ -112,7 +187,7 @@ pub struct ModelConfig {
     pub dropout: f64,
 }
 
-/// Residual network depth.
+/// Network that computes the features: ImageNet's residual networks, which segmentation takes too, and those of CIFAR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -127,6 +202,47 @@ pub enum Backbone {
     Resnet101,
     #[value(name = "resnet152")]
     Resnet152,
+    #[value(name = "resnext50-32x4d")]
+    #[serde(rename = "resnext50-32x4d")]
+    Resnext50,
+    #[value(name = "resnext101-32x8d")]
+    #[serde(rename = "resnext101-32x8d")]
+    Resnext101,
+    #[value(name = "resnet20")]
+    Resnet20,
+    #[value(name = "resnet32")]
+    Resnet32,
+    #[value(name = "resnet44")]
+    Resnet44,
+    #[value(name = "resnet56")]
+    Resnet56,
+    #[value(name = "resnet110")]
+    Resnet110,
+    #[value(name = "resnet164")]
+    Resnet164,
+    #[value(name = "resnet1202")]
+    Resnet1202,
+    #[value(name = "densenet-bc-100-12")]
+    #[serde(rename = "densenet-bc-100-12")]
+    DensenetBc100,
+}
+
+impl Backbone {
+    /// Whether it is made for small pictures, 32 to 96 pixels a side: three stages, no pooling in front.
+    pub const fn is_cifar(self) -> bool {
+        use Backbone as B;
+        match self {
+            B::Resnet18 | B::Resnet34 | B::Resnet50 | B::Resnet101 | B::Resnet152 => false,
+            B::Resnext50 | B::Resnext101 => false,
+            B::Resnet20 | B::Resnet32 | B::Resnet44 | B::Resnet56 | B::Resnet110 | B::Resnet164 => true,
+            B::Resnet1202 | B::DensenetBc100 => true,
+        }
+    }
+
+    /// As it is said in files and flags, such as `resnet110`.
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_string())
+    }
 }
 
 /// First layers of a ResNet.
@@ -166,14 +282,75 @@ pub struct LocalConfig {
     pub recon_weight: [f64; 2],
     /// λ2, weight of the task term, likewise.
     pub task_weight: [f64; 2],
-    /// Hidden channels of a local task head.
+    /// Local task head of dgl and infopro (greedy's is linear).
+    #[serde(default)]
+    pub head: LocalHeadKind,
+    /// Hidden channels of the head `fcn`.
     pub head_channels: usize,
+    /// Multiplies the hidden channels of the heads `0c1f` … `2c2f` and of the decoder `direct`.
+    #[serde(default = "one")]
+    pub widen: f64,
+    /// Hidden features of the heads `0c1f` … `2c2f`, and dimensions of a contrastive embedding.
+    #[serde(default = "feature_dim")]
+    pub feature_dim: usize,
+    /// How features become a picture.
+    #[serde(default)]
+    pub decoder: DecoderKind,
     /// Channels of the decoder's layers before the picture.
     pub decoder_channels: Vec<usize>,
     /// Pixel embeddings sampled per batch by the contrastive loss.
     pub contrast_samples: usize,
     /// Temperature of the contrastive loss.
     pub contrast_temperature: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn feature_dim() -> usize {
+    128
+}
+
+/// Local task head of dgl and infopro. `1c2f` is one convolution, two linear layers: the reference's names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalHeadKind {
+    /// 3×3 convolution, spatial dropout, 1×1 convolution: a class for each pixel.
+    #[default]
+    #[serde(rename = "fcn")]
+    Fcn,
+    /// Average, linear: greedy supervised learning's.
+    #[serde(rename = "0c1f")]
+    Linear,
+    /// Average, two linear layers.
+    #[serde(rename = "0c2f")]
+    C0F2,
+    /// 3×3 convolution, average, linear.
+    #[serde(rename = "1c1f")]
+    C1F1,
+    /// 3×3 convolution, average, two linear layers.
+    #[serde(rename = "1c2f")]
+    C1F2,
+    /// 3×3 convolution, average, three linear layers.
+    #[serde(rename = "1c3f")]
+    C1F3,
+    /// Two 3×3 convolutions, average, two linear layers.
+    #[serde(rename = "2c2f")]
+    C2F2,
+    /// 1×1 → 128, 3×3 stride 2 → 256, 3×3 stride 2 → 512, 1×1 → 2048, average, linear.
+    #[serde(rename = "imagenet")]
+    Imagenet,
+}
+
+/// How features become a picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecoderKind {
+    /// 1×1 convolution, then an upsampling and a 3×3 convolution for each of `decoder_channels` (Cityscapes, ImageNet).
+    #[default]
+    Stepwise,
+    /// Upsampled at once, then a 3×3 convolution for each of `decoder_channels` (CIFAR, SVHN, STL-10).
+    Direct,
 }
 
 /// Local learning method.
@@ -200,11 +377,13 @@ pub enum TaskLoss {
     Contrast,
 }
 
-/// Where the network is cut: `"auto"`, or the names of the blocks after which to cut.
+/// Where the network is cut: `"auto"`, `"balanced"`, or the names of the blocks after which to cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cuts {
-    /// The paper's cut where it names one, else balanced by activation memory.
+    /// The paper's cuts where it names some, else balanced by activation memory.
     Auto,
+    /// InfoPro*: the paper's memory-balanced cuts where it names some, else balanced by activation memory.
+    Balanced,
     /// K − 1 block names such as `layer3.12`, in order.
     After(Vec<String>),
 }
@@ -217,6 +396,9 @@ pub struct OptimConfig {
     pub lr: f64,
     /// SGD momentum (PyTorch's: no dampening).
     pub momentum: f64,
+    /// Nesterov's momentum.
+    #[serde(default)]
+    pub nesterov: bool,
     /// L2 penalty added to the gradient.
     pub weight_decay: f64,
     /// Learning rate over steps.
@@ -227,6 +409,16 @@ pub struct OptimConfig {
     pub min_lr: f64,
     /// Steps of linear warm-up from zero.
     pub warmup_steps: usize,
+    /// Schedule `step`: shares of the run, in 0..1 and rising, after which `gamma` multiplies the learning rate.
+    #[serde(default)]
+    pub milestones: Vec<f64>,
+    /// Schedule `step`: factor at each of `milestones`.
+    #[serde(default = "gamma")]
+    pub gamma: f64,
+}
+
+fn gamma() -> f64 {
+    0.1
 }
 
 /// Learning rate over steps.
@@ -239,13 +431,15 @@ pub enum LrScheduleKind {
     Cosine,
     /// `lr` throughout.
     Constant,
+    /// `lr`, multiplied by `gamma` at each of `milestones`.
+    Step,
 }
 
 /// Length of the run and its intervals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Training crop, height × width.
+    /// Training crop, height × width; of classification, the size of a picture as the network sees it.
     pub resolution: Resolution,
     /// Pictures per step.
     pub batch_size: usize,
@@ -259,7 +453,7 @@ pub struct TrainConfig {
     pub save_every_steps: usize,
     /// Checkpoints kept; older ones are removed.
     pub keep_checkpoints: usize,
-    /// Overlays written after the last evaluation.
+    /// Overlays written after the last evaluation; of classification, pictures on the sheet of mistakes.
     pub overlays: usize,
     /// Weights to start from (`.pth`, `.pt`, `.safetensors`); empty: drawn from the seed.
     pub pretrained: PathBuf,

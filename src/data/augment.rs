@@ -5,7 +5,8 @@
 //! shows is ever resized.
 
 use super::labels::{IGNORE_INDEX, NUM_CLASSES};
-use super::{Sample, normalize, photometric};
+use super::normalize::{self, Normalization};
+use super::{Sample, photometric};
 use crate::config::{AugmentConfig, Resolution};
 use crate::{Error, Result};
 use fast_image_resize as fir;
@@ -16,13 +17,13 @@ use rand_chacha::ChaCha8Rng;
 /// Draws of a crop before one class may hold more than its share.
 const CROP_TRIES: usize = 10;
 
-/// One training crop.
+/// One training picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainSample {
     /// Normalised picture, 0 where padded. Shape: `[3, height, width]`, flat.
     pub input: Vec<f32>,
-    /// Train ids, [`IGNORE_INDEX`] where unknown or padded. Shape: `[height, width]`, flat.
-    pub label: Vec<u8>,
+    /// Train ids, [`IGNORE_INDEX`] where unknown or padded: `[height, width]`, flat. Of classification one class.
+    pub label: Vec<u16>,
 }
 
 /// Makes training crops.
@@ -112,20 +113,20 @@ impl Augment {
     fn pad(&self, rgb: &[u8], label: &[u8], window: Window) -> TrainSample {
         let (height, width) = (self.crop.height, self.crop.width);
         let mut input = vec![0.0; 3 * height * width];
-        normalize::write(rgb, window.width, &mut input, width, height * width);
+        normalize::write(rgb, window.width, Normalization::IMAGENET, &mut input, width, height * width);
         if (window.height, window.width) == (height, width) {
-            return TrainSample { input, label: label.to_vec() };
+            return TrainSample { input, label: label.iter().copied().map(u16::from).collect() };
         }
-        let mut padded = vec![IGNORE_INDEX; height * width];
+        let mut padded = vec![u16::from(IGNORE_INDEX); height * width];
         for (to, from) in padded.chunks_exact_mut(width).zip(label.chunks_exact(window.width)) {
-            to[..window.width].copy_from_slice(from);
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = u16::from(from));
         }
         TrainSample { input, label: padded }
     }
 }
 
 /// A generator of its own for every use of every picture, whoever draws first.
-fn keyed_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
+pub(super) fn keyed_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (part, value) in key.chunks_exact_mut(8).zip([seed, epoch, index, u64::from_le_bytes(*b"augment\0")]) {
         part.copy_from_slice(&value.to_le_bytes());
@@ -133,7 +134,7 @@ fn keyed_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-fn contiguous<D: ndarray::Dimension>(array: Array<u8, D>) -> Vec<u8> {
+pub(super) fn contiguous<D: ndarray::Dimension>(array: Array<u8, D>) -> Vec<u8> {
     match array.is_standard_layout() {
         true => {
             let length = array.len();
@@ -209,7 +210,7 @@ pub fn resized(image: &Array3<u8>, to: Resolution) -> Result<Array3<u8>> {
 }
 
 /// Mirrors left and right, in place. Shape: `[_, width, channels]`.
-fn flip_rows(values: &mut [u8], width: usize, channels: usize) {
+pub(super) fn flip_rows(values: &mut [u8], width: usize, channels: usize) {
     for row in values.chunks_exact_mut(width * channels) {
         for x in 0..width / 2 {
             for channel in 0..channels {

@@ -1,11 +1,18 @@
 use super::*;
-use crate::data::normalize::{MEAN, STD};
+use crate::config::{Dataset, defaults_for};
+use crate::data::normalize::Normalization;
 use ndarray::{Array2, Array3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 fn still() -> AugmentConfig {
-    AugmentConfig { scale: [1.0, 1.0], category_max_share: 1.0, flip: 0.0, photometric: false }
+    AugmentConfig {
+        scale: [1.0, 1.0],
+        category_max_share: 1.0,
+        flip: 0.0,
+        photometric: false,
+        ..defaults_for(Dataset::Synthetic).augment
+    }
 }
 
 fn crop(height: usize, width: usize) -> Resolution {
@@ -20,7 +27,7 @@ fn diagonal(height: usize, width: usize) -> Sample {
 }
 
 fn byte(input: f32, channel: usize) -> u8 {
-    (input * STD[channel] + MEAN[channel]).round() as u8
+    (input * Normalization::IMAGENET.std[channel] + Normalization::IMAGENET.mean[channel]).round() as u8
 }
 
 #[test]
@@ -54,7 +61,7 @@ fn picture_and_label_are_cropped_at_the_same_place() {
     for index in 0..20 {
         let got = augment.apply(diagonal(16, 19), 1, 0, index).unwrap();
         for (&red, &label) in got.input[..30].iter().zip(&got.label) {
-            assert_eq!(byte(red, 0), label * 10);
+            assert_eq!(u16::from(byte(red, 0)), label * 10);
         }
         places.insert(got.label[0]);
     }
@@ -63,7 +70,13 @@ fn picture_and_label_are_cropped_at_the_same_place() {
 
 #[test]
 fn the_same_key_draws_the_same_crop_and_another_draws_another() {
-    let config = AugmentConfig { scale: [0.5, 2.0], category_max_share: 0.75, flip: 0.5, photometric: true };
+    let config = AugmentConfig {
+        scale: [0.5, 2.0],
+        category_max_share: 0.75,
+        flip: 0.5,
+        photometric: true,
+        ..defaults_for(Dataset::Synthetic).augment
+    };
     let augment = Augment::new(&config, crop(12, 12));
     let apply = |seed, epoch, index| augment.apply(diagonal(20, 30), seed, epoch, index).unwrap();
     assert_eq!(apply(1, 2, 3), apply(1, 2, 3));
@@ -134,7 +147,13 @@ fn any_sizes_give_a_crop_of_the_asked_size() {
         let mut side = || rng.random_range(1..40);
         let (size, cropped) = ((side(), side()), (side(), side()));
         let (low, more) = (rng.random_range(0.1_f32..1.0), rng.random_range(0.0_f32..2.0));
-        let config = AugmentConfig { scale: [low, low + more], category_max_share: 0.5, flip: 0.5, photometric: true };
+        let config = AugmentConfig {
+            scale: [low, low + more],
+            category_max_share: 0.5,
+            flip: 0.5,
+            photometric: true,
+            ..defaults_for(Dataset::Synthetic).augment
+        };
         let augment = Augment::new(&config, crop(cropped.0, cropped.1));
         let got = augment.apply(diagonal(size.0, size.1), seed, 0, 0).unwrap();
         let pixels = cropped.0 * cropped.1;

@@ -4,8 +4,8 @@
 //! `(seed, n / len, picture)`. So every value of every batch follows from the seed and the step: neither the number of
 //! workers nor a resumed run changes one.
 
-use super::Source;
-use super::augment::{Augment, TrainSample};
+use super::augment::TrainSample;
+use super::split::TrainingSet;
 use crate::config::Resolution;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -25,8 +25,8 @@ const BATCHES_AHEAD: u64 = 2;
 pub struct Batch {
     /// Normalised pictures. Shape: `[batch, 3, height, width]`, flat.
     pub input: Vec<f32>,
-    /// Train ids, 255 ignored. Shape: `[batch, height, width]`, flat.
-    pub label: Vec<u8>,
+    /// Train ids, 255 ignored: `[batch, height, width]`, flat. Of classification one class a picture: `[batch]`.
+    pub label: Vec<u16>,
     /// Number of pictures.
     pub batch: usize,
     /// Height of the crops.
@@ -71,19 +71,12 @@ struct State {
 }
 
 impl Loader {
-    /// Starts `workers` threads (at least one) that make batches of `batch_size` crops of `source`.
+    /// Starts `workers` threads (at least one) that make batches of `batch_size` training pictures.
     ///
     /// With `first_step = s` the first batch is the one that an uninterrupted run sees at step `s` (0-based).
-    pub fn new(
-        source: Arc<Source>,
-        augment: Augment,
-        batch_size: usize,
-        seed: u64,
-        workers: usize,
-        first_step: usize,
-    ) -> Self {
-        let (len, crop) = (source.len(), augment.crop());
-        let make = move |epoch: u64, index: usize| augment.apply(source.sample(index)?, seed, epoch, index as u64);
+    pub fn new(pictures: TrainingSet, batch_size: usize, seed: u64, workers: usize, first_step: usize) -> Self {
+        let (len, crop) = (pictures.len(), pictures.crop());
+        let make = move |epoch: u64, index: usize| pictures.sample(seed, epoch, index);
         Self::start(Box::new(make), len, crop, batch_size, seed, workers, first_step)
     }
 
@@ -146,7 +139,7 @@ impl Loader {
                 // A batch of one, usual for large crops, is moved and not copied.
                 (batch.input, batch.label) = (input, label);
                 batch.input.reserve_exact((self.batch_size - 1) * 3 * height * width);
-                batch.label.reserve_exact((self.batch_size - 1) * height * width);
+                batch.label.reserve_exact((self.batch_size - 1) * batch.label.len());
             } else {
                 batch.input.extend_from_slice(&input);
                 batch.label.extend_from_slice(&label);

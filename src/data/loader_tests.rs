@@ -1,6 +1,9 @@
 use super::*;
-use crate::config::AugmentConfig;
+use crate::config::{AugmentConfig, Dataset, defaults_for};
+use crate::data::Source;
+use crate::data::normalize::Normalization;
 use crate::data::scenes::Scenes;
+use crate::data::split::Split;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,8 +12,9 @@ const CROP: Resolution = Resolution { height: 16, width: 24 };
 
 fn scenes_loader(workers: usize, first_step: usize) -> Loader {
     let source = Source::Synthetic(Scenes::new(0, "train", 5, Resolution { height: 24, width: 48 }));
-    let config = AugmentConfig { scale: [0.5, 2.0], category_max_share: 0.75, flip: 0.5, photometric: true };
-    Loader::new(Arc::new(source), Augment::new(&config, CROP), 3, 7, workers, first_step)
+    let config = AugmentConfig { scale: [0.5, 2.0], ..defaults_for(Dataset::Synthetic).augment };
+    let pictures = TrainingSet::new(Split::Pixels(source), &config, CROP, Normalization::IMAGENET);
+    Loader::new(pictures, 3, 7, workers, first_step)
 }
 
 /// A loader of `len` 1×1 pictures; picture `i` is labelled `i`.
@@ -21,7 +25,7 @@ fn numbers(
     make: impl Fn(usize) -> Result<()> + Send + Sync + 'static,
 ) -> Loader {
     let make = move |_: u64, index: usize| {
-        make(index).map(|()| TrainSample { input: vec![index as f32; 3], label: vec![index as u8] })
+        make(index).map(|()| TrainSample { input: vec![index as f32; 3], label: vec![index as u16] })
     };
     Loader::start(Box::new(make), len, Resolution { height: 1, width: 1 }, batch_size, 1, workers, 0)
 }
@@ -56,8 +60,8 @@ fn a_batch_has_its_shape() {
 #[test]
 fn every_epoch_shows_every_picture_once_in_its_own_order() {
     let mut loader = numbers(10, 4, 3, |_| Ok(())); // 4 does not divide 10: batches straddle epochs
-    let seen: Vec<u8> = (0..10).flat_map(|_| loader.next().unwrap().label).collect();
-    let epochs: Vec<&[u8]> = seen.chunks_exact(10).collect();
+    let seen: Vec<u16> = (0..10).flat_map(|_| loader.next().unwrap().label).collect();
+    let epochs: Vec<&[u16]> = seen.chunks_exact(10).collect();
     for epoch in &epochs {
         assert_eq!(epoch.iter().copied().collect::<BTreeSet<_>>(), (0..10).collect());
     }

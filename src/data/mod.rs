@@ -1,11 +1,13 @@
 //! Pictures and labels: dataset formats, augmentation and the loader.
 //!
-//! A [`Source`] hands out whole pictures with their labels; [`augment`] makes training crops of them, and [`loader`]
-//! makes batches of those on worker threads. Everything here lives in host memory; no tensor is in sight.
+//! A [`Source`] hands out whole pictures with a label for each pixel, [`classes`] pictures with one; a [`split`] is of
+//! either. [`augment`] and [`classes::augment`] make training pictures of them, and [`loader`] makes batches of those on
+//! worker threads. Everything here lives in host memory; no tensor is in sight.
 
 pub mod augment;
 pub mod check;
 pub mod cityscapes;
+pub mod classes;
 pub mod id_png;
 pub mod labels;
 pub mod loader;
@@ -13,6 +15,7 @@ pub mod normalize;
 mod photometric;
 mod polygons;
 pub mod scenes;
+pub mod split;
 pub mod synth;
 
 use crate::config::{DataConfig, Dataset};
@@ -30,7 +33,7 @@ pub struct Sample {
     pub label: Array2<u8>,
 }
 
-/// One split of a dataset.
+/// One split of a dataset with a class for each pixel.
 #[derive(Debug)]
 pub enum Source {
     /// Built-in procedural street scenes.
@@ -64,6 +67,10 @@ impl Source {
                 Ok(Self::Synthetic(scenes::Scenes::new(SCENES_SEED, split, count, config.synthetic_resolution)))
             }
             Dataset::Cityscapes => Ok(Self::Cityscapes(cityscapes::Cityscapes::open(&config.root, split)?)),
+            other => Err(Error::usage(format!(
+                "--dataset {}: has a class for each picture, not for each pixel",
+                other.name()
+            ))),
         }
     }
 

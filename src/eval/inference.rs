@@ -3,8 +3,7 @@
 use super::test_time::{self, Protocol, TestTime, VersionScores, WindowScores, best_of_mean};
 use crate::config::{Resolution, RunConfig};
 use crate::data::augment::resized;
-use crate::data::labels::NUM_CLASSES;
-use crate::data::normalize::normalize;
+use crate::data::normalize::{Normalization, normalize};
 use crate::local::LocalNetwork;
 use crate::net::{Block, Pass};
 use crate::ops::upsample_argmax;
@@ -18,6 +17,7 @@ use std::path::Path;
 /// A trained network without its training: blocks in order.
 pub struct Predictor {
     blocks: Vec<Block>,
+    normalization: Normalization,
     device: Device,
 }
 
@@ -25,7 +25,7 @@ impl Predictor {
     /// The network as it is now; later training does not change it.
     pub fn of(network: &LocalNetwork, device: &Device) -> Self {
         let blocks = network.modules.iter().flat_map(|module| module.blocks_for_evaluation()).collect();
-        Self { blocks, device: device.clone().without_autodiff() }
+        Self { blocks, normalization: network.normalization, device: device.clone().without_autodiff() }
     }
 
     /// The newest checkpoint of a run folder.
@@ -35,7 +35,7 @@ impl Predictor {
     pub fn load(run: &Path, config: &RunConfig, device: &Device) -> Result<Self> {
         let checkpoint = checkpoint::last(run)?;
         checkpoint.check_fits(config)?;
-        let mut network = LocalNetwork::new(config, NUM_CLASSES, device)?;
+        let mut network = LocalNetwork::new(config, checkpoint.num_classes(), device)?;
         network.load(&checkpoint.folder, false)?;
         Ok(Self::of(&network, device))
     }
@@ -56,9 +56,22 @@ impl Predictor {
     /// Class scores at the network's own resolution: picture `[height, width, 3]` to `[1, classes, h, w]`.
     pub fn logits(&self, image: &Array3<u8>) -> Tensor<4> {
         let (height, width, _) = image.dim();
-        let input = TensorData::new(normalize(image), [1, 3, height, width]);
-        let pass = Pass::evaluation();
+        self.scores(normalize(image, self.normalization), [1, 3, height, width])
+    }
+
+    fn scores(&self, input: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+        let (input, pass) = (TensorData::new(input, shape), Pass::evaluation());
         self.blocks.iter().fold(Tensor::from_data(input, &self.device), |x, block| block.forward(x, &pass))
+    }
+
+    /// Class scores of normalised pictures of one size, each `[3, height, width]`, by a classification network.
+    ///
+    /// # Errors
+    /// Scores that are not finite.
+    pub fn class_scores(&self, inputs: &[Vec<f32>], size: Resolution) -> Result<Vec<Vec<f32>>> {
+        let logits = self.scores(inputs.concat(), [inputs.len(), 3, size.height, size.width]);
+        let [_, classes, _, _] = logits.dims();
+        Ok(finite(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
     }
 
     /// Train ids `[height, width]` of a picture `[height, width, 3]` of any size. The scores are resized to the picture

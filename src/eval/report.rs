@@ -1,15 +1,14 @@
 //! The report of an evaluation: `report.json`, and a table for the terminal.
 
 use super::instances::InstanceTally;
+use super::json::{self, Named, named, nan_if_null};
 use super::scores::{Confusion, mean};
 use crate::cli::counted;
 use crate::data::labels::{CATEGORIES, CLASSES, NUM_CLASSES};
-use crate::files::{plain_cause, write_atomic};
 use crate::{Error, Result};
 use ndarray::Array2;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 /// Result of one evaluation, as written to `report.json`.
@@ -58,19 +57,8 @@ pub struct Report {
     pub protocols: Named,
 }
 
-/// Scores by name, in order.
-type Named = serde_json::Map<String, serde_json::Value>;
-
 fn nan() -> f64 {
     f64::NAN
-}
-
-fn named<'a>(names: impl Iterator<Item = &'a str>, scores: &[Option<f64>]) -> Named {
-    names.zip(scores).map(|(name, score)| (name.to_string(), (*score).into())).collect()
-}
-
-fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Report {
@@ -119,10 +107,7 @@ impl Report {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomic(path, |writer| {
-            serde_json::to_writer_pretty(&mut *writer, self)?;
-            writer.write_all(b"\n")
-        })
+        json::write(path, self)
     }
 
     /// Reads a `report.json`.
@@ -130,9 +115,7 @@ impl Report {
     /// # Errors
     /// The file cannot be read or is no report.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, plain_cause(&error)))?;
-        serde_json::from_str(&text).map_err(|error| Error::file(path, format!("is not a report of segeval: {error}")))
+        json::read(path, "a report of segeval")
     }
 
     /// Table for the terminal: IoU of each class and its share of the labelled pixels, then the categories, then the
@@ -171,7 +154,7 @@ impl Report {
 }
 
 /// A score in percent, or a dash where there is none.
-fn percent(score: Option<f64>) -> String {
+pub(super) fn percent(score: Option<f64>) -> String {
     score.filter(|score| !score.is_nan()).map_or("-".to_string(), |score| format!("{:.2}", 100.0 * score))
 }
 

@@ -1,16 +1,15 @@
 //! Where the network is cut.
 //!
 //! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. The paper names cuts for some
-//! networks; elsewhere the cuts minimise the largest module's activation memory, which is the peak of a training step.
+//! networks ([`paper`]); elsewhere the cuts minimise the largest module's activation memory, which is the peak of a training step.
 
 use super::heads;
-use crate::config::{Backbone, Cuts, RunConfig};
-use crate::net::{FeatureShape, Network};
+use super::pooled::Features;
+use crate::config::{Cuts, RunConfig, paper};
+use crate::net::{FeatureShape, Init, Network, network};
 use crate::{Error, Result};
+use burn::tensor::Device;
 use std::ops::Range;
-
-/// The paper's cut of ResNet-101 for K = 2: after the 13th of layer3's 23 blocks.
-const PAPER_RESNET101_K2: &str = "layer3.12";
 
 /// Blocks of each module, in order.
 ///
@@ -29,12 +28,10 @@ pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<
             names.len()
         )));
     }
-    let last_blocks = match &config.local.cuts {
-        Cuts::After(cuts) => named(cuts, &names)?,
-        Cuts::Auto if k == 2 && config.model.backbone == Backbone::Resnet101 => {
-            named(&[PAPER_RESNET101_K2.to_string()], &names)?
-        }
-        Cuts::Auto => balanced(&module_costs(network, config), k),
+    let last_blocks = match (&config.local.cuts, paper::cuts(config)) {
+        (Cuts::After(cuts), _) => named(cuts, &names)?,
+        (Cuts::Auto | Cuts::Balanced, Some(cuts)) => named(&cuts, &names)?,
+        (Cuts::Auto | Cuts::Balanced, None) => balanced(&module_costs(network, config), k),
     };
     let starts = std::iter::once(0).chain(last_blocks.iter().map(|&last| last + 1));
     let ends = last_blocks.iter().map(|&last| last + 1).chain([names.len()]);
@@ -66,19 +63,44 @@ fn named(cuts: &[String], names: &[&str]) -> Result<Vec<usize>> {
     Ok(indices)
 }
 
+/// What each block's output is like, the head's but for its shape aside.
+pub fn features(network: &Network, picture: FeatureShape) -> Vec<Features> {
+    let outputs = network.blocks.iter().scan(picture, |shape, named| {
+        *shape = named.block.footprint(*shape).0;
+        Some(*shape)
+    });
+    let shapes: Vec<FeatureShape> = outputs.collect();
+    let before_head = &shapes[..shapes.len() - 1];
+    let most_channels = before_head.iter().map(|shape| shape.channels).max().unwrap_or(1);
+    let smallest = before_head.last().map_or(1, |shape| shape.height);
+    let of = |shape: FeatureShape| Features { shape, gets_coarser: shape.height > smallest, most_channels };
+    shapes.iter().copied().map(of).collect()
+}
+
+/// Float32 values that each module of a run keeps for its backward, for each picture, its heads included.
+///
+/// # Errors
+/// See [`module_ranges`].
+pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>> {
+    let network = network(&mut Init::new(config.seed, &Device::flex()), config, num_classes);
+    let costs = module_costs(&network, config);
+    Ok(module_ranges(&network, config)?.iter().map(|range| costs[range.start][range.end - 1]).collect())
+}
+
 /// Cost of every possible module: `costs[i][j]` is the number of values that one made of blocks `i..=j` keeps for its
 /// backward, its heads included.
 fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
     let picture =
         FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
+    let features = features(network, picture);
     let mut shape = picture;
     let (mut kept, mut behind) = (Vec::new(), Vec::new()); // of the block alone; of local heads behind it
     let (mut aux, mut aux_block) = (0, 0);
-    for named in &network.blocks {
+    for (named, features) in network.blocks.iter().zip(features) {
         let (output, values) = named.block.footprint(shape);
         shape = output;
         kept.push(values);
-        behind.push(heads::footprint(&config.local, output, picture));
+        behind.push(heads::footprint(&config.local, features, picture));
         if let Some((head, after)) = &network.aux_head
             && *after == named.name
         {

@@ -22,29 +22,32 @@ pub struct PixelSample {
     /// Indices into the flattened `[batch, h, w]`.
     pub pixels: Vec<i32>,
     /// Class of each.
-    pub classes: Vec<u8>,
+    pub classes: Vec<u16>,
 }
 
 /// Draws up to `samples` labelled pixels at feature resolution `size`, the same number of each class as far as there are
-/// that many. The label of a feature pixel is the nearest label pixel's.
+/// that many. The label of a feature pixel is the nearest label pixel's; one that is none of the `num_classes` is ignored.
 ///
 /// # Shapes
 /// `label [batch, height, width]` flattened, `shape` its sizes.
-pub fn sample_pixels(label: &[u8], shape: [usize; 3], size: [usize; 2], samples: usize, seed: u64) -> PixelSample {
+pub fn sample_pixels(
+    label: &[u16],
+    num_classes: usize,
+    shape: [usize; 3],
+    size: [usize; 2],
+    samples: usize,
+    seed: u64,
+) -> PixelSample {
     let [batch, height, width] = shape;
     let [h, w] = size;
-    let mut by_class: Vec<Vec<i32>> = Vec::new();
+    let mut by_class: Vec<Vec<i32>> = vec![Vec::new(); num_classes];
     for b in 0..batch {
         for y in 0..h {
             for x in 0..w {
                 let class = label[(b * height + y * height / h) * width + x * width / w] as usize;
-                if class == usize::from(crate::data::labels::IGNORE_INDEX) {
-                    continue;
+                if let Some(pixels) = by_class.get_mut(class) {
+                    pixels.push(((b * h + y) * w + x) as i32);
                 }
-                if class >= by_class.len() {
-                    by_class.resize(class + 1, Vec::new());
-                }
-                by_class[class].push(((b * h + y) * w + x) as i32);
             }
         }
     }
@@ -58,7 +61,7 @@ pub fn sample_pixels(label: &[u8], shape: [usize; 3], size: [usize; 2], samples:
         left -= share;
         let (drawn, _) = by_class[class].partial_shuffle(&mut rng, share);
         sample.pixels.extend(&*drawn);
-        sample.classes.extend(std::iter::repeat_n(class as u8, share));
+        sample.classes.extend(std::iter::repeat_n(class as u16, share));
     }
     sample
 }
@@ -90,9 +93,9 @@ pub fn contrast(embeddings: Tensor<4>, sample: &PixelSample, temperature: f64) -
 }
 
 /// `[n, n]`: 1/(positives of the anchor · number of anchors) at each positive pair, else 0; and the number of anchors.
-fn positive_weights(classes: &[u8]) -> (Vec<f32>, usize) {
+fn positive_weights(classes: &[u16]) -> (Vec<f32>, usize) {
     let n = classes.len();
-    let members = |class: u8| classes.iter().filter(|&&other| other == class).count();
+    let members = |class: u16| classes.iter().filter(|&&other| other == class).count();
     let anchors = classes.iter().filter(|&&class| members(class) > 1).count();
     let mut weights = vec![0f32; n * n];
     for (i, &class) in classes.iter().enumerate() {
@@ -123,11 +126,11 @@ mod tests {
     #[test]
     fn sampled_pixels_are_balanced_and_labelled() {
         // 8 × 8 labels, features half that size: 12 pixels of class 0, 3 of class 4, one ignored
-        let mut label = vec![0u8; 64];
+        let mut label = vec![0u16; 64];
         for (y, x, class) in [(0, 0, 4), (0, 2, 4), (2, 0, 4), (6, 6, 255)] {
             label[y * 8 + x] = class;
         }
-        let sample = sample_pixels(&label, [1, 8, 8], [4, 4], 8, 1);
+        let sample = sample_pixels(&label, 19, [1, 8, 8], [4, 4], 8, 1);
         assert_eq!(sample.classes, [4, 4, 4, 0, 0, 0, 0, 0]);
         assert!(!sample.pixels.contains(&15), "pixel (3, 3) is ignored");
         let mut unique = sample.pixels.clone();

@@ -2,8 +2,9 @@
 
 use super::heads::{LocalHead, ReconDecoder};
 use super::loss;
+use super::pooled::Features;
 use crate::config::{LocalConfig, Method, OptimConfig, RunConfig, TaskLoss};
-use crate::data::normalize::{MEAN, STD};
+use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass};
 use crate::ops;
 use crate::{Error, Result};
@@ -17,26 +18,28 @@ use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 pub struct Targets {
     /// The picture in `[0, 1]`: `[batch, 3, height, width]`.
     pub image: Tensor<4>,
-    /// Train ids, 255 ignored: `[batch, height, width]`.
+    /// Classes; what is none, such as 255, is ignored: `[batch, height, width]`, of classification `[batch, 1, 1]`.
     pub label: Tensor<3, Int>,
     /// The same on the host, flattened.
-    pub label_host: Vec<u8>,
-    /// `[height, width]`
+    pub label_host: Vec<u16>,
+    /// The picture's `[height, width]`.
     pub size: [usize; 2],
 }
 
 impl Targets {
-    /// From a normalised input `[batch, 3, height, width]` and its label, flattened.
-    pub fn new(input: &Tensor<4>, label_host: Vec<u8>, device: &Device) -> Self {
+    /// From an input `[batch, 3, height, width]`, how it was normalised, and its label, flattened: a class for each pixel or
+    /// one for each picture.
+    pub fn new(input: &Tensor<4>, normalization: Normalization, label_host: Vec<u16>, device: &Device) -> Self {
         let [batch, _, height, width] = input.dims();
+        let of_label = if label_host.len() == batch { [batch, 1, 1] } else { [batch, height, width] };
         let ids: Vec<i32> = label_host.iter().map(|&id| i32::from(id)).collect();
         let colours = |values: [f32; 3]| {
             let values = values.map(|value| value / 255.0).to_vec();
             Tensor::<4>::from_data(TensorData::new(values, [1, 3, 1, 1]), device)
         };
         Self {
-            image: (input.clone() * colours(STD) + colours(MEAN)).clamp(0.0, 1.0),
-            label: Tensor::from_data(TensorData::new(ids, [batch, height, width]), device),
+            image: (input.clone() * colours(normalization.std) + colours(normalization.mean)).clamp(0.0, 1.0),
+            label: Tensor::from_data(TensorData::new(ids, of_label), device),
             label_host,
             size: [height, width],
         }
@@ -93,6 +96,7 @@ pub struct LocalModule {
     recon_weight: f64,
     task_weight: f64,
     aux_weight: f64,
+    num_classes: usize,
     local: LocalConfig,
 }
 
@@ -101,15 +105,15 @@ pub(super) struct Parts {
     pub index: usize,
     pub block_names: Vec<String>,
     pub blocks: Vec<Block>,
-    /// Channels of the last block's output.
-    pub channels: usize,
+    /// The last block's output.
+    pub features: Features,
     /// For the last module: the auxiliary head, and the block of this module that it reads.
     pub aux_head: Option<(FcnHead, usize)>,
 }
 
 impl LocalModule {
     pub(super) fn new(init: &mut Init, parts: Parts, config: &RunConfig, num_classes: usize) -> Self {
-        let Parts { index, block_names, blocks, channels, aux_head } = parts;
+        let Parts { index, block_names, blocks, features, aux_head } = parts;
         let local = config.local.clone();
         let is_last = index + 1 == local.num_modules;
         let recon_weight = match local.method {
@@ -120,9 +124,8 @@ impl LocalModule {
             let (aux_head, after) = aux_head.map_or((None, 0), |(head, after)| (Some(head), after));
             Heads::Task(TaskHeads { aux_head, after })
         } else {
-            let recon_decoder =
-                (recon_weight > 0.0).then(|| ReconDecoder::new(init, channels, &local.decoder_channels));
-            let local_head = LocalHead::new(init, channels, &local, num_classes, config.model.dropout);
+            let recon_decoder = (recon_weight > 0.0).then(|| ReconDecoder::new(init, features.shape.channels, &local));
+            let local_head = LocalHead::new(init, features, &local, num_classes, config.model.dropout);
             Heads::Local(LocalHeads { recon_decoder, local_head })
         };
         Self {
@@ -133,6 +136,7 @@ impl LocalModule {
             recon_weight,
             task_weight: loss::weight(local.task_weight, index, local.num_modules),
             aux_weight: config.model.aux_weight,
+            num_classes,
             local,
         }
     }
@@ -233,10 +237,11 @@ impl LocalModule {
     }
 
     fn contrast(&self, embeddings: Tensor<4>, targets: &Targets, seed: u64) -> Tensor<1> {
-        let [batch, _, h, w] = embeddings.dims();
-        let [height, width] = targets.size;
-        let shape = [batch, height, width];
-        let sample = loss::sample_pixels(&targets.label_host, shape, [h, w], self.local.contrast_samples, seed);
+        let [_, _, h, w] = embeddings.dims();
+        let shape = targets.label.dims();
+        // Of classification every picture takes part.
+        let samples = if [h, w] == [1, 1] { targets.label_host.len() } else { self.local.contrast_samples };
+        let sample = loss::sample_pixels(&targets.label_host, self.num_classes, shape, [h, w], samples, seed);
         loss::contrast(embeddings, &sample, self.local.contrast_temperature)
     }
 
@@ -263,7 +268,11 @@ impl LocalModule {
 fn sgd(config: &OptimConfig) -> ModuleOptimizer {
     let mut sgd = SgdConfig::new();
     if config.momentum > 0.0 {
-        sgd = sgd.with_momentum(Some(MomentumConfig { momentum: config.momentum, dampening: 0.0, nesterov: false }));
+        sgd = sgd.with_momentum(Some(MomentumConfig {
+            momentum: config.momentum,
+            dampening: 0.0,
+            nesterov: config.nesterov,
+        }));
     }
     if config.weight_decay > 0.0 {
         sgd = sgd.with_weight_decay(Some(WeightDecayConfig { penalty: config.weight_decay as f32 }));

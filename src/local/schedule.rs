@@ -3,8 +3,9 @@
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use crate::config::RunConfig;
+use crate::data::normalize::Normalization;
 use crate::files::cause_in;
-use crate::net::{FeatureShape, Init, Network, segmentation_network};
+use crate::net::{FeatureShape, Init, Network, network};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct LocalNetwork {
     /// In network order.
     pub modules: Vec<LocalModule>,
+    /// How its input is made of pictures.
+    pub normalization: Normalization,
 }
 
 impl LocalNetwork {
@@ -23,18 +26,18 @@ impl LocalNetwork {
     /// See [`cut::module_ranges`].
     pub fn new(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
         let mut init = Init::new(config.seed, device);
-        let network = segmentation_network(&mut init, &config.model, num_classes);
+        let network = network(&mut init, config, num_classes);
         let ranges = cut::module_ranges(&network, config)?;
+        let picture =
+            FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
+        let features = cut::features(&network, picture);
         let Network { blocks, aux_head } = network;
         let mut aux_head = aux_head;
         let mut blocks = blocks.into_iter();
-        let mut shape =
-            FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
         let mut modules = Vec::with_capacity(ranges.len());
         for (index, range) in ranges.iter().enumerate() {
             let named: Vec<_> = blocks.by_ref().take(range.len()).collect();
             let block_names: Vec<String> = named.iter().map(|block| block.name.clone()).collect();
-            shape = named.iter().fold(shape, |shape, named| named.block.footprint(shape).0);
             // Where layer3 ends in an earlier module, that module's own head stands in for the auxiliary one.
             let aux_head = match (index + 1 == ranges.len(), aux_head.take()) {
                 (true, Some((head, after))) => {
@@ -46,10 +49,10 @@ impl LocalNetwork {
                 }
             };
             let blocks = named.into_iter().map(|named| named.block).collect();
-            let parts = Parts { index, block_names, blocks, channels: shape.channels, aux_head };
+            let parts = Parts { index, block_names, blocks, features: features[range.end - 1], aux_head };
             modules.push(LocalModule::new(&mut init, parts, config, num_classes));
         }
-        Ok(Self { modules })
+        Ok(Self { modules, normalization: config.data.dataset.normalization() })
     }
 
     /// One step of every module, one after another: module k's activations are gone before module k + 1 begins.

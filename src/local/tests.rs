@@ -3,8 +3,9 @@
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
 use crate::config::{Cuts, Dataset, Method, Resolution, RunConfig, TaskLoss, defaults_for};
+use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
-use crate::net::{Init, Pass, segmentation_network};
+use crate::net::{Init, Pass, network};
 use crate::ops;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};
@@ -40,7 +41,7 @@ fn batch() -> (Tensor<4>, Targets) {
         24..30 => 255,
         _ => 2,
     });
-    let targets = Targets::new(&input, label.collect(), &device);
+    let targets = Targets::new(&input, Normalization::IMAGENET, label.collect(), &device);
     (input, targets)
 }
 
@@ -90,7 +91,7 @@ fn one_module_is_end_to_end_training() {
 
     // The same network by hand: forward, both losses, backward, gradient descent.
     let device = device();
-    let network = segmentation_network(&mut Init::new(config.seed, &device), &config.model, CLASSES);
+    let network = network(&mut Init::new(config.seed, &device), &config, CLASSES);
     let (aux_head, after) = network.aux_head.unwrap();
     let pass = Pass::training(1);
     let (mut x, mut aux_logits) = (input, None);

@@ -3,10 +3,12 @@
 use super::FeatureShape;
 use crate::ops::{self, Act, ConvGeometry};
 use burn::module::{Module, Param, RunningState};
+use burn::tensor::module;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Normal};
+use rand_distr::{Distribution, Normal, Uniform};
 use std::cell::RefCell;
 
 /// Draws initial weights on the host, so that a seed gives the same network on every device.
@@ -24,6 +26,14 @@ impl<'a> Init<'a> {
     fn normal<const D: usize>(&mut self, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
         let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng)).collect();
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
+
+    /// Uniform in ±1/√fan_in, as PyTorch's own layers start.
+    fn uniform<const D: usize>(&mut self, shape: [usize; D], fan_in: usize) -> Param<Tensor<D>> {
+        let bound = 1.0 / (fan_in as f32).sqrt();
+        let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound is finite");
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| uniform.sample(&mut self.rng)).collect();
         Param::from_data(TensorData::new(values, shape), self.device)
     }
 
@@ -72,13 +82,14 @@ impl Pass {
 /// Two-dimensional convolution with a square kernel.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// `[channels_out, channels_in, kernel, kernel]`
+    /// `[channels_out, channels_in / groups, kernel, kernel]`
     pub weight: Param<Tensor<4>>,
     /// `[channels_out]`
     pub bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,
     dilation: usize,
+    groups: usize,
 }
 
 impl Conv2d {
@@ -86,14 +97,32 @@ impl Conv2d {
     pub fn same(init: &mut Init, [cin, cout]: [usize; 2], kernel: usize, stride: usize, dilation: usize) -> Self {
         let std = (2.0 / (cout * kernel * kernel) as f32).sqrt();
         let weight = init.normal([cout, cin, kernel, kernel], std);
-        Self { weight, bias: None, stride, padding: dilation * (kernel - 1) / 2, dilation }
+        Self { weight, bias: None, stride, padding: dilation * (kernel - 1) / 2, dilation, groups: 1 }
+    }
+
+    /// A 3×3 one where output channels see only the input channels of their own group, of `groups`.
+    pub fn grouped(init: &mut Init, channels: [usize; 2], stride: usize, dilation: usize, groups: usize) -> Self {
+        let [cin, cout] = channels;
+        Self { groups, ..Self::same(init, [cin / groups, cout], 3, stride, dilation) }
+    }
+
+    /// A linear layer over channels, as a 1×1 convolution: bias; weights as PyTorch's `Linear`.
+    pub fn linear(init: &mut Init, [cin, cout]: [usize; 2]) -> Self {
+        let (weight, bias) = (init.uniform([cout, cin, 1, 1], cin), Some(init.uniform([cout], cin)));
+        Self { weight, bias, stride: 1, padding: 0, dilation: 1, groups: 1 }
+    }
+
+    /// A 3×3 convolution with bias behind which no BatchNorm comes; weights as [`Conv2d::same`], bias as PyTorch's.
+    pub fn biased(init: &mut Init, [cin, cout]: [usize; 2]) -> Self {
+        let same = Self::same(init, [cin, cout], 3, 1, 1);
+        Self { bias: Some(init.uniform([cout], 9 * cin)), ..same }
     }
 
     /// The last layer of a head: bias, weights of standard deviation 0.01 (mmsegmentation's `conv_seg`).
     pub fn last(init: &mut Init, [cin, cout]: [usize; 2], kernel: usize) -> Self {
         let weight = init.normal([cout, cin, kernel, kernel], 0.01);
         let bias = Some(init.full_param(cout, 0.0));
-        Self { weight, bias, stride: 1, padding: (kernel - 1) / 2, dilation: 1 }
+        Self { weight, bias, stride: 1, padding: (kernel - 1) / 2, dilation: 1, groups: 1 }
     }
 
     fn geometry(&self) -> ConvGeometry {
@@ -102,7 +131,13 @@ impl Conv2d {
 
     /// `[batch, channels_in, height, width]` to `[batch, channels_out, …]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = ops::conv2d(x, self.weight.val(), self.geometry());
+        let y = match self.groups {
+            1 => ops::conv2d(x, self.weight.val(), self.geometry()),
+            groups => {
+                let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(|n| [n, n]);
+                module::conv2d(x, self.weight.val(), None, ConvOptions::new(stride, padding, dilation, groups))
+            }
+        };
         match &self.bias {
             None => y,
             Some(bias) => {
@@ -194,6 +229,12 @@ impl ConvBnAct {
         Self { conv: Conv2d::same(init, channels, kernel, stride, dilation), norm: BatchNorm::new(init, channels[1]) }
     }
 
+    /// See [`Conv2d::grouped`].
+    pub fn grouped(init: &mut Init, channels: [usize; 2], stride: usize, dilation: usize, groups: usize) -> Self {
+        let conv = Conv2d::grouped(init, channels, stride, dilation, groups);
+        Self { conv, norm: BatchNorm::new(init, channels[1]) }
+    }
+
     /// `relu(norm(conv(x)))`
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.norm.forward(self.conv.forward(x), None, Act::Relu, pass)
@@ -215,6 +256,23 @@ impl ConvBnAct {
         let output = self.conv.output_shape(x);
         (output, 2 * output.len())
     }
+}
+
+/// Number of values that an optimizer steps, of a module on any device: not the running statistics.
+#[cfg(test)]
+pub(crate) fn trainable(module: &impl Module) -> usize {
+    struct Count(usize, bool);
+    impl burn::module::ModuleVisitor for Count {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.1 = name.starts_with("running_");
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 += if self.1 { 0 } else { param.dims().iter().product() };
+        }
+    }
+    let mut count = Count(0, false);
+    module.visit(&mut count);
+    count.0
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
-//! Networks as ordered lists of blocks: stem, every residual block, head. No word of local learning here.
+//! Networks as ordered lists of blocks: stem, every residual or dense block, head. No word of local learning here.
 //!
-//! Read in this order: [`layers`], [`resnet`], [`heads`], [`network`].
+//! Read in this order: [`layers`], [`resnet`], [`densenet`], [`heads`], [`classifier`], [`network`].
 
+pub mod classifier;
+pub mod densenet;
 pub mod heads;
 pub mod layers;
 pub mod network;
 pub mod resnet;
 
+pub use classifier::ClassHead;
 pub use heads::{AsppHead, FcnHead};
 pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass};
-pub use network::{Block, NamedBlock, Network, segmentation_network};
+pub use network::{Block, NamedBlock, Network, network};
 
 /// Height, width and channels of one picture's features: what blocks are planned by, before any tensor exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,22 +1,32 @@
 //! The list of blocks.
 
 use super::FeatureShape;
+use super::classifier::ClassHead;
+use super::densenet::{self, DenseLayer, DenseStem, Transition};
 use super::heads::{AsppHead, FcnHead};
 use super::layers::{Init, Pass};
 use super::resnet::{self, Residual, Stem};
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, RunConfig, Task};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 /// One step of a network: what a cut can stand behind.
 #[derive(Module, Debug)]
 pub enum Block {
-    /// Picture to features of stride 4.
+    /// Picture to features of stride 4, for CIFAR 1.
     Stem(Stem),
     /// Features to features.
     Residual(Residual),
-    /// Features to class scores.
+    /// Picture to features of stride 1: DenseNet's.
+    DenseStem(DenseStem),
+    /// Features to features and a few more.
+    Dense(DenseLayer),
+    /// Features to half as many, of half the size.
+    Transition(Transition),
+    /// Features to class scores of each pixel.
     Head(AsppHead),
+    /// Features to class scores of the picture.
+    Class(ClassHead),
 }
 
 impl Block {
@@ -25,7 +35,11 @@ impl Block {
         match self {
             Self::Stem(block) => block.forward(x, pass),
             Self::Residual(block) => block.forward(x, pass),
+            Self::DenseStem(block) => block.conv.forward(x),
+            Self::Dense(block) => block.forward(x, pass),
+            Self::Transition(block) => block.forward(x, pass),
             Self::Head(block) => block.forward(x, pass),
+            Self::Class(block) => block.forward(x, pass),
         }
     }
 
@@ -35,14 +49,22 @@ impl Block {
         match self {
             Self::Stem(block) => block.footprint(x),
             Self::Residual(block) => block.footprint(x),
+            Self::DenseStem(block) => {
+                let output = block.conv.output_shape(x);
+                (output, output.len())
+            }
+            Self::Dense(block) => block.footprint(x),
+            Self::Transition(block) => block.footprint(x),
             Self::Head(block) => block.footprint(x),
+            Self::Class(block) => block.footprint(x),
         }
     }
 }
 
 /// A block and its name, such as `layer3.12`.
 pub struct NamedBlock {
-    /// `stem`, `layer<stage>.<index>` (stages from 1, blocks from 0) or `head`.
+    /// `stem`, `layer<stage>.<index>` or DenseNet's `dense<stage>.<index>` (stages from 1, blocks from 0), `transition<stage>`,
+    /// `head`.
     pub name: String,
     /// The block.
     pub block: Block,
@@ -50,22 +72,103 @@ pub struct NamedBlock {
 
 /// A network before it is cut: its blocks in order, and the auxiliary head that trains beside them.
 pub struct Network {
-    /// Stem, residual blocks, head.
+    /// Stem, residual or dense blocks, head.
     pub blocks: Vec<NamedBlock>,
     /// FCN head, and the name of the block whose output it reads.
     pub aux_head: Option<(FcnHead, String)>,
 }
 
-/// DeepLabV3 on a dilated ResNet, for `num_classes` classes.
-pub fn segmentation_network(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
-    let (mut blocks, [layer3, layer4]) = resnet::blocks(init, config);
+/// The configured network, for `num_classes` classes: of a pixel or of a picture, as the dataset has them.
+///
+/// # Panics
+/// If it is to segment on a backbone made for CIFAR's pictures, which the check of a configuration refuses.
+pub fn network(init: &mut Init, config: &RunConfig, num_classes: usize) -> Network {
+    let model = &config.model;
+    match config.data.dataset.task() {
+        Task::Segmentation => deeplab(init, model, num_classes),
+        Task::Classification => classification(init, model, num_classes),
+    }
+}
+
+/// A backbone, global average, linear layer.
+fn classification(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
+    let Some(layout) = resnet::layout(config.backbone) else {
+        return Network { blocks: densenet::blocks(init, config.width, num_classes), aux_head: None };
+    };
+    let (mut blocks, outputs) = resnet::blocks(init, config, layout, Task::Classification);
+    let channels = outputs[outputs.len() - 1];
+    let head = Block::Class(ClassHead::new(init, [channels, num_classes], false));
+    blocks.push(NamedBlock { name: "head".into(), block: head });
+    Network { blocks, aux_head: None }
+}
+
+/// DeepLabV3 on a dilated ResNet.
+fn deeplab(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
+    let layout = resnet::layout(config.backbone).expect("the configuration was checked");
+    let (mut blocks, outputs) = resnet::blocks(init, config, layout, Task::Segmentation);
+    let [layer3, layer4] = [outputs[2], outputs[3]];
     let channels = [layer4, config.aspp_channels, num_classes];
     let head = AsppHead::new(init, channels, &config.atrous_rates, config.decode_head, config.dropout);
     let aux_head = (config.aux_weight > 0.0).then(|| {
         let head = FcnHead::new(init, [layer3, config.aux_channels, num_classes], config.dropout);
-        let last_of_layer3 = resnet::stages(config.backbone).0[2] - 1;
-        (head, format!("layer3.{last_of_layer3}"))
+        (head, format!("layer3.{}", layout.counts[2] - 1))
     });
     blocks.push(NamedBlock { name: "head".into(), block: Block::Head(head) });
     Network { blocks, aux_head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Backbone, Dataset, defaults_for};
+    use crate::net::layers::trainable;
+    use burn::tensor::Device;
+
+    fn build(dataset: Dataset, backbone: Backbone, num_classes: usize) -> Network {
+        let mut config = defaults_for(dataset);
+        (config.model.backbone, config.model.width) = (backbone, 1.0);
+        network(&mut Init::new(1, &Device::flex()), &config, num_classes)
+    }
+
+    fn parameters(network: &Network) -> usize {
+        network.blocks.iter().map(|named| trainable(&named.block)).sum()
+    }
+
+    /// torchvision's own counts; DenseNet's is the paper's 0.8 M, as counted from its published code.
+    #[test]
+    fn parameters_are_as_many_as_published() {
+        for (backbone, dataset, classes, count) in [
+            (Backbone::Resnet18, Dataset::Imagenet, 1000, 11_689_512),
+            (Backbone::Resnet50, Dataset::Imagenet, 1000, 25_557_032),
+            (Backbone::Resnext50, Dataset::Imagenet, 1000, 25_028_904),
+            (Backbone::DensenetBc100, Dataset::Cifar10, 10, 769_162),
+        ] {
+            assert_eq!(parameters(&build(dataset, backbone, classes)), count, "{backbone:?}");
+        }
+        // 1×1 convolutions on the two shortcuts that change shape: 0.27 M and 1.7 M of He et al., and 2 752.
+        assert_eq!(parameters(&build(Dataset::Cifar10, Backbone::Resnet20, 10)), 272_474);
+        assert_eq!(parameters(&build(Dataset::Cifar10, Backbone::Resnet110, 10)), 1_730_714);
+    }
+
+    #[test]
+    fn footprints_know_the_shapes() {
+        let device = Device::flex();
+        for (backbone, dataset, side) in [
+            (Backbone::Resnet20, Dataset::Cifar10, 32),
+            (Backbone::Resnet164, Dataset::Cifar10, 20),
+            (Backbone::DensenetBc100, Dataset::Cifar10, 32),
+            (Backbone::Resnext50, Dataset::Imagenet, 64),
+            (Backbone::Resnext50, Dataset::Synthetic, 64),
+        ] {
+            let network = build(dataset, backbone, 7);
+            let mut shape = FeatureShape { channels: 3, height: side, width: side };
+            let mut x = Tensor::<4>::zeros([1, 3, side, side], &device);
+            for named in &network.blocks {
+                shape = named.block.footprint(shape).0;
+                x = named.block.forward(x, &Pass::evaluation());
+                assert_eq!(x.dims(), [1, shape.channels, shape.height, shape.width], "{backbone:?} {}", named.name);
+            }
+            assert_eq!(shape.channels, 7);
+        }
+    }
 }

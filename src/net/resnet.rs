@@ -1,4 +1,5 @@
-//! Residual networks for dense prediction: torchvision's ResNet with stride exchanged for dilation.
+//! Residual networks: torchvision's ResNet and ResNeXt, for dense prediction with stride exchanged for dilation, and the
+//! three-stage ones of CIFAR.
 //!
 //! Names follow torchvision (`layer3.12` is the 13th block of the third stage). Stride 2 sits on the 3×3 convolution
 //! ("ResNet v1.5", as torchvision and mmsegmentation). A dilated stage's first block uses half the stage's dilation
@@ -6,17 +7,19 @@
 
 use super::layers::{ConvBnAct, Init, Pass};
 use super::{Block, FeatureShape, NamedBlock};
-use crate::config::{Backbone, ModelConfig, Stem as StemKind};
+use crate::config::{Backbone, ModelConfig, Stem as StemKind, Task};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 
-/// Stride 4: one 7×7 convolution (torchvision) or three 3×3 ones (ResNet-v1c), then a 3×3 max-pool.
+/// Stride 4: one 7×7 convolution (torchvision) or three 3×3 ones (ResNet-v1c), then a 3×3 max-pool. For CIFAR stride 1: one
+/// 3×3 convolution.
 #[derive(Module, Debug)]
 pub struct Stem {
     /// One unit, or three.
     pub convs: Vec<ConvBnAct>,
+    pooled: bool,
 }
 
 impl Stem {
@@ -32,18 +35,28 @@ impl Stem {
                 ]
             }
         };
-        Self { convs }
+        Self { convs, pooled: true }
     }
 
-    /// `[batch, 3, height, width]` to `[batch, channels, height/4, width/4]`.
+    fn cifar(init: &mut Init, channels: usize) -> Self {
+        Self { convs: vec![ConvBnAct::same(init, [3, channels], 3, 1, 1)], pooled: false }
+    }
+
+    /// `[batch, 3, height, width]` to `[batch, channels, height/4, width/4]`; for CIFAR the size stays.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let x = self.convs.iter().fold(x, |x, conv| conv.forward(x, pass));
+        if !self.pooled {
+            return x;
+        }
         max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))
     }
 
     /// See [`Block::footprint`]. The pool keeps an index for each value that it lets through.
     pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
         let (x, kept) = sum_footprints(&self.convs, x);
+        if !self.pooled {
+            return (x, kept);
+        }
         let pooled = FeatureShape { height: x.height.div_ceil(2), width: x.width.div_ceil(2), ..x };
         (pooled, kept + 2 * pooled.len())
     }
@@ -60,7 +73,8 @@ pub(super) fn sum_footprints<'a>(
     })
 }
 
-/// A residual block: two 3×3 convolutions (ResNet-18/34), or 1×1, 3×3, 1×1 (deeper ones), around a shortcut.
+/// A residual block: two 3×3 convolutions (ResNet-18/34, CIFAR), or 1×1, 3×3, 1×1 (deeper ones; ResNeXt's 3×3 in groups),
+/// around a shortcut.
 #[derive(Module, Debug)]
 pub struct Residual {
     /// The units before the last.
@@ -82,13 +96,19 @@ impl Residual {
         Self { body, last, shortcut: Self::shortcut(init, [cin, planes], stride) }
     }
 
-    fn bottleneck(init: &mut Init, [cin, planes]: [usize; 2], stride: usize, dilation: usize) -> Self {
-        let cout = planes * BOTTLENECK_EXPANSION;
+    /// `inner`: channels of the 3×3 convolution.
+    fn bottleneck(
+        init: &mut Init,
+        [cin, inner, cout]: [usize; 3],
+        stride: usize,
+        dilation: usize,
+        groups: usize,
+    ) -> Self {
         let body = vec![
-            ConvBnAct::same(init, [cin, planes], 1, 1, 1),
-            ConvBnAct::same(init, [planes, planes], 3, stride, dilation),
+            ConvBnAct::same(init, [cin, inner], 1, 1, 1),
+            ConvBnAct::grouped(init, [inner, inner], stride, dilation, groups),
         ];
-        let last = ConvBnAct::same(init, [planes, cout], 1, 1, 1);
+        let last = ConvBnAct::same(init, [inner, cout], 1, 1, 1);
         Self { body, last, shortcut: Self::shortcut(init, [cin, cout], stride) }
     }
 
@@ -110,49 +130,91 @@ impl Residual {
     }
 }
 
-const BOTTLENECK_EXPANSION: usize = 4;
+/// Channels of a bottleneck's output for each of its stage's planes.
+pub const BOTTLENECK_EXPANSION: usize = 4;
 
-/// Blocks in each of the four stages, and whether they are bottlenecks.
-pub const fn stages(backbone: Backbone) -> ([usize; 4], bool) {
+/// What tells one residual network from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Blocks of each stage: four, for CIFAR three.
+    pub counts: &'static [usize],
+    /// Whether they are bottlenecks.
+    pub bottleneck: bool,
+    /// Groups of a bottleneck's 3×3 convolution.
+    pub groups: usize,
+    /// Its channels in each group, where the stage has 64 planes.
+    pub width_per_group: usize,
+}
+
+/// The layout of a residual network; `None` of a dense one.
+pub const fn layout(backbone: Backbone) -> Option<Layout> {
+    const fn basic(counts: &'static [usize]) -> Option<Layout> {
+        Some(Layout { counts, bottleneck: false, groups: 1, width_per_group: 64 })
+    }
+    const fn deep(counts: &'static [usize], groups: usize, width_per_group: usize) -> Option<Layout> {
+        Some(Layout { counts, bottleneck: true, groups, width_per_group })
+    }
     match backbone {
-        Backbone::Resnet18 => ([2, 2, 2, 2], false),
-        Backbone::Resnet34 => ([3, 4, 6, 3], false),
-        Backbone::Resnet50 => ([3, 4, 6, 3], true),
-        Backbone::Resnet101 => ([3, 4, 23, 3], true),
-        Backbone::Resnet152 => ([3, 8, 36, 3], true),
+        Backbone::Resnet18 => basic(&[2, 2, 2, 2]),
+        Backbone::Resnet34 => basic(&[3, 4, 6, 3]),
+        Backbone::Resnet50 => deep(&[3, 4, 6, 3], 1, 64),
+        Backbone::Resnet101 => deep(&[3, 4, 23, 3], 1, 64),
+        Backbone::Resnet152 => deep(&[3, 8, 36, 3], 1, 64),
+        Backbone::Resnext50 => deep(&[3, 4, 6, 3], 32, 4),
+        Backbone::Resnext101 => deep(&[3, 4, 23, 3], 32, 8),
+        // CIFAR: 6n + 2 layers of which n blocks are in each stage, with bottlenecks 9n + 2.
+        Backbone::Resnet20 => basic(&[3; 3]),
+        Backbone::Resnet32 => basic(&[5; 3]),
+        Backbone::Resnet44 => basic(&[7; 3]),
+        Backbone::Resnet56 => basic(&[9; 3]),
+        Backbone::Resnet110 => basic(&[18; 3]),
+        Backbone::Resnet1202 => basic(&[200; 3]),
+        Backbone::Resnet164 => deep(&[18; 3], 1, 64),
+        Backbone::DensenetBc100 => None,
     }
 }
 
-/// The backbone's blocks, and the channels of layer3's and layer4's output.
-pub fn blocks(init: &mut Init, config: &ModelConfig) -> (Vec<NamedBlock>, [usize; 2]) {
-    let (counts, bottleneck) = stages(config.backbone);
-    // A multiple of 4 suits the kernels; no stage is left without channels.
-    let scaled = |channels: usize| ((channels as f64 * config.width / 4.0).round() as usize).max(1) * 4;
-    let (strides, dilations) = match config.output_stride {
-        16 => ([1, 2, 2, 1], [1, 1, 1, 2]),
-        _ => ([1, 2, 1, 1], [1, 1, 2, 4]),
-    };
-    let stem_channels = scaled(64);
-    let stem = Block::Stem(Stem::new(init, config.stem, stem_channels));
-    let mut blocks = vec![NamedBlock { name: "stem".into(), block: stem }];
-    let mut channels = stem_channels;
-    let mut outputs = [0; 4];
-    for stage in 0..4 {
-        let planes = scaled(64 << stage);
-        for index in 0..counts[stage] {
+/// `channels · width`. A multiple of 4 suits the kernels; no stage is left without channels.
+pub(super) fn scaled(channels: usize, width: f64) -> usize {
+    ((channels as f64 * width / 4.0).round() as usize).max(1) * 4
+}
+
+/// Strides and dilations of the stages.
+fn strides(backbone: Backbone, task: Task, output_stride: usize) -> ([usize; 4], [usize; 4]) {
+    match (task, output_stride) {
+        _ if backbone.is_cifar() => ([1, 2, 2, 0], [1; 4]),
+        (Task::Classification, _) => ([1, 2, 2, 2], [1; 4]),
+        (Task::Segmentation, 16) => ([1, 2, 2, 1], [1, 1, 1, 2]),
+        (Task::Segmentation, _) => ([1, 2, 1, 1], [1, 1, 2, 4]),
+    }
+}
+
+/// Stem and residual blocks of this layout, and the channels of each stage's output.
+pub fn blocks(init: &mut Init, config: &ModelConfig, layout: Layout, task: Task) -> (Vec<NamedBlock>, Vec<usize>) {
+    let cifar = config.backbone.is_cifar();
+    let (strides, dilations) = strides(config.backbone, task, config.output_stride);
+    let narrowest = if cifar { 16 } else { 64 };
+    let mut channels = scaled(narrowest, config.width);
+    let stem = if cifar { Stem::cifar(init, channels) } else { Stem::new(init, config.stem, channels) };
+    let mut blocks = vec![NamedBlock { name: "stem".into(), block: Block::Stem(stem) }];
+    let mut outputs = Vec::new();
+    for (stage, &count) in layout.counts.iter().enumerate() {
+        let planes = scaled(narrowest << stage, config.width);
+        for index in 0..count {
             let stride = if index == 0 { strides[stage] } else { 1 };
             // Contracted: the block that gives up its stride starts with the dilation of the stage before it.
             let dilation = if index == 0 && dilations[stage] > 1 { dilations[stage] / 2 } else { dilations[stage] };
-            let (block, cout) = if bottleneck {
-                let block = Residual::bottleneck(init, [channels, planes], stride, dilation);
-                (block, planes * BOTTLENECK_EXPANSION)
+            let (block, cout) = if layout.bottleneck {
+                let (cout, groups) = (planes * BOTTLENECK_EXPANSION, layout.groups);
+                let inner = (planes * layout.width_per_group / 64).max(1) * groups;
+                (Residual::bottleneck(init, [channels, inner, cout], stride, dilation, groups), cout)
             } else {
                 (Residual::basic(init, [channels, planes], stride, dilation), planes)
             };
             blocks.push(NamedBlock { name: format!("layer{}.{index}", stage + 1), block: Block::Residual(block) });
             channels = cout;
         }
-        outputs[stage] = channels;
+        outputs.push(channels);
     }
-    (blocks, [outputs[2], outputs[3]])
+    (blocks, outputs)
 }

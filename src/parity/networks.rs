@@ -1,7 +1,7 @@
 //! Whole networks in local modules: `eval/parity/cases/*.toml`, each an ordinary run configuration.
 
-use super::{Fixture, Tensors, path};
-use crate::config::RunConfig;
+use super::{Fixture, Tensors, drawn, path};
+use crate::config::{RunConfig, Task};
 use crate::local::{LocalNetwork, Targets};
 use crate::net::Pass;
 use crate::ops;
@@ -17,13 +17,44 @@ pub fn cases() -> Vec<String> {
     names
 }
 
+fn config(case: &str) -> RunConfig {
+    RunConfig::load_file(&path(&format!("cases/{case}.toml"))).unwrap()
+}
+
+/// The case's fixture. What a fixture of classification leaves out, pictures and weights, is drawn here.
+pub fn fixture(case: &str) -> Fixture {
+    let mut fixture = Fixture::read(case);
+    if !is_drawn(case) {
+        return fixture;
+    }
+    let config = config(case);
+    fixture.tensors.insert("input".into(), drawn::input(&config, fixture.values("label").len()));
+    let network = LocalNetwork::new(&config, classes(&fixture), &Device::flex().autodiff()).unwrap();
+    for (name, data) in network.weights().tensors {
+        fixture.tensors.insert(format!("weights/{name}"), drawn::weight(&name, data.shape(), config.seed));
+    }
+    fixture
+}
+
+/// Whether the case's fixture holds results alone, and of large ones some of their numbers: classification.
+pub fn is_drawn(case: &str) -> bool {
+    config(case).data.dataset.task() == Task::Classification
+}
+
+fn classes(fixture: &Fixture) -> usize {
+    fixture.data("after/head.classifier.bias").shape()[0]
+}
+
 /// Everything that the case's fixture holds as a result, on `device` (an autodiff device).
 pub fn compute(case: &str, fixture: &Fixture, device: &Device) -> Tensors {
-    let config = RunConfig::load_file(&path(&format!("cases/{case}.toml"))).unwrap();
+    let config = config(case);
     let input: Tensor<4> = fixture.tensor("input", device);
-    let label = fixture.values("label").into_iter().map(|id| id as u8).collect();
-    let targets = Targets::new(&input, label, device);
+    let label = fixture.values("label").into_iter().map(|id| id as u16).collect();
+    let targets = Targets::new(&input, config.data.dataset.normalization(), label, device);
     let mut results = Tensors::new();
+    if is_drawn(case) {
+        results.insert("output/0".into(), input.clone().into_data());
+    }
     first_step(&network(&config, fixture, device), &config, &input, &targets, &mut results);
 
     let mut trained = network(&config, fixture, device);
@@ -53,8 +84,7 @@ pub fn compute(case: &str, fixture: &Fixture, device: &Device) -> Tensors {
 
 /// The case's network with the fixture's weights, all of which must find their place.
 fn network(config: &RunConfig, fixture: &Fixture, device: &Device) -> LocalNetwork {
-    let [classes] = fixture.tensor::<1>("weights/head.classifier.bias", device).dims();
-    let mut network = LocalNetwork::new(config, classes, device).unwrap();
+    let mut network = LocalNetwork::new(config, classes(fixture), device).unwrap();
     let mapping = network.set_weights(&Weights { tensors: fixture.under("weights") });
     let strays = [&mapping.missing, &mapping.unexpected].map(|names| names.join(", "));
     assert!(strays == ["", ""] && mapping.misshapen.is_empty(), "{strays:?} {:?}", mapping.misshapen);

@@ -154,7 +154,7 @@ fn contrast(unit: &mut Unit) {
     let embeddings = unit.given("embeddings").require_grad();
     let sample = PixelSample {
         pixels: unit.values("pixels").into_iter().map(|pixel| pixel as i32).collect(),
-        classes: unit.values("classes").into_iter().map(|class| class as u8).collect(),
+        classes: unit.values("classes").into_iter().map(|class| class as u16).collect(),
     };
     let temperature = f64::from(unit.values("temperature")[0]);
     let output = loss::contrast(embeddings.clone(), &sample, temperature);

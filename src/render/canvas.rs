@@ -23,7 +23,8 @@ pub(super) const FAINT: RGBColor = RGBColor(110, 110, 110);
 pub(super) const GRID: RGBColor = RGBColor(222, 222, 222);
 
 const FAMILY: &str = "DejaVu Sans";
-static FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
+/// DejaVu Sans, as a TrueType file.
+pub(crate) static FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
 
 /// Style of the axes that plotters labels, in the embedded font, so that plots look the same on every machine.
 pub(super) fn axis_text(size: f64) -> TextStyle<'static> {
@@ -77,6 +78,21 @@ impl Text {
             let kerns: f32 = glyphs.windows(2).map(|pair| font.kern(pair[0], pair[1])).sum();
             (glyphs.iter().map(|glyph| font.h_advance(*glyph)).sum::<f32>() + kerns).ceil() as i32
         })
+    }
+
+    /// The words, or as much of their beginning as fits into `room` pixels with an ellipsis behind it.
+    pub(super) fn fit(self, words: &str, room: i32) -> String {
+        if self.width(words) <= room {
+            return words.to_string();
+        }
+        let mut kept: Vec<char> = words.chars().collect();
+        while kept.pop().is_some() {
+            let cut = format!("{}…", kept.iter().collect::<String>().trim_end());
+            if self.width(&cut) <= room {
+                return cut;
+            }
+        }
+        "…".to_string()
     }
 
     /// Writes the words with the anchor at `at`, across the line centred on it.
@@ -137,4 +153,19 @@ pub(super) fn draw_on(mut picture: RgbImage, paint: impl FnOnce(&Area) -> Drawn)
 pub fn save_png(path: impl AsRef<Path>, picture: &RgbImage) -> Result<()> {
     let (width, height) = picture.dimensions();
     write_png(path, picture.as_raw(), (height as usize, width as usize), ExtendedColorType::Rgb8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_cut_only_where_they_do_not_fit() {
+        let style = text(15.0, INK, Anchor::Start);
+        assert_eq!(style.fit("cat", style.width("cat")), "cat");
+        let room = style.width("great whi…");
+        assert_eq!(style.fit("great white shark", room), "great whi…");
+        assert_eq!(style.fit("great white shark", style.width("great …")), "great…", "no space before the ellipsis");
+        assert_eq!(style.fit("cat", 0), "…");
+    }
 }

@@ -1,9 +1,11 @@
 //! Pictures of what came out: overlays, panels, plots.
 
 mod canvas;
+pub mod mistakes;
 pub mod overlay;
 pub mod palette;
 pub mod panels;
 pub mod plots;
 
+pub(crate) use canvas::FONT;
 pub use canvas::save_png;

@@ -4,6 +4,7 @@
 
 use crate::cli::say;
 use crate::config::{LocalConfig, ModelConfig, RunConfig};
+use crate::data::labels::NUM_CLASSES;
 use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
 use crate::{Error, Result};
@@ -22,6 +23,9 @@ pub struct State {
     pub model: ModelConfig,
     /// How it was cut.
     pub local: LocalConfig,
+    /// Names of a classification network's classes; empty of segmentation, whose classes are Cityscapes'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// A checkpoint on disk.
@@ -133,6 +137,11 @@ fn as_read_back(section: &impl Serialize) -> serde_json::Result<serde_json::Valu
 }
 
 impl Checkpoint {
+    /// Number of classes that the network tells apart.
+    pub fn num_classes(&self) -> usize {
+        if self.state.classes.is_empty() { NUM_CLASSES } else { self.state.classes.len() }
+    }
+
     /// Refuses a configuration whose network or cut is not the checkpoint's.
     ///
     /// # Errors

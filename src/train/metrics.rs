@@ -1,11 +1,12 @@
 //! `metrics.jsonl`: one JSON object a line, for every logged step and every evaluation.
 
+use crate::eval::Classification;
 use crate::eval::scores::Scores;
 use crate::files::{plain_cause, write_atomic};
 use crate::local::Losses;
 use crate::render::plots::{self, LossCurves, Series};
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,27 +67,70 @@ impl ModuleLine {
 pub struct EvaluationLine {
     /// Steps done before it.
     pub step: usize,
-    /// Mean IoU over classes in truth or prediction, 0 to 1; null when no pixel is labelled.
-    pub miou: Option<f64>,
-    /// Mean IoU over classes in truth.
-    pub miou_present: Option<f64>,
-    /// Share of labelled pixels predicted right.
-    pub pixel_accuracy: Option<f64>,
+    /// What came out.
+    #[serde(flatten)]
+    pub scores: LoggedScores,
     /// Since the run began.
     pub seconds: f64,
 }
 
-impl EvaluationLine {
-    /// Scores after `step` steps.
-    pub fn new(step: usize, scores: &Scores, seconds: f64) -> Self {
-        let finite = |score: f64| score.is_finite().then_some(score);
-        Self {
-            step,
+/// Scores in 0..=1, by task; null where nothing could be counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LoggedScores {
+    /// Segmentation.
+    Pixels {
+        /// Mean IoU over classes in truth or prediction.
+        #[serde(deserialize_with = "there")]
+        miou: Option<f64>,
+        /// Mean IoU over classes in truth.
+        miou_present: Option<f64>,
+        /// Share of labelled pixels predicted right.
+        pixel_accuracy: Option<f64>,
+    },
+    /// Classification.
+    Pictures {
+        /// Share of pictures whose class is not the best scored.
+        #[serde(deserialize_with = "there")]
+        top1: Option<f64>,
+        /// Share of pictures whose class is not among the five best scored.
+        top5: Option<f64>,
+    },
+}
+
+/// A score that may be null, but not left out: it tells one task from the other.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<f64>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+fn finite(score: f64) -> Option<f64> {
+    score.is_finite().then_some(score)
+}
+
+impl LoggedScores {
+    /// Of segmentation.
+    pub fn of_pixels(scores: &Scores) -> Self {
+        Self::Pixels {
             miou: finite(scores.miou),
             miou_present: finite(scores.miou_present),
             pixel_accuracy: finite(scores.pixel_accuracy),
-            seconds,
         }
+    }
+
+    /// Of classification.
+    pub fn of_pictures(counted: &Classification) -> Self {
+        Self::Pictures { top1: finite(counted.top1_error()), top5: finite(counted.top5_error()) }
+    }
+
+    /// The curves that are drawn of it, in percent: a name and a value each.
+    fn curves(&self) -> [(&'static str, Option<f64>); 2] {
+        match self {
+            Self::Pixels { miou, miou_present, .. } => {
+                [("classes in truth or prediction (miou)", *miou), ("classes in truth (miou_present)", *miou_present)]
+            }
+            Self::Pictures { top1, top5 } => [("top-1 error", *top1), ("top-5 error", *top5)],
+        }
+        .map(|(name, score)| (name, score.map(|score| 100.0 * score)))
     }
 }
 
@@ -199,14 +243,17 @@ impl Metrics {
             .collect();
         plots::loss_plot(folder.join("losses.png"), &curves)?;
         plots::lr_plot(folder.join("lr.png"), &steps.iter().map(|line| (line.step, line.lr)).collect::<Vec<_>>())?;
-        let percent = |value: fn(&EvaluationLine) -> Option<f64>| {
-            evaluations.iter().filter_map(|line| Some((line.step, 100.0 * value(line)?))).collect()
+        let Some(first) = evaluations.first() else {
+            return plots::score_plot(folder.join("miou.png"), "mIoU (%)", &[]);
         };
-        let series = [
-            Series { name: "classes in truth or prediction (miou)".into(), points: percent(|line| line.miou) },
-            Series { name: "classes in truth (miou_present)".into(), points: percent(|line| line.miou_present) },
-        ];
-        plots::miou_plot(folder.join("miou.png"), &series)
+        let curve = |i: usize| -> Vec<(usize, f64)> {
+            evaluations.iter().filter_map(|line| Some((line.step, line.scores.curves()[i].1?))).collect()
+        };
+        let series = [0, 1].map(|i| Series { name: first.scores.curves()[i].0.into(), points: curve(i) });
+        match first.scores {
+            LoggedScores::Pixels { .. } => plots::score_plot(folder.join("miou.png"), "mIoU (%)", &series),
+            LoggedScores::Pictures { .. } => plots::score_plot(folder.join("error.png"), "test error (%)", &series),
+        }
     }
 }
 
@@ -223,15 +270,22 @@ mod tests {
             let line = StepLine { step, lr: 0.1, losses, seconds: 1.0, peak_memory_bytes: None };
             metrics.push(Line::Step(line)).unwrap();
         }
-        let evaluation =
-            EvaluationLine { step: 10, miou: Some(0.25), miou_present: None, pixel_accuracy: Some(1.0), seconds: 2.0 };
-        metrics.push(Line::Evaluation(evaluation)).unwrap();
+        let pixels = LoggedScores::Pixels { miou: Some(0.25), miou_present: None, pixel_accuracy: Some(1.0) };
+        let pictures = LoggedScores::Pictures { top1: Some(0.25), top5: None };
+        for scores in [pixels.clone(), pictures.clone()] {
+            metrics.push(Line::Evaluation(EvaluationLine { step: 10, scores, seconds: 2.0 })).unwrap();
+        }
         let path = folder.path().join("metrics.jsonl");
         let whole = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{whole}{{\"step\":7,\"lr\":0.")).unwrap();
         drop(metrics);
         let metrics = Metrics::open(folder.path(), 10).unwrap();
-        assert_eq!(metrics.lines.iter().map(Line::step).collect::<Vec<_>>(), [5, 10, 10]);
+        assert_eq!(metrics.lines.iter().map(Line::step).collect::<Vec<_>>(), [5, 10, 10, 10]);
+        let scores = metrics.lines.iter().filter_map(|line| match line {
+            Line::Evaluation(line) => Some(&line.scores),
+            Line::Step(_) => None,
+        });
+        assert_eq!(scores.collect::<Vec<_>>(), [&pixels, &pictures]);
         assert_eq!(Metrics::read(&path).unwrap(), metrics.lines);
     }
 }

@@ -61,8 +61,8 @@ pub fn write_config(folder: &Path, config: &RunConfig) -> Result<()> {
 fn unused_name(config: &RunConfig) -> PathBuf {
     let stem = format!(
         "{}-{}-{}-k{}",
-        name(&config.data.dataset),
-        name(&config.model.backbone),
+        config.data.dataset.name(),
+        config.model.backbone.name(),
         name(&config.local.method),
         config.local.num_modules
     );

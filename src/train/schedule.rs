@@ -14,6 +14,10 @@ pub fn learning_rate(config: &OptimConfig, step: usize, total_steps: usize) -> f
         LrScheduleKind::Poly => span * (1.0 - progress).powf(config.power) + config.min_lr,
         LrScheduleKind::Cosine => span * (1.0 + (PI * progress).cos()) / 2.0 + config.min_lr,
         LrScheduleKind::Constant => config.lr,
+        LrScheduleKind::Step => {
+            let passed = config.milestones.iter().filter(|&&share| progress >= share).count();
+            config.lr * config.gamma.powi(passed as i32)
+        }
     };
     if step < config.warmup_steps { lr * (step + 1) as f64 / config.warmup_steps as f64 } else { lr }
 }
@@ -23,7 +27,19 @@ mod tests {
     use super::*;
 
     fn config(schedule: LrScheduleKind, warmup_steps: usize) -> OptimConfig {
-        OptimConfig { lr: 0.01, momentum: 0.9, weight_decay: 5e-4, schedule, power: 0.9, min_lr: 1e-4, warmup_steps }
+        let milestones = vec![0.5, 0.75];
+        OptimConfig {
+            lr: 0.01,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 5e-4,
+            schedule,
+            power: 0.9,
+            min_lr: 1e-4,
+            warmup_steps,
+            milestones,
+            gamma: 0.1,
+        }
     }
 
     #[test]
@@ -33,6 +49,15 @@ mod tests {
         let half = 0.0099 * 0.5f64.powf(0.9) + 1e-4;
         assert!((learning_rate(&poly, 50, 100) - half).abs() < 1e-12);
         assert!((learning_rate(&poly, 100, 100) - 1e-4).abs() < 1e-12);
+    }
+
+    #[test]
+    fn steps_fall_at_their_milestones() {
+        let step = config(LrScheduleKind::Step, 0);
+        let rates = [0, 79, 80, 119, 120, 159].map(|epoch| learning_rate(&step, epoch, 160));
+        for (rate, expected) in rates.into_iter().zip([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4]) {
+            assert!((rate - expected).abs() < 1e-12, "{rates:?}");
+        }
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! The loop.
 
 use super::checkpoint::{self, State};
-use super::metrics::{EvaluationLine, Line, Metrics, ModuleLine, StepLine};
+use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::{interrupt, memory, metrics, run_folder};
 use crate::cli::{counted, say};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, Task};
 use crate::data::Source;
-use crate::data::augment::Augment;
-use crate::data::labels::NUM_CLASSES;
+use crate::data::classes::Classes;
+use crate::data::classes::augment::ClassAugment;
 use crate::data::loader::{Batch, Loader};
-use crate::eval::{Predictor, Protocol, TestTime, evaluate};
+use crate::data::split::{Split, TrainingSet};
+use crate::eval::{Predictor, Protocol, TestTime, classify, evaluate};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::weights::Checkpoint;
@@ -19,7 +20,6 @@ use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// How a run ended.
@@ -62,10 +62,11 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
             )));
         }
     }
-    let train_source = Arc::new(Source::open(&config.data, &config.data.train_split)?);
-    let val_source = Source::open(&config.data, &config.data.val_split)?;
+    let train = Split::open(&config.data, &config.data.train_split)?;
+    let val = Split::open(&config.data, &config.data.val_split)?;
+    let class_names = train.class_names();
     let device = config.device.open()?.autodiff();
-    let mut network = LocalNetwork::new(&config, NUM_CLASSES, &device)?;
+    let mut network = LocalNetwork::new(&config, class_names.len(), &device)?;
     if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {
         let pretrained = Checkpoint::read(&config.train.pretrained)?;
         say(pretrained.load_into(&mut network, &config.model, false)?);
@@ -80,7 +81,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         None => run_folder::create(&mut config)?,
     };
     let resumed = checkpoint.is_some();
-    let outcome = start(config, device, network, folder.clone(), checkpoint, train_source, &val_source);
+    let outcome = start(config, device, network, folder.clone(), checkpoint, train, &val);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
@@ -94,12 +95,16 @@ fn start(
     network: LocalNetwork,
     folder: PathBuf,
     checkpoint: Option<checkpoint::Checkpoint>,
-    train_source: Arc<Source>,
-    val_source: &Source,
+    train: Split,
+    val: &Split,
 ) -> Result<Outcome> {
     let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
     interrupt::install()?;
-    describe(&config, &network, &train_source, val_source, &folder);
+    describe(&config, &network, &train, val, &folder);
+    let class_names = match config.data.dataset.task() {
+        Task::Segmentation => Vec::new(),
+        Task::Classification => train.class_names(),
+    };
 
     let mut trainer = Trainer {
         metrics: Metrics::open(&folder, first_step)?,
@@ -109,9 +114,10 @@ fn start(
         device,
         network,
         folder,
+        class_names,
         seconds_before,
     };
-    let outcome = trainer.steps(train_source, val_source, first_step);
+    let outcome = trainer.steps(train, val, first_step);
     trainer.progress.finish();
     outcome
 }
@@ -121,6 +127,7 @@ struct Trainer {
     device: Device,
     network: LocalNetwork,
     folder: PathBuf,
+    class_names: Vec<String>,
     metrics: Metrics,
     progress: Progress,
     started: Instant,
@@ -128,11 +135,12 @@ struct Trainer {
 }
 
 impl Trainer {
-    fn steps(&mut self, train: Arc<Source>, val: &Source, first_step: usize) -> Result<Outcome> {
+    fn steps(&mut self, train: Split, val: &Split, first_step: usize) -> Result<Outcome> {
         let settings = self.config.train.clone();
-        let augment = Augment::new(&self.config.augment, settings.resolution);
+        let normalization = self.network.normalization;
+        let pictures = TrainingSet::new(train, &self.config.augment, settings.resolution, normalization);
         let (seed, workers) = (self.config.seed, self.config.data.workers);
-        let mut loader = Loader::new(train, augment, settings.batch_size, seed, workers, first_step);
+        let mut loader = Loader::new(pictures, settings.batch_size, seed, workers, first_step);
         let mut table = String::new();
         // Saved, but stopped before the evaluation that was due: do it now, so that the log is that of a whole run.
         let left = due(first_step, settings.eval_every_steps) || first_step == settings.steps;
@@ -207,7 +215,7 @@ impl Trainer {
     fn upload(&self, batch: Batch) -> (Tensor<4>, Targets) {
         let Batch { input, label, batch, height, width } = batch;
         let input = Tensor::from_data(TensorData::new(input, [batch, 3, height, width]), &self.device);
-        let targets = Targets::new(&input, label, &self.device);
+        let targets = Targets::new(&input, self.network.normalization, label, &self.device);
         (input, targets)
     }
 
@@ -216,8 +224,13 @@ impl Trainer {
     }
 
     fn save(&self, step: usize) -> Result<()> {
-        let state =
-            State { step, seconds: self.seconds(), model: self.config.model.clone(), local: self.config.local.clone() };
+        let state = State {
+            step,
+            seconds: self.seconds(),
+            model: self.config.model.clone(),
+            local: self.config.local.clone(),
+            classes: self.class_names.clone(),
+        };
         self.network
             .check_finite()
             .and_then(|()| checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints))
@@ -225,8 +238,52 @@ impl Trainer {
     }
 
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
-    fn evaluate(&mut self, val: &Source, step: usize, overlays: usize) -> Result<Option<String>> {
+    fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
+        match val {
+            Split::Pixels(source) => self.evaluate_pixels(predictor, source, step, overlays),
+            Split::Pictures(classes) => self.evaluate_pictures(predictor, classes, step, overlays),
+        }
+    }
+
+    fn evaluate_pictures(
+        &mut self,
+        predictor: Predictor,
+        val: &Classes,
+        step: usize,
+        mistakes: usize,
+    ) -> Result<Option<String>> {
+        let (size, normalization) = (self.config.train.resolution, self.network.normalization);
+        let augment = ClassAugment::of(&self.config.augment, size, normalization);
+        let counted = classify(&predictor, val, &augment, mistakes, |counted| {
+            self.progress.evaluating(counted.images(), val.len());
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let Some(counted) = counted else { return Ok(None) };
+        drop(predictor); // as below
+        counted.write(&self.folder)?;
+        self.log_scores(step, LoggedScores::of_pictures(&counted))?;
+        self.progress.say(&format!(
+            "step {step}: top-1 error {:.2} %, top-5 error {:.2} % on {}",
+            100.0 * counted.top1_error(),
+            100.0 * counted.top5_error(),
+            crate::cli::counted(counted.images(), "picture"),
+        ));
+        Ok(Some(counted.report().to_string()))
+    }
+
+    fn log_scores(&mut self, step: usize, scores: LoggedScores) -> Result<()> {
+        self.metrics.push(Line::Evaluation(EvaluationLine { step, scores, seconds: self.seconds() }))?;
+        self.metrics.plot(&self.folder.join("plots"))
+    }
+
+    fn evaluate_pixels(
+        &mut self,
+        predictor: Predictor,
+        val: &Source,
+        step: usize,
+        overlays: usize,
+    ) -> Result<Option<String>> {
         let plain = Protocol::only(TestTime::default());
         let evaluations = evaluate(&predictor, val, &plain, false, overlays, &self.folder, |counted| {
             self.progress.evaluating(counted[0].images, val.len());
@@ -236,8 +293,7 @@ impl Trainer {
         drop(predictor); // it shares the weights, which the optimizer could not update in place
         let report = evaluation.write(&self.folder)?;
         let scores = evaluation.scores();
-        self.metrics.push(Line::Evaluation(EvaluationLine::new(step, &scores, self.seconds())))?;
-        self.metrics.plot(&self.folder.join("plots"))?;
+        self.log_scores(step, LoggedScores::of_pixels(&scores))?;
         self.progress.say(&format!(
             "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {}",
             100.0 * scores.miou,
@@ -297,12 +353,13 @@ fn tell_new_schedule(config: &RunConfig, step: usize) {
 }
 
 /// Says on stderr what is about to be trained.
-fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &Source, folder: &std::path::Path) {
+fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Split, folder: &std::path::Path) {
     let train_config = &config.train;
     say(format_args!(
-        "training on {}, scoring on {}; crop {}, batch {}, {}; run folder {}",
+        "training on {}, scoring on {}; {} {}, batch {}, {}; run folder {}",
         counted(train.len(), "picture"),
         val.len(),
+        if config.data.dataset.task() == Task::Segmentation { "crop" } else { "size" },
         train_config.resolution,
         train_config.batch_size,
         counted(train_config.steps, "step"),
@@ -314,7 +371,8 @@ fn describe(config: &RunConfig, network: &LocalNetwork, train: &Source, val: &So
         say(format_args!("local module {} of {}: {blocks}", module.index + 1, network.modules.len()));
     }
     let has_aux_head = network.modules.last().is_some_and(|module| module.has_aux_head());
-    if config.model.aux_weight > 0.0 && !has_aux_head {
+    let segments = config.data.dataset.task() == Task::Segmentation;
+    if segments && config.model.aux_weight > 0.0 && !has_aux_head {
         say("without the auxiliary head: layer3 ends before the last module, in one that has a head of its own");
     }
 }

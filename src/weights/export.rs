@@ -1,9 +1,8 @@
 //! A run's weights into files that other programs load: `segexport`.
 
-use super::naming::Naming;
+use super::naming::{Naming, is_bottleneck};
 use super::{Weights, safetensors};
-use crate::config::{DecodeHead, ModelConfig, Stem};
-use crate::net::resnet;
+use crate::config::{Backbone, DecodeHead, ModelConfig, Stem};
 use crate::{Error, Result};
 use burn::tensor::TensorData;
 use clap::ValueEnum;
@@ -120,7 +119,11 @@ fn obstacles(model: &ModelConfig, format: Format) -> Vec<String> {
         Format::Torchvision => vec![
             (torchvision_head, "model.decode_head = \"mmsegmentation\"".to_string()),
             (model.stem == Stem::Torchvision, "model.stem = \"v1c\"".to_string()),
-            (resnet::stages(model.backbone).1, "a backbone below resnet50".to_string()),
+            (is_bottleneck(model.backbone), "a backbone below resnet50".to_string()),
+            (
+                !matches!(model.backbone, Backbone::Resnext50 | Backbone::Resnext101),
+                format!("--backbone {}", model.backbone.name()),
+            ),
             (model.width == 1.0, format!("model.width = {}", model.width)),
             (model.output_stride == 8, format!("model.output_stride = {}", model.output_stride)),
             (model.atrous_rates == [1, 12, 24, 36], format!("model.atrous_rates = {:?}", model.atrous_rates)),
@@ -137,7 +140,7 @@ fn obstacles(model: &ModelConfig, format: Format) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backbone, Dataset, defaults_for};
+    use crate::config::{Dataset, defaults_for};
 
     #[test]
     fn torchvision_takes_its_own_network_and_no_other() {

@@ -193,15 +193,27 @@ impl Checkpoint {
         let third = if ours { "body.1.conv.weight" } else { "conv3.weight" };
         let bottleneck = given.contains_key(&format!("{prefix}layer1.0.{third}"));
         let counts = [1, 2, 3, 4].map(blocks);
-        let depths = Backbone::value_variants();
-        model.backbone =
-            *depths.iter().find(|depth| resnet::stages(**depth) == (counts, bottleneck)).ok_or_else(|| {
-                let kind = if bottleneck { "bottleneck" } else { "basic" };
-                Error::file(
-                    &self.path,
-                    format!("holds no ResNet-18, 34, 50, 101 or 152: its stages have {counts:?} {kind} blocks"),
-                )
-            })?;
+        let second =
+            given.get(&format!("{prefix}layer1.0.{}", if ours { "body.1.conv.weight" } else { "conv2.weight" }));
+        let groups = match second.map(|weight| weight.shape().as_slice()) {
+            Some(&[rows, columns, ..]) if bottleneck && columns > 0 => rows / columns,
+            _ => 1,
+        };
+        let is_it = |backbone: &&Backbone| {
+            let layout = resnet::layout(**backbone);
+            layout.is_some_and(|it| it.counts == counts && it.bottleneck == bottleneck && it.groups == groups)
+        };
+        model.backbone = *Backbone::value_variants().iter().find(is_it).ok_or_else(|| {
+            let kind = if bottleneck { "bottleneck" } else { "basic" };
+            let groups = if groups == 1 { String::new() } else { format!(" of {groups} groups") };
+            Error::file(
+                &self.path,
+                format!(
+                    "holds no ResNet-18, 34, 50, 101 or 152 and no ResNeXt that is built here: its stages have \
+                         {counts:?} {kind} blocks{groups}"
+                ),
+            )
+        })?;
         let v1c = if ours { "stem.convs.2.conv.weight".into() } else { format!("{prefix}stem.0.weight") };
         model.stem = if given.contains_key(&v1c) { Stem::V1c } else { Stem::Torchvision };
         model.decode_head = match self.naming {
@@ -283,7 +295,7 @@ impl ModelConfig {
     fn differences(&self, other: &Self) -> Vec<String> {
         let mut keys = Vec::new();
         if self.backbone != other.backbone {
-            keys.push(format!("--backbone {}", self.backbone.to_possible_value().expect("named").get_name()));
+            keys.push(format!("--backbone {}", self.backbone.name()));
         }
         if self.stem != other.stem {
             keys.push(format!("model.stem = \"{}\"", if self.stem == Stem::V1c { "v1c" } else { "torchvision" }));

@@ -173,8 +173,8 @@ fn backbone(unit: &[&str], leaf: Leaf, model: &ModelConfig) -> Option<String> {
     }
 }
 
-fn is_bottleneck(backbone: Backbone) -> bool {
-    resnet::stages(backbone).1
+pub(super) fn is_bottleneck(backbone: Backbone) -> bool {
+    resnet::layout(backbone).is_some_and(|layout| layout.bottleneck)
 }
 
 fn torchvision_head(unit: &[&str], leaf: Leaf, model: &ModelConfig) -> Option<String> {

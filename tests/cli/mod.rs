@@ -1,4 +1,5 @@
 mod bad_input;
+mod classify;
 mod readme;
 mod segdata;
 mod segeval;

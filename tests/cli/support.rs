@@ -83,6 +83,10 @@ pub fn segexport(folder: &Path) -> Program {
     Program::new("segexport", env!("CARGO_BIN_EXE_segexport"), folder)
 }
 
+pub fn segbench(folder: &Path) -> Program {
+    Program::new("segbench", env!("CARGO_BIN_EXE_segbench"), folder)
+}
+
 pub fn segdata(folder: &Path) -> Program {
     Program::new("segdata", env!("CARGO_BIN_EXE_segdata"), folder)
 }

@@ -29,7 +29,7 @@ pub struct LossCurves {
     pub total: Vec<(usize, f64)>,
 }
 
-const SIZE: f64 = 24.0;
+pub(super) const SIZE: f64 = 24.0;
 
 /// Losses over steps: one panel a term, one colour a local module. Where there are many points the logged values are
 /// faint and their moving mean is bold.
@@ -62,17 +62,17 @@ pub fn loss_plot(path: impl AsRef<Path>, modules: &[LossCurves]) -> Result<()> {
     save_png(path, &picture)
 }
 
-/// mIoU in percent over steps, one line a run.
+/// A score in percent over steps, one line a run; `axis` says which.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn miou_plot(path: impl AsRef<Path>, runs: &[Series]) -> Result<()> {
+pub fn score_plot(path: impl AsRef<Path>, axis: &str, runs: &[Series]) -> Result<()> {
     let named = if runs.len() > 1 { runs } else { &[] };
     let legend = Legend::new(named.iter().map(|run| run.name.as_str()), 1000);
     let picture = draw(1000, 544 + legend.height, |area| {
         let (top, bottom) = area.split_vertically(if named.is_empty() { 12 } else { legend.height });
         legend.draw(&top)?;
-        Plot { title: "", y_desc: "mIoU (%)", y_top: Some(100.0), smooth: false, marks: true }.draw(&bottom, runs)
+        Plot { title: "", y_desc: axis, y_top: Some(100.0), smooth: false, marks: true }.draw(&bottom, runs)
     })?;
     save_png(path, &picture)
 }
@@ -91,14 +91,14 @@ pub fn lr_plot(path: impl AsRef<Path>, points: &[(usize, f64)]) -> Result<()> {
 }
 
 /// Names and colours of lines, in as many rows as they need.
-struct Legend {
+pub(super) struct Legend {
     /// Name, index and place `(x, y)` of each line's entry.
     places: Vec<(String, usize, (i32, i32))>,
-    height: u32,
+    pub(super) height: u32,
 }
 
 impl Legend {
-    fn new<'a>(names: impl Iterator<Item = &'a str>, width: u32) -> Self {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>, width: u32) -> Self {
         const ROW: i32 = 36;
         let entry = |name: &str| 46 + text(SIZE, INK, Anchor::Start).width(name) + 32;
         let mut rows: Vec<Vec<(usize, &str)>> = vec![Vec::new()];
@@ -123,7 +123,7 @@ impl Legend {
         Self { places, height: (20 + ROW * rows.len() as i32) as u32 }
     }
 
-    fn draw(&self, area: &Area) -> Drawn {
+    pub(super) fn draw(&self, area: &Area) -> Drawn {
         for (name, index, (x, y)) in &self.places {
             let color = line_color(*index, self.places.len());
             area.draw(&PathElement::new([(*x, *y), (*x + 36, *y)], color.stroke_width(5)))?;
@@ -213,7 +213,7 @@ fn x_range(lines: &[Vec<(f64, f64)>]) -> Range<f64> {
 }
 
 /// From 0 (or the smallest value, if below) to a round number above the largest.
-fn y_range(lines: &[Vec<(f64, f64)>], top: Option<f64>) -> Range<f64> {
+pub(super) fn y_range(lines: &[Vec<(f64, f64)>], top: Option<f64>) -> Range<f64> {
     let values = || lines.iter().flatten().map(|(_, value)| *value);
     let (low, high) = (values().fold(0.0, f64::min), values().fold(0.0, f64::max));
     let high = if high > low { high } else { low + 1.0 };
@@ -223,14 +223,14 @@ fn y_range(lines: &[Vec<(f64, f64)>], top: Option<f64>) -> Range<f64> {
 }
 
 /// Round distance (1, 2 or 5 times a power of ten) that divides the range into at most about six.
-fn y_step(range: &Range<f64>) -> f64 {
+pub(super) fn y_step(range: &Range<f64>) -> f64 {
     let rough = ((range.end - range.start) / 6.0).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough * 0.999).unwrap_or(rough)
 }
 
 /// As many decimals as labels `step` apart need.
-fn decimals(value: f64, step: f64) -> String {
+pub(super) fn decimals(value: f64, step: f64) -> String {
     let places = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
     if places > 4 || step >= 1e5 { format!("{value:.1e}") } else { format!("{value:.places$}") }
 }
@@ -278,10 +278,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         loss_plot(&path, &[]).unwrap();
-        miou_plot(&path, &[Series { name: "a".into(), points: vec![(0, f64::NAN)] }]).unwrap();
+        score_plot(&path, "mIoU (%)", &[Series { name: "a".into(), points: vec![(0, f64::NAN)] }]).unwrap();
         lr_plot(&path, &[(0, 0.0)]).unwrap();
         lr_plot(&path, &[(3, 1e300), (4, f64::INFINITY)]).unwrap();
         assert_eq!(image::open(&path).unwrap().width(), 1000);
-        assert!(miou_plot("/no/such/a.png", &[]).unwrap_err().to_string().contains("there is no folder"));
+        assert!(score_plot("/no/such/a.png", "", &[]).unwrap_err().to_string().contains("there is no folder"));
     }
 }

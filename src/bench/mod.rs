@@ -1,0 +1,4 @@
+//! Measurements that users rerun: `segbench`.
+
+pub mod local;
+pub mod table;

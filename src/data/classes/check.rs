@@ -1,0 +1,116 @@
+//! Looks through a whole split before a run does: counts, sizes, pictures per class, and everything that is wrong.
+
+use super::imagenet::Listing;
+use super::records::Loaded;
+use super::{Layout, Read, read, stl10};
+use crate::cli::counted;
+use crate::data::cityscapes::size_of;
+use crate::{Error, Result};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// What one split holds.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Name of the split.
+    pub split: String,
+    /// Pictures that have a class, whether they can be decoded or not.
+    pub pictures: usize,
+    /// Number of readable pictures of each `(height, width)`.
+    pub sizes: BTreeMap<(usize, usize), usize>,
+    /// Every class by name, with the number of its pictures.
+    pub classes: Vec<(String, u64)>,
+    /// Everything that is wrong, one per file (or record) and cause.
+    pub problems: Vec<Error>,
+}
+
+/// Sizes of pictures and problems, while they are counted.
+type Found = (BTreeMap<(usize, usize), usize>, Vec<Error>);
+
+/// Reads every picture and label of `split` at `root`, on all cores.
+///
+/// # Errors
+/// A split that the layout does not have; a root without any of its files; an archive that cannot be unpacked;
+/// [`Layout::Digits`], which has no files. All else that is wrong is in [`Report::problems`].
+pub fn check(layout: Layout, root: &Path, split: &str) -> Result<Report> {
+    layout.check_split(split)?;
+    let mut report = match read(layout, root, split)? {
+        Read::Records(loaded) => of_records(layout, loaded),
+        Read::Files(listing) => of_files(listing),
+    };
+    if layout == Layout::Stl10 {
+        report.problems.extend(stl10::check_unlabeled(root));
+    }
+    Ok(Report { split: split.to_string(), ..report })
+}
+
+/// Records need no decoding: that they are whole is all there is to know.
+fn of_records(layout: Layout, Loaded { records, names, problems }: Loaded) -> Report {
+    let (side, pictures) = (layout.side(), records.len());
+    let sizes = if pictures == 0 { BTreeMap::new() } else { BTreeMap::from([((side, side), pictures)]) };
+    let classes = per_class(names, (0..pictures).map(|i| records.class(i)));
+    Report { split: String::new(), pictures, sizes, classes, problems }
+}
+
+fn of_files(Listing { files, names, mut problems }: Listing) -> Report {
+    let look = |i: usize| -> Found {
+        match files.image(&names, i) {
+            Ok(image) => (BTreeMap::from([(size_of(&image), 1)]), Vec::new()),
+            Err(problem) => (BTreeMap::new(), vec![problem]),
+        }
+    };
+    let (sizes, mut broken) = (0..files.len()).into_par_iter().map(look).reduce(Found::default, merged);
+    problems.append(&mut broken);
+    let classes = (0..files.len()).map(|i| files.class(i));
+    Report { split: String::new(), pictures: files.len(), sizes, classes: per_class(names, classes), problems }
+}
+
+fn merged((mut sizes, mut problems): Found, (more_sizes, more_problems): Found) -> Found {
+    more_sizes.into_iter().for_each(|(size, count)| *sizes.entry(size).or_default() += count);
+    problems.extend(more_problems);
+    (sizes, problems)
+}
+
+fn per_class(names: Vec<String>, classes: impl Iterator<Item = u16>) -> Vec<(String, u64)> {
+    let mut counts: Vec<(String, u64)> = names.into_iter().map(|name| (name, 0)).collect();
+    classes.for_each(|class| counts[usize::from(class)].1 += 1);
+    counts
+}
+
+/// Sizes that are listed each; photographs of all sizes would fill screens.
+const SIZES_SHOWN: usize = 5;
+
+impl fmt::Display for Report {
+    /// The numbers, as a table; problems are for the error stream.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pictures, problems) = (counted(self.pictures, "picture"), counted(self.problems.len(), "problem"));
+        writeln!(f, "{}: {pictures} in {} classes, {problems}", self.split, self.classes.len())?;
+        let mut sizes: Vec<_> = self.sizes.iter().collect();
+        sizes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for ((height, width), count) in sizes.iter().take(SIZES_SHOWN) {
+            let pictures = if **count == 1 { "picture" } else { "pictures" };
+            writeln!(f, "  {:>13}  {count:>8} {pictures}", format!("{height}x{width}"))?;
+        }
+        let others: usize = sizes.iter().skip(SIZES_SHOWN).map(|(_, count)| **count).sum();
+        if others > 0 {
+            let sizes = counted(sizes.len() - SIZES_SHOWN, "other size");
+            writeln!(f, "  {sizes:>13}  {others:>8} {}", if others == 1 { "picture" } else { "pictures" })?;
+        }
+        if self.pictures == 0 {
+            return Ok(());
+        }
+        let width = self.classes.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(13);
+        writeln!(f, "  {:<width$}  {:>8}  {:>8}", "class", "pictures", "share")?;
+        for (name, count) in &self.classes {
+            let share = format!("{:.3}%", 100.0 * *count as f64 / self.pictures as f64);
+            writeln!(f, "  {name:<width$}  {count:>8}  {share:>8}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

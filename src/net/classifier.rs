@@ -1,0 +1,47 @@
+//! The head of a classification network.
+
+use super::FeatureShape;
+use super::layers::{BatchNorm, Conv2d, Init, Pass};
+use crate::ops::Act;
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// Mean over all pixels: `[batch, channels, h, w]` to `[batch, channels, 1, 1]`.
+pub fn global_average(x: Tensor<4>) -> Tensor<4> {
+    x.mean_dim(3).mean_dim(2)
+}
+
+/// Global average and a linear layer. A picture's class is the label of its one pixel: whatever handles a map of scores
+/// handles this one.
+#[derive(Module, Debug)]
+pub struct ClassHead {
+    /// BatchNorm and ReLU in front, where the blocks do not end with them (DenseNet).
+    pub norm: Option<BatchNorm>,
+    /// To class scores.
+    pub classifier: Conv2d,
+}
+
+impl ClassHead {
+    /// `channels`: those of the features, and the number of classes.
+    pub fn new(init: &mut Init, channels: [usize; 2], with_norm: bool) -> Self {
+        let norm = with_norm.then(|| BatchNorm::new(init, channels[0]));
+        Self { norm, classifier: Conv2d::linear(init, channels) }
+    }
+
+    /// `[batch, channels, h, w]` to scores `[batch, classes, 1, 1]`.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x, None, Act::Relu, pass),
+            None => x,
+        };
+        self.classifier.forward(global_average(x))
+    }
+
+    /// See [`super::Block::footprint`].
+    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
+        let normalized = if self.norm.is_some() { x.len() } else { 0 };
+        let pooled = FeatureShape { height: 1, width: 1, ..x };
+        let scores = self.classifier.output_shape(pooled);
+        (scores, normalized + pooled.len() + scores.len())
+    }
+}
