@@ -54,7 +54,7 @@ def labels(batch):
     return torch.tensor([0, 1, 0, 2, 1, 0, 3, 2][:batch])
 
 
-def thinned(values, kept=128):
+def thinned(values, kept=96):
     """What a fixture keeps of a result: all, or so many numbers spread over all positions."""
     values = values.flatten()
     step = -(-values.numel() // kept)

@@ -117,14 +117,20 @@ def write(name, tensors):
     assert path.stat().st_size < 2_000_000, f"{path} is too large to be committed"
 
 
+def joined(fixtures):
+    return {key: tensor for tensors in fixtures.values() for key, tensor in tensors.items()}
+
+
 def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     (HERE / "fixtures").mkdir(exist_ok=True)
     print("PyTorch's float32 against its own float64\n")
     print("| | outputs | losses | gradients | running statistics | updates |\n|---|---|---|---|---|---|")
-    single, double = units.all_units(torch.float32), units.all_units(torch.float64)
-    write("units", single)
+    fixtures = units.all_units(torch.float32)
+    for name, tensors in fixtures.items():
+        write(name, tensors)
+    single, double = (joined(fixtures), joined(units.all_units(torch.float64)))
     for operation in dict.fromkeys(key.split("/")[0] for key in single):
         own = ({key: all[key] for key in all if key.startswith(operation + "/")} for all in (single, double))
         print_row(operation, errors(*own))

@@ -7,6 +7,7 @@ and `gradient/<input>` of each input that has one.
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.transforms.functional import normalize
 
 import losses
 
@@ -153,19 +154,118 @@ def schedules(units):
         ("cosine_warm_up", "cosine", 0.05, 0.9, 0.0, 10),
         ("constant_warm_up", "constant", 0.1, 0.9, 0.0, 5),
     ]:
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
         optim = dict(schedule=schedule, lr=lr, power=power, min_lr=min_lr, warmup_steps=warmup)
-        scheduler, rates = losses.scheduler(optimizer, optim, total_steps=40), []
-        for _ in range(40):
-            rates.append(optimizer.param_groups[0]["lr"])
+        record_schedule(units, case, optim)
+
+
+def record_schedule(units, case, optim):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=optim["lr"])
+    scheduler, rates = losses.scheduler(optimizer, optim, total_steps=40), []
+    for _ in range(40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    units.out[f"schedule/{case}/output"] = torch.tensor(rates, dtype=units.dtype)
+    numbers = [optim[key] for key in ["lr", "power", "min_lr", "warmup_steps"]]
+    units.out[f"schedule/{case}/optim"] = torch.tensor(numbers, dtype=units.dtype)
+
+
+def step_schedules(units):
+    """MultiStepLR: the same, with `milestones` (thousandths of the run) and `gamma`."""
+    for case, milestones, gamma, warmup in [
+        ("step", [0.5, 0.75], 0.1, 0),
+        ("step_thrice", [0.3, 0.55, 0.7], 0.2, 0),
+        ("step_warm_up", [0.1, 0.875], 0.5, 9),  # the first falls into the warm-up
+    ]:
+        optim = dict(schedule="step", lr=0.8, power=0.9, min_lr=0.0, warmup_steps=warmup, milestones=milestones, gamma=gamma)
+        record_schedule(units, case, optim)
+        # Whole numbers: shares that were rounded to float32 would lie a step later or earlier.
+        units.out[f"schedule/{case}/milestones"] = torch.tensor([round(1000 * share) for share in milestones])
+        units.out[f"schedule/{case}/gamma"] = torch.tensor([gamma], dtype=units.dtype)
+
+
+def optimizers(units):
+    """Weights after each of six steps with given gradients and rates."""
+    for case, momentum, nesterov, decay in [
+        ("plain", 0.0, False, 0.0),
+        ("momentum", 0.9, False, 0.01),
+        ("nesterov", 0.9, True, 0.0),
+        ("nesterov_decay", 0.9, True, 0.01),
+    ]:
+        weight = units.draw(4, 3, 1, 1).requires_grad_()
+        rates = torch.linspace(0.5, 0.1, 6, dtype=units.dtype)
+        gradients, before, after = units.draw(6, 4, 3, 1, 1), weight.detach().clone(), []
+        optimizer = torch.optim.SGD([weight], lr=1.0, momentum=momentum, nesterov=nesterov, weight_decay=decay)
+        for rate, gradient in zip(rates, gradients):
+            optimizer.param_groups[0]["lr"] = rate.item()
+            weight.grad = gradient.clone()
             optimizer.step()
-            scheduler.step()
-        units.out[f"schedule/{case}/output"] = torch.tensor(rates, dtype=units.dtype)
-        units.out[f"schedule/{case}/optim"] = torch.tensor([lr, power, min_lr, warmup], dtype=units.dtype)
+            after.append(weight.detach().clone())
+        optim = torch.tensor([momentum, nesterov, decay])
+        tensors = dict(weight=before, rates=rates, gradients=gradients, optim=optim, output=torch.stack(after))
+        units.out |= {f"sgd/{case}/{name}": tensor.to(units.dtype) for name, tensor in tensors.items()}
+
+
+def grouped_convolutions(units):
+    # channels in and out, groups, stride, dilation, height, width
+    for i, (cin, cout, groups, stride, dilation, height, width) in enumerate(
+        [(8, 8, 4, 1, 1, 5, 7), (12, 12, 4, 2, 1, 6, 7), (16, 16, 16, 2, 1, 4, 4), (8, 16, 2, 1, 1, 5, 4), (8, 8, 4, 1, 2, 6, 5)]
+    ):
+        units.record(
+            f"grouped_conv2d/{i}",
+            lambda input, weight: F.conv2d(input, weight, None, stride, dilation, dilation, groups),
+            {"input": units.draw(2, cin, height, width), "weight": units.draw(cout, cin // groups, 3, 3)},
+            geometry=torch.tensor([stride, dilation, groups]),
+        )
+
+
+def average_pools(units):
+    """2x2 (of odd sizes the last row is left out), and over all of a picture."""
+    for i, size in enumerate([(8, 12), (9, 13)]):
+        units.record(f"avg_pool/{i}", lambda input: F.avg_pool2d(input, 2), {"input": units.draw(2, 3, *size)})
+    units.record(
+        "avg_pool/global", lambda input: F.adaptive_avg_pool2d(input, 1), {"input": units.draw(2, 5, 7, 6)}
+    )
+
+
+def dense_blocks(units):
+    """Two layers of DenseNet-BC of growth 4 and a transition, in training; BatchNorm with gamma 1 and beta 0."""
+
+    def unit(x, weight):
+        x = F.relu(F.batch_norm(x, None, None, training=True))
+        return F.conv2d(x, weight, padding=weight.shape[2] // 2)
+
+    def function(input, squeeze0, grow0, squeeze1, grow1, half):
+        for squeeze, grow in [(squeeze0, grow0), (squeeze1, grow1)]:
+            input = torch.cat([input, unit(unit(input, squeeze), grow)], dim=1)
+        return F.avg_pool2d(unit(input, half), 2)
+
+    shapes = dict(input=(3, 6, 6, 8), squeeze0=(16, 6, 1, 1), grow0=(4, 16, 3, 3))
+    shapes |= dict(squeeze1=(16, 10, 1, 1), grow1=(4, 16, 3, 3), half=(7, 14, 1, 1))
+    units.record("dense/0", function, {name: units.draw(*shape) for name, shape in shapes.items()})
+
+
+def normalizations(units):
+    """Bytes to what the network sees."""
+    for case, mean, std in [
+        ("cifar", [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]),
+        ("imagenet", [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+        ("half", [127.5] * 3, [127.5] * 3),  # SVHN and STL-10: to [-1, 1]
+    ]:
+        picture = units.classes(256, 3, 6, 7).to(units.dtype)
+        units.out[f"normalize/{case}/picture"] = picture
+        units.out[f"normalize/{case}/output"] = normalize(picture, mean, std)
+
+
+def run_groups(seed, dtype, groups):
+    units = Units(seed, dtype)
+    for group in groups:
+        group(units)
+    return units.out
 
 
 def all_units(dtype):
-    units = Units(11, dtype)
-    for group in [convolutions, batch_norms, pools, resizes, cross_entropies, reconstructions, contrasts, schedules]:
-        group(units)
-    return units.out
+    """Those of segmentation, and what classification adds, each by the name of its fixture."""
+    first = [convolutions, batch_norms, pools, resizes, cross_entropies, reconstructions, contrasts, schedules]
+    more = [grouped_convolutions, average_pools, dense_blocks, normalizations, step_schedules, optimizers]
+    return {"units": run_groups(11, dtype, first), "class-units": run_groups(12, dtype, more)}

@@ -265,7 +265,7 @@ impl LocalModule {
 }
 
 /// SGD as PyTorch defines it: no dampening, weight decay added to the gradient.
-fn sgd(config: &OptimConfig) -> ModuleOptimizer {
+pub(crate) fn sgd(config: &OptimConfig) -> ModuleOptimizer {
     let mut sgd = SgdConfig::new();
     if config.momentum > 0.0 {
         sgd = sgd.with_momentum(Some(MomentumConfig {

@@ -56,7 +56,7 @@ pub fn input(config: &RunConfig, batch: usize) -> TensorData {
 
 /// What a fixture keeps of a result: all, or so many numbers spread over all positions.
 fn thinned(data: &TensorData) -> TensorData {
-    const KEPT: usize = 128;
+    const KEPT: usize = 96;
     let gcd = |mut a: usize, mut b: usize| {
         while b > 0 {
             (a, b) = (b, a % b);

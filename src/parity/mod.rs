@@ -2,7 +2,8 @@
 //! ours on a GPU against ours on the CPU.
 //!
 //! [`networks`] and [`units`] compute what a fixture holds, under the fixture's names, on any device; [`compare`] says how
-//! far two sets of results are apart. The fixtures, and what was measured, are described in `eval/parity/README.md`.
+//! far two sets of results are apart; [`drawn`] draws what fixtures of classification leave out. The fixtures, and what was
+//! measured, are described in `eval/parity/README.md`.
 
 mod compare;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
@@ -92,7 +93,7 @@ fn networks_equal_pytorchs() {
 
 #[test]
 fn operations_equal_pytorchs() {
-    let fixture = Fixture::read("units");
+    let fixture = units::fixture();
     let mut table = Table::new();
     for (operation, ours) in units::compute(&fixture, &Device::flex().autodiff()) {
         table.add(operation, &ours, &fixture.inside(operation));

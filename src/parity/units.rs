@@ -1,15 +1,29 @@
-//! Single operations: the fixture `units`, groups `<operation>/<case>/`.
+//! Single operations: the fixtures [`FIXTURES`], groups `<operation>/<case>/`.
 
 use super::{Fixture, Tensors};
 use crate::config::{Dataset, LrScheduleKind, OptimConfig, defaults_for};
+use crate::data::normalize::{Normalization, normalize};
 use crate::local::loss::{self, PixelSample};
-use crate::net::{BatchNorm, Init, Pass};
+use crate::local::module::sgd;
+use crate::net::classifier::global_average;
+use crate::net::densenet::{DenseLayer, NormActConv, Transition};
+use crate::net::{BatchNorm, Conv2d, Init, Pass};
 use crate::ops::{self, Act, ConvGeometry};
 use crate::train::schedule::learning_rate;
 use burn::module::{Param, RunningState};
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
+use burn::optim::GradientsParams;
+use burn::tensor::module::{avg_pool2d, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use ndarray::Array3;
+
+/// Those of segmentation, and what classification adds.
+const FIXTURES: [&str; 2] = ["units", "class-units"];
+
+/// All fixtures in one.
+pub fn fixture() -> Fixture {
+    Fixture { tensors: FIXTURES.iter().flat_map(|name| Fixture::read(name).tensors).collect() }
+}
 
 /// One case of one operation.
 struct Unit<'a> {
@@ -23,15 +37,20 @@ struct Unit<'a> {
 /// Results by operation, on `device` (an autodiff device).
 pub fn compute(fixture: &Fixture, device: &Device) -> Vec<(&'static str, Tensors)> {
     type Compute = fn(&mut Unit);
-    let operations: [(&str, Compute); 8] = [
+    let operations: [(&str, Compute); 13] = [
         ("conv2d", conv2d),
+        ("grouped_conv2d", grouped_conv2d),
+        ("dense", dense),
         ("batch_norm", batch_norm),
         ("max_pool", max_pool),
+        ("avg_pool", avg_pool),
         ("resize", resize),
         ("cross_entropy", cross_entropy),
         ("reconstruction", reconstruction),
         ("contrast", contrast),
+        ("normalize", normalize_bytes),
         ("schedule", schedule),
+        ("sgd", sgd_steps),
     ];
     let results = operations.map(|(operation, compute)| {
         let mut cases: Vec<String> =
@@ -100,6 +119,38 @@ fn conv2d(unit: &mut Unit) {
     unit.keep_all(output, &[("input", &input), ("weight", &weight)], &[]);
 }
 
+fn grouped_conv2d(unit: &mut Unit) {
+    let [stride, dilation, groups] = unit.values("geometry").try_into().unwrap();
+    let [stride, dilation, groups] = [stride, dilation, groups].map(|number: f32| number as usize);
+    let (input, weight) = (unit.given("input").require_grad(), unit.given("weight").require_grad());
+    let [cout, of_group, _, _] = weight.dims();
+    let channels = [of_group * groups, cout];
+    let mut conv = Conv2d::grouped(&mut Init::new(0, unit.device), channels, stride, dilation, groups);
+    conv.weight = Param::from_tensor(weight.clone());
+    unit.keep_all(conv.forward(input.clone()), &[("input", &input), ("weight", &weight)], &[]);
+}
+
+/// Two layers and a transition.
+fn dense(unit: &mut Unit) {
+    let weights =
+        ["squeeze0", "grow0", "squeeze1", "grow1", "half"].map(|name| (name, unit.given(name).require_grad()));
+    let mut init = Init::new(0, unit.device);
+    let [squeeze0, grow0, squeeze1, grow1, half] = weights.each_ref().map(|(_, weight)| {
+        let [cout, cin, kernel, _] = weight.dims();
+        let mut conv = Conv2d::same(&mut init, [cin, cout], kernel, 1, 1);
+        conv.weight = Param::from_tensor(weight.clone());
+        NormActConv { norm: BatchNorm::new(&mut init, cin), conv }
+    });
+    let layers = [(squeeze0, grow0), (squeeze1, grow1)].map(|(squeeze, grow)| DenseLayer { squeeze, grow });
+    let pass = Pass::training(0);
+    let input = unit.given("input").require_grad();
+    let x = layers.iter().fold(input.clone(), |x, layer| layer.forward(x, &pass));
+    let output = Transition { squeeze: half }.forward(x, &pass);
+    let mut inputs = vec![("input", &input)];
+    inputs.extend(weights.iter().map(|(name, weight)| (*name, weight)));
+    unit.keep_all(output, &inputs, &[]);
+}
+
 fn batch_norm(unit: &mut Unit) {
     let act = if unit.case.contains("relu") { Act::Relu } else { Act::Identity };
     let adds = unit.case.contains("add");
@@ -129,6 +180,15 @@ fn max_pool(unit: &mut Unit) {
     let input = unit.given("input").require_grad();
     let options = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]); // as the stem
     unit.keep_all(max_pool2d(input.clone(), options), &[("input", &input)], &[]);
+}
+
+fn avg_pool(unit: &mut Unit) {
+    let input = unit.given("input").require_grad();
+    let output = match unit.case {
+        "global" => global_average(input.clone()),
+        _ => avg_pool2d(input.clone(), AvgPoolOptions::new([2, 2]).with_stride([2, 2])), // as a transition
+    };
+    unit.keep_all(output, &[("input", &input)], &[]);
 }
 
 fn resize(unit: &mut Unit) {
@@ -166,10 +226,17 @@ fn schedule(unit: &mut Unit) {
     let schedule = match unit.case.split('_').next() {
         Some("poly") => LrScheduleKind::Poly,
         Some("cosine") => LrScheduleKind::Cosine,
+        Some("step") => LrScheduleKind::Step,
         _ => LrScheduleKind::Constant,
+    };
+    let (milestones, gamma) = match schedule {
+        LrScheduleKind::Step => (unit.values("milestones"), unit.values("gamma")[0]),
+        _ => (vec![], 1.0),
     };
     let optim = OptimConfig {
         schedule,
+        milestones: milestones.into_iter().map(|thousandths| f64::from(thousandths) / 1000.0).collect(),
+        gamma: f64::from(gamma),
         lr: f64::from(lr),
         power: f64::from(power),
         min_lr: f64::from(min_lr),
@@ -179,4 +246,41 @@ fn schedule(unit: &mut Unit) {
     let steps = unit.values("output").len();
     let rates: Vec<f32> = (0..steps).map(|step| learning_rate(&optim, step, steps) as f32).collect();
     unit.results.insert(unit.name("output"), TensorData::new(rates, [steps]));
+}
+
+fn normalize_bytes(unit: &mut Unit) {
+    let normalization = match unit.case {
+        "cifar" => Normalization::CIFAR,
+        "imagenet" => Normalization::IMAGENET,
+        _ => Normalization::HALF,
+    };
+    let shape = unit.given::<3>("picture").dims();
+    let planes = unit.values("picture").into_iter().map(|byte| byte as u8).collect();
+    let picture = Array3::from_shape_vec(shape, planes).unwrap().permuted_axes([1, 2, 0]);
+    let output = normalize(&picture.as_standard_layout().to_owned(), normalization);
+    unit.results.insert(unit.name("output"), TensorData::new(output, shape));
+}
+
+/// Steps with given gradients.
+fn sgd_steps(unit: &mut Unit) {
+    let [momentum, nesterov, weight_decay] = unit.values("optim").try_into().unwrap();
+    let optim = OptimConfig {
+        momentum: f64::from(momentum),
+        nesterov: nesterov == 1.0,
+        weight_decay: f64::from(weight_decay),
+        ..defaults_for(Dataset::Synthetic).optim
+    };
+    let mut optimizer = sgd(&optim);
+    let weight: Tensor<4> = unit.given("weight");
+    let [cout, cin, _, _] = weight.dims();
+    let mut layer = Conv2d::same(&mut Init::new(0, unit.device), [cin, cout], 1, 1, 1);
+    layer.weight = Param::from_tensor(weight);
+    let mut after = Vec::new();
+    for (rate, gradient) in unit.values("rates").into_iter().zip(unit.given::<5>("gradients").iter_dim(0)) {
+        let loss = layer.weight.val() * gradient.squeeze_dim::<4>(0);
+        let gradients = GradientsParams::from_grads(loss.sum().backward(), &layer);
+        layer = optimizer.step(f64::from(rate), layer, gradients);
+        after.push(layer.weight.val().detach());
+    }
+    unit.keep("output", Tensor::<4>::stack::<5>(after, 0));
 }

@@ -16,7 +16,7 @@ pub fn learning_rate(config: &OptimConfig, step: usize, total_steps: usize) -> f
         LrScheduleKind::Constant => config.lr,
         LrScheduleKind::Step => {
             let passed = config.milestones.iter().filter(|&&share| progress >= share).count();
-            config.lr * config.gamma.powi(passed as i32)
+            (config.lr * config.gamma.powi(passed as i32)).max(config.min_lr)
         }
     };
     if step < config.warmup_steps { lr * (step + 1) as f64 / config.warmup_steps as f64 } else { lr }
@@ -58,6 +58,8 @@ mod tests {
         for (rate, expected) in rates.into_iter().zip([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4]) {
             assert!((rate - expected).abs() < 1e-12, "{rates:?}");
         }
+        let floored = OptimConfig { min_lr: 5e-4, ..step };
+        assert_eq!(learning_rate(&floored, 159, 160), 5e-4);
     }
 
     #[test]
