@@ -380,7 +380,8 @@ pub enum TaskLoss {
 /// Where the network is cut: `"auto"`, `"balanced"`, or the names of the blocks after which to cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cuts {
-    /// The paper's cuts where it names some, else balanced by activation memory.
+    /// The paper's cuts where it names some. Else networks for small pictures are cut into modules of the same number of
+    /// blocks, and others balanced by activation memory.
     Auto,
     /// InfoPro*: the paper's memory-balanced cuts where it names some, else balanced by activation memory.
     Balanced,

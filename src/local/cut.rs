@@ -1,7 +1,9 @@
 //! Where the network is cut.
 //!
 //! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. The paper names cuts for some
-//! networks ([`paper`]); elsewhere the cuts minimise the largest module's activation memory, which is the peak of a training step.
+//! networks ([`paper`]). Elsewhere networks for small pictures are cut into modules of the same number of blocks, as the
+//! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
+//! memory, which is the peak of a training step.
 
 use super::heads;
 use super::pooled::Features;
@@ -31,6 +33,7 @@ pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<
     let last_blocks = match (&config.local.cuts, paper::cuts(config)) {
         (Cuts::After(cuts), _) => named(cuts, &names)?,
         (Cuts::Auto | Cuts::Balanced, Some(cuts)) => named(&cuts, &names)?,
+        (Cuts::Auto, None) if config.model.backbone.is_cifar() && k < names.len() => even(names.len() - 1, k),
         (Cuts::Auto | Cuts::Balanced, None) => balanced(&module_costs(network, config), k),
     };
     let starts = std::iter::once(0).chain(last_blocks.iter().map(|&last| last + 1));
@@ -122,6 +125,11 @@ fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
         .collect()
 }
 
+/// The last blocks of all but the final one of `k` modules, of `n` blocks that are shared out evenly.
+fn even(n: usize, k: usize) -> Vec<usize> {
+    (1..k).map(|module| (module * n / k).max(module) - 1).collect()
+}
+
 /// The `k − 1` last blocks that make the dearest module cheapest, by dynamic programming over block positions.
 fn balanced(costs: &[Vec<usize>], k: usize) -> Vec<usize> {
     let n = costs.len();
@@ -160,6 +168,14 @@ mod tests {
         assert_eq!(balanced(&sums(&[1, 2, 3, 4, 5]), 3), [2, 3]);
         assert_eq!(balanced(&sums(&[1, 1, 1]), 3), [0, 1]);
         assert!(balanced(&sums(&[1, 1, 1]), 1).is_empty());
+    }
+
+    #[test]
+    fn even_cuts_are_the_paper_s_where_it_names_some() {
+        // ResNet-110: stem and 54 blocks. Its cuts for K = 8 are layer1.4, 1.11, 2.0, 2.7, 2.14, 3.3, 3.10.
+        assert_eq!(even(55, 8), [5, 12, 19, 26, 33, 40, 47]);
+        assert_eq!(even(16, 4), [3, 7, 11], "ResNet-32: layer1.2, 2.1, 3.0");
+        assert_eq!(even(3, 3), [0, 1]);
     }
 
     #[test]
