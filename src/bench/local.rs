@@ -8,7 +8,8 @@ use crate::config::{Flag, Layers, Method, RunConfig, TaskLoss};
 use crate::data::split::Split;
 use crate::files::{make_folder, plain_cause};
 use crate::local::cut;
-use crate::train::metrics::{Line, LoggedScores, Metrics};
+use crate::train::checkpoint;
+use crate::train::metrics::{Line, LoggedScores, Metrics, has_evaluation};
 use crate::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -97,17 +98,16 @@ impl Plan {
         let mut layers = self.common.clone();
         let method = Value::try_from(method).expect("choices are written as their name");
         let task_loss = Value::try_from(task_loss).expect("choices are written as their name");
-        let (name, folder) = {
-            let name =
-                format!("{}-k{k}-seed{seed}", clap::ValueEnum::to_possible_value(&row).expect("named").get_name());
-            let folder = self.out.join("runs").join(&name);
-            (name, folder)
-        };
+        let row = clap::ValueEnum::to_possible_value(&row).expect("every row has a name");
+        let name = format!("{}-k{k}-seed{seed}", row.get_name());
+        let folder = self.out.join("runs").join(&name);
         layers.flags.push(Flag { name: "--method", key: "local.method", value: method });
         layers.flags.push(Flag { name: "--task-loss", key: "local.task_loss", value: task_loss });
         layers.flags.push(Flag { name: "--local-k", key: "local.num_modules", value: Value::Integer(k as i64) });
         layers.flags.push(Flag { name: "--seed", key: "seed", value: Value::Integer(seed as i64) });
-        Ok(Run { config: layers.load()?, name, folder })
+        let mut config = layers.load()?;
+        config.train.out = PathBuf::new(); // said to each run, and no part of its config.toml
+        Ok(Run { config, name, folder })
     }
 
     /// Trains what is not trained yet and sums up.
@@ -126,6 +126,10 @@ impl Plan {
         let total: usize = plan.iter().map(|(.., runs)| runs.len()).sum();
         let first = &plan.first().ok_or_else(|| Error::usage("there is nothing to compare"))?.2[0].config;
         let num_classes = Split::open(&first.data, &first.data.train_split)?.class_names().len();
+        // K above the number of blocks, too.
+        for (.., runs) in &plan {
+            cut::kept_values(&runs[0].config, num_classes)?;
+        }
         let (mut number, mut table, started) = (0, Table::default(), Instant::now());
         // Seed by seed, so that half of the time gives half of the table's certainty, and not half of the table.
         for seed in 0..self.seeds as usize {
@@ -163,9 +167,7 @@ impl Run {
         if self.is_done() {
             return Ok(false);
         }
-        if self.folder.exists() {
-            std::fs::remove_dir_all(&self.folder).map_err(|e| Error::file(&self.folder, plain_cause(&e)))?;
-        }
+        let resumed = self.is_begun()?;
         let config = self.folder.with_extension("toml");
         crate::files::write_atomic(&config, |file| {
             std::io::Write::write_all(file, self.config.to_commented_toml().as_bytes())
@@ -176,20 +178,20 @@ impl Run {
             std::env::current_exe().map_err(|e| Error::run(format!("cannot find itself: {}", plain_cause(&e))))?;
         let status = Command::new(program)
             .arg("train")
-            .arg("--config")
-            .arg(&config)
-            .arg("--out")
-            .arg(&self.folder)
+            .args(match resumed {
+                true => vec!["--resume".as_ref(), self.folder.as_os_str()],
+                false => vec!["--config".as_ref(), config.as_os_str(), "--out".as_ref(), self.folder.as_os_str()],
+            })
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(open(&log)?)
             .status()
             .map_err(|e| Error::run(format!("cannot start a run: {}", plain_cause(&e))))?;
-        match status.success() {
+        match status.success() && self.is_done() {
             true => Ok(true),
             false => {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
-                let last = text.lines().last().unwrap_or("it said nothing");
+                let last = text.lines().last().unwrap_or("it was stopped");
                 Err(Error::run(format!("{} failed: {last} (all of it: {})", self.name, log.display())))
             }
         }
@@ -199,12 +201,31 @@ impl Run {
         Metrics::read(&self.folder.join("metrics.jsonl")).unwrap_or_default()
     }
 
-    /// Whether the folder holds this very run, scored after its last step.
-    fn is_done(&self) -> bool {
-        let planned = self.config.to_commented_toml();
+    /// Whether the folder holds this very run.
+    fn is_here(&self) -> bool {
         let written = std::fs::read_to_string(self.folder.join("config.toml"));
-        written.is_ok_and(|written| written == planned)
-            && crate::train::metrics::has_evaluation(&self.log(), self.config.train.steps)
+        written.is_ok_and(|written| written == self.config.to_commented_toml())
+    }
+
+    /// Whether it was scored after its last step.
+    fn is_done(&self) -> bool {
+        self.is_here() && has_evaluation(&self.log(), self.config.train.steps)
+    }
+
+    /// Whether it was stopped on its way, and can go on.
+    ///
+    /// # Errors
+    /// The folder holds something else, which is not ours to remove.
+    fn is_begun(&self) -> Result<bool> {
+        if !self.folder.exists() {
+            return Ok(false);
+        }
+        let mend = "name another folder with --out, or remove this one";
+        match (self.is_here(), checkpoint::last(&self.folder)) {
+            (true, Ok(_)) => Ok(true),
+            (true, Err(_)) => Err(Error::file(&self.folder, format!("holds a run that came to no checkpoint; {mend}"))),
+            (false, _) => Err(Error::file(&self.folder, format!("holds a run of another configuration; {mend}"))),
+        }
     }
 
     /// Score in percent, whether it is an error, and the peak memory of the process.
@@ -233,8 +254,8 @@ impl Run {
     }
 }
 
-/// One measured cell, as a table keeps it.
 impl Table {
+    /// The cell of a method at a K, made where it is not there yet.
     fn cell(&mut self, row: &str, k: usize) -> &mut Cell {
         let row = match self.rows.iter().position(|(name, _)| name == row) {
             Some(index) => index,

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
 use infoseg::config::TrainArgs;
-use infoseg::train::run;
+use infoseg::train::{Outcome, interrupt, run};
 use infoseg::{Error, Result, cli};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,8 +29,8 @@ enum Command {
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = Row::ALL)]
         methods: Vec<Row>,
         /// Columns of the table, beside K = 1 of end-to-end training.
-        #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [2, 4, 8])]
-        ks: Vec<usize>,
+        #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [2, 4, 8], value_parser = clap::value_parser!(u64).range(2..))]
+        ks: Vec<u64>,
         /// Seeds of each cell: 1 to this.
         #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
         seeds: u64,
@@ -53,13 +53,15 @@ fn segbench(args: Args) -> Result<ExitCode> {
         Command::Train { args } => {
             let config = args.load()?;
             config.device.pin_default();
-            run(config, false)?;
-            Ok(ExitCode::SUCCESS)
+            match run(config, args.resume.is_some())? {
+                Outcome::Done { .. } => Ok(ExitCode::SUCCESS),
+                Outcome::Interrupted { .. } => Ok(ExitCode::from(interrupt::EXIT_CODE)),
+            }
         }
     }
 }
 
-fn local(common: TrainArgs, rows: Vec<Row>, mut ks: Vec<usize>, seeds: u64) -> Result<ExitCode> {
+fn local(common: TrainArgs, rows: Vec<Row>, ks: Vec<u64>, seeds: u64) -> Result<ExitCode> {
     let given = [
         ("--method", common.method.is_some(), "--methods"),
         ("--task-loss", common.task_loss.is_some(), "--methods"),
@@ -70,8 +72,14 @@ fn local(common: TrainArgs, rows: Vec<Row>, mut ks: Vec<usize>, seeds: u64) -> R
     if let Some((flag, _, instead)) = given.iter().find(|(_, given, _)| *given) {
         return Err(Error::usage(format!("{flag}: the comparison chooses it for each run; say {instead}")));
     }
+    let mut ks: Vec<usize> = ks.into_iter().map(|k| usize::try_from(k).unwrap_or(usize::MAX)).collect();
     ks.sort_unstable();
     ks.dedup();
+    let config = common.load()?;
+    if common.print_config {
+        cli::print(config.to_commented_toml())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let out = common.out.clone().unwrap_or_else(|| PathBuf::from("runs/segbench-local"));
     let mut layers = TrainArgs { out: None, ..common }.layers()?;
     layers.flags.retain(|flag| flag.key != "train.out");

@@ -2,7 +2,6 @@
 
 use clap::{Parser, Subcommand};
 use infoseg::config::{Dataset, Resolution};
-use infoseg::data::classes::Layout;
 use infoseg::data::scenes::Scenes;
 use infoseg::data::{SCENES_SEED, check, cityscapes, classes, synth};
 use infoseg::{Error, Result, cli};
@@ -73,7 +72,7 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
     }
     let splits = match (dataset.classes(), splits.is_empty()) {
         (_, false) => splits,
-        (Some(layout), true) => files_of(layout, root),
+        (Some(layout), true) => classes::check::splits(layout, root),
         (None, true) => cityscapes::splits(root)?,
     };
     if splits.is_empty() {
@@ -103,16 +102,6 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
         0 => Ok(()),
         _ => Err(Error::run(format!("{} found", cli::counted(problems, "problem")))),
     }
-}
-
-/// Splits of a dataset with one class a picture that have files of their own; SVHN's `extra` is not always there.
-fn files_of(layout: Layout, root: &Path) -> Vec<String> {
-    let there = |split: &str| match split {
-        "train" | "test" | "val" => true,
-        "extra" => root.join("extra_32x32.mat").is_file(),
-        _ => false, // made of others
-    };
-    layout.splits().iter().filter(|split| there(split)).map(ToString::to_string).collect()
 }
 
 fn run_synth(out: &Path, split: &str, count: usize, resolution: Resolution, seed: u64) -> Result<()> {

@@ -9,6 +9,7 @@ use infoseg::data::classes::augment::ClassAugment;
 use infoseg::data::split::Split;
 use infoseg::eval::test_time::TestTimeArgs;
 use infoseg::eval::{Evaluation, Predictor, Protocol, classify, evaluate, score_predictions};
+use infoseg::train::checkpoint;
 use infoseg::{Error, Result};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,7 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
             "--scales, --flip, --slide and --protocol average scores of pixels; this run classifies pictures, which are seen once",
         ));
     }
+    checkpoint::last(run)?.check_classes(&pictures)?;
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
     if same_folder(&out, run) {

@@ -28,15 +28,14 @@ fn segtrain(args: Args) -> Result<ExitCode> {
     config.device.pin_default();
     match run(config, args.train.resume.is_some())? {
         Outcome::Done { folder, table } => {
-            let drawn = match folder.join("overlays").is_dir() {
-                true => format!("overlays    {}", folder.join("overlays").display()),
-                false => format!("mistakes    {}", folder.join("mistakes.png").display()),
-            };
-            cli::print(format_args!(
-                "{table}\n{drawn}\nplots       {}\nrun folder  {}\n",
-                folder.join("plots").display(),
-                folder.display()
-            ))?;
+            cli::print(format_args!("{table}\n"))?;
+            for (what, name) in [("overlays", "overlays"), ("mistakes", "mistakes.png"), ("plots", "plots")] {
+                let path = folder.join(name);
+                if path.exists() {
+                    cli::print(format_args!("{what:<12}{}\n", path.display()))?;
+                }
+            }
+            cli::print(format_args!("run folder  {}\n", folder.display()))?;
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { folder, step } => {

@@ -125,6 +125,11 @@ impl RunConfig {
         let message =
             format!("is made for small pictures with one class, {on} is segmented; use resnet18 to resnext101-32x8d");
         ensure(fits, "model.backbone", said(backbone), message)?;
+        let message = format!("is for networks that segment; on {on} use false");
+        ensure(pixels || !self.augment.photometric, "augment.photometric", "true", message)?;
+        let weight = self.model.aux_weight;
+        let message = format!("the auxiliary head is for networks that segment; on {on} use 0");
+        ensure(pixels || weight == 0.0, "model.aux_weight", weight, message)?;
         let fits = pixels == (self.local.head == LocalHeadKind::Fcn);
         let would_do = if pixels { "\"fcn\"" } else { "\"1c2f\" or another of 0c1f to 2c2f, or \"imagenet\"" };
         ensure(fits, "local.head", said(self.local.head), format!("{on} has a class for each {each}; use {would_do}"))?;

@@ -286,16 +286,22 @@ impl Merged {
         self.follow_paper()
     }
 
-    /// Classification's loss weights are the paper's for this network and K, where it has some and nobody says otherwise.
+    /// Of classification, what nobody says follows the method: dgl and greedy have the paper's cross-entropy, InfoPro its
+    /// loss weights for this network and K, where it has some.
     fn follow_paper(&mut self) -> Result<()> {
         let config = self.config()?;
-        let is_said = self.layer_of("local.recon_weight").max(self.layer_of("local.task_weight")) > 0;
-        if config.data.dataset.task() == Task::Classification
-            && !is_said
-            && let Some((recon, task)) = paper::weights(&config)
-        {
-            self.put("local.recon_weight", Value::from(recon.to_vec()));
-            self.put("local.task_weight", Value::from(task.to_vec()));
+        if config.data.dataset.task() != Task::Classification {
+            return Ok(());
+        }
+        if matches!(config.local.method, Method::Dgl | Method::Greedy) && self.layer_of("local.task_loss") == 0 {
+            self.put("local.task_loss", Value::String("softmax".into()));
+        }
+        if let Some((recon, task)) = paper::weights(&config) {
+            for (key, weights) in [("local.recon_weight", recon), ("local.task_weight", task)] {
+                if self.layer_of(key) == 0 {
+                    self.put(key, Value::from(weights.to_vec()));
+                }
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The paper's cuts and loss weights, network by network (its tables 8 and 9, and the reference's `configs.py`).
 
-use super::{Backbone, Cuts, Dataset, RunConfig, Task, TaskLoss};
+use super::{Backbone, Cuts, Dataset, Method, RunConfig, Task, TaskLoss};
 
 /// A cut after `(stage, block)`: `(2, 8)` is `layer2.8`, `(0, 0)` the stem.
 type After = (usize, usize);
@@ -81,6 +81,9 @@ pub type Weights = ([f64; 2], [f64; 2]);
 pub fn weights(config: &RunConfig) -> Option<Weights> {
     let (backbone, k) = (config.model.backbone, config.local.num_modules);
     let is_balanced = config.local.cuts == Cuts::Balanced;
+    if config.local.method != Method::Infopro {
+        return None;
+    }
     let weights = match (backbone, config.data.dataset, k) {
         (Backbone::Resnet101 | Backbone::Resnext101, Dataset::Imagenet, 2) => ([5.0; 2], [0.75; 2]),
         (Backbone::Resnet152, Dataset::Imagenet, 2) => ([5.0; 2], [1.0; 2]),
@@ -122,5 +125,74 @@ const fn balanced_weights(dataset: Dataset, k: usize) -> Option<Weights> {
         (Dataset::Stl10, 3) => Some(([20.0, 5.0], [0.5, 2.0])),
         (Dataset::Stl10, 4) => Some(([20.0, 10.0], [0.5, 1.0])),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::defaults_for;
+    use crate::net::resnet;
+
+    fn config(backbone: Backbone, dataset: Dataset, k: usize, cuts: Cuts) -> RunConfig {
+        let mut config = defaults_for(dataset);
+        config.model.backbone = backbone;
+        (config.local.num_modules, config.local.cuts) = (k, cuts);
+        (config.local.method, config.local.task_loss) = (Method::Infopro, TaskLoss::Contrast);
+        config
+    }
+
+    #[test]
+    fn cuts_are_the_paper_s() {
+        let cuts_of = |backbone, dataset, k, cuts| super::cuts(&config(backbone, dataset, k, cuts));
+        let cut = |backbone, dataset, k, cuts| cuts_of(backbone, dataset, k, cuts).map(|cuts| cuts.join(" "));
+        let (cifar, stl) = (Dataset::Cifar10, Dataset::Stl10);
+        assert_eq!(cut(Backbone::Resnet101, Dataset::Cityscapes, 2, Cuts::Auto).as_deref(), Some("layer3.12"));
+        assert_eq!(cut(Backbone::Resnet101, Dataset::Imagenet, 2, Cuts::Auto).as_deref(), Some("layer2.0"));
+        assert_eq!(cut(Backbone::Resnext101, Dataset::Imagenet, 2, Cuts::Auto).as_deref(), Some("layer2.2"));
+        assert_eq!(cut(Backbone::Resnet32, cifar, 4, Cuts::Auto).as_deref(), Some("layer1.2 layer2.1 layer3.0"));
+        assert_eq!(cut(Backbone::Resnet110, cifar, 3, Cuts::Balanced).as_deref(), Some("layer1.9 layer2.2"));
+        assert_eq!(cut(Backbone::Resnet110, stl, 3, Cuts::Balanced).as_deref(), Some("layer1.8 layer2.1"));
+        assert_eq!(cut(Backbone::Resnet110, Dataset::Svhn, 2, Cuts::Balanced), None);
+        assert_eq!(cut(Backbone::Resnet20, cifar, 2, Cuts::Auto), None);
+        // Every one names K − 1 blocks that are there, in order.
+        for (backbone, ks) in [(Backbone::Resnet32, [2, 3, 4, 8, 16]), (Backbone::Resnet110, [2, 3, 4, 8, 16])] {
+            let blocks = resnet::layout(backbone).unwrap().counts[0];
+            for k in ks {
+                let cuts = cuts_of(backbone, cifar, k, Cuts::Auto).unwrap();
+                let place = |name: &String| match name.strip_prefix("layer").map(|name| name.split_once('.').unwrap()) {
+                    None => 0,
+                    Some((stage, block)) => {
+                        let (stage, block): (usize, usize) = (stage.parse().unwrap(), block.parse().unwrap());
+                        assert!((1..=3).contains(&stage) && block < blocks, "{name}");
+                        1 + (stage - 1) * blocks + block
+                    }
+                };
+                assert_eq!(cuts.len(), k - 1);
+                assert!(cuts.iter().map(place).collect::<Vec<_>>().is_sorted_by(|a, b| a < b), "{cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_the_paper_s() {
+        let (resnet32, resnet110) = (Backbone::Resnet32, Backbone::Resnet110);
+        for (backbone, dataset, k, cuts, expected) in [
+            (resnet32, Dataset::Cifar10, 4, Cuts::Auto, Some(([6.0, 1.0], [0.0, 2.0]))),
+            (resnet32, Dataset::Cifar10, 16, Cuts::Auto, Some(([5.0, 0.2], [0.05, 0.5]))),
+            (resnet110, Dataset::Cifar10, 16, Cuts::Auto, Some(([5.0, 0.5], [0.0, 1.0]))),
+            (resnet110, Dataset::Cifar10, 2, Cuts::Balanced, Some(([5.0, 0.0], [0.1, 0.0]))),
+            (resnet110, Dataset::Stl10, 16, Cuts::Auto, Some(([20.0, 10.0], [0.5, 0.1]))),
+            (resnet110, Dataset::Stl10, 4, Cuts::Balanced, Some(([20.0, 10.0], [0.5, 1.0]))),
+            (resnet110, Dataset::Svhn, 8, Cuts::Auto, Some(([5.0, 0.5], [0.0, 2.0]))),
+            (Backbone::Resnet152, Dataset::Imagenet, 2, Cuts::Auto, Some(([5.0; 2], [1.0; 2]))),
+            (resnet32, Dataset::Cifar10, 3, Cuts::Auto, None),
+            (Backbone::Resnet20, Dataset::Cifar10, 2, Cuts::Auto, None),
+        ] {
+            let mut config = config(backbone, dataset, k, cuts);
+            assert_eq!(weights(&config), expected, "{backbone:?} {dataset:?} {k}");
+            config.local.method = Method::Dgl;
+            assert_eq!(weights(&config), None, "they are InfoPro's");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! `RandomCrop`, `RandomFlip`, `PhotoMetricDistortion`, `Normalize`, `Pad`). Only the part of the picture that the crop
 //! shows is ever resized.
 
+use super::keyed::keyed_rng;
 use super::labels::{IGNORE_INDEX, NUM_CLASSES};
 use super::normalize::{self, Normalization};
 use super::{Sample, photometric};
@@ -11,7 +12,7 @@ use crate::config::{AugmentConfig, Resolution};
 use crate::{Error, Result};
 use fast_image_resize as fir;
 use ndarray::{Array, Array3};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// Draws of a crop before one class may hold more than its share.
@@ -58,7 +59,7 @@ impl Augment {
     /// # Errors
     /// A sample without pixels, or whose label has another size than its picture.
     pub fn apply(&self, sample: Sample, seed: u64, epoch: u64, index: u64) -> Result<TrainSample> {
-        let mut rng = keyed_rng(seed, epoch, index);
+        let mut rng = augment_rng(seed, epoch, index);
         let Sample { name, image, label } = sample;
         let (height, width) = label.dim();
         if image.dim() != (height, width, 3) || height == 0 || width == 0 {
@@ -125,13 +126,9 @@ impl Augment {
     }
 }
 
-/// A generator of its own for every use of every picture, whoever draws first.
-pub(super) fn keyed_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    for (part, value) in key.chunks_exact_mut(8).zip([seed, epoch, index, u64::from_le_bytes(*b"augment\0")]) {
-        part.copy_from_slice(&value.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(key)
+/// The random numbers of one picture's augmentation, of either task.
+pub(super) fn augment_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
+    keyed_rng([seed, epoch, index], *b"augment\0")
 }
 
 pub(super) fn contiguous<D: ndarray::Dimension>(array: Array<u8, D>) -> Vec<u8> {

@@ -5,12 +5,11 @@
 //! workers nor a resumed run changes one.
 
 use super::augment::TrainSample;
+use super::keyed::keyed_rng;
 use super::split::TrainingSet;
 use crate::config::Resolution;
 use crate::{Error, Result};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -216,16 +215,13 @@ impl Shared {
 
 /// The order of `len` pictures in `epoch`.
 fn permutation(len: u64, seed: u64, epoch: u64) -> Vec<u32> {
-    let mut key = [0; 32];
-    for (part, value) in key.chunks_exact_mut(8).zip([seed, epoch, len, u64::from_le_bytes(*b"shuffle\0")]) {
-        part.copy_from_slice(&value.to_le_bytes());
-    }
     let mut order: Vec<u32> = (0..len as u32).collect();
-    order.shuffle(&mut ChaCha8Rng::from_seed(key));
+    order.shuffle(&mut keyed_rng([seed, epoch, len], *b"shuffle\0"));
     order
 }
 
-fn panicked(panic: &(dyn Any + Send), index: usize) -> Error {
+/// What a panic while picture `index` was read is to the person.
+pub(crate) fn panicked(panic: &(dyn Any + Send), index: usize) -> Error {
     let what = panic
         .downcast_ref::<&str>()
         .map(|text| text.to_string())

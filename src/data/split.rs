@@ -3,11 +3,11 @@
 use super::Source;
 use super::augment::{Augment, TrainSample};
 use super::classes::Classes;
-use super::classes::augment::{ClassAugment, Cropping};
+use super::classes::augment::ClassAugment;
 use super::labels::CLASSES;
 use super::normalize::Normalization;
 use crate::Result;
-use crate::config::{AugmentConfig, Crop, DataConfig, Dataset, Resolution};
+use crate::config::{AugmentConfig, DataConfig, Dataset, Resolution};
 
 /// One split: pictures with a class for each pixel, or for each picture.
 #[derive(Debug)]
@@ -57,18 +57,6 @@ impl Dataset {
     /// How its pictures become the network's input.
     pub fn normalization(self) -> Normalization {
         self.classes().map_or(Normalization::IMAGENET, |layout| layout.normalization())
-    }
-}
-
-impl ClassAugment {
-    /// As a run's configuration says.
-    pub fn of(config: &AugmentConfig, resolution: Resolution, normalization: Normalization) -> Self {
-        let cropping = match config.crop {
-            Crop::ReflectPadded => Cropping::ReflectPadded,
-            Crop::ZeroPadded => Cropping::ZeroPadded,
-            Crop::Scaled | Crop::Resized => Cropping::Resized,
-        };
-        Self::new(cropping, config.crop_padding, config.flip, resolution, normalization)
     }
 }
 

@@ -5,8 +5,10 @@ use super::inference::Predictor;
 use crate::Result;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::classes::{Classes, Picture};
+use crate::data::loader::panicked;
 use rayon::prelude::*;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 /// Pictures that the network sees at once.
@@ -31,9 +33,12 @@ pub fn classify(
         scope.spawn(move || {
             for first in (0..classes.len()).step_by(BATCH) {
                 let read = |index: usize| {
-                    let picture = classes.picture(index)?;
-                    let input = augment.evaluation(&picture)?;
-                    Ok((picture, input))
+                    let made = catch_unwind(AssertUnwindSafe(|| {
+                        let picture = classes.picture(index)?;
+                        let input = augment.evaluation(&picture)?;
+                        Ok((picture, input))
+                    }));
+                    made.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), index)))
                 };
                 let batch = (first..(first + BATCH).min(classes.len())).into_par_iter().map(read).collect();
                 if sender.send(batch).is_err() {

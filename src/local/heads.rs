@@ -116,7 +116,7 @@ impl LocalHead {
 
 const fn pooled_kind(config: &LocalConfig) -> LocalHeadKind {
     match config.method {
-        Method::Greedy => LocalHeadKind::Linear,
+        Method::Greedy => LocalHeadKind::C0F1,
         Method::Infopro | Method::Dgl | Method::E2e => config.head,
     }
 }

@@ -68,7 +68,7 @@ pub fn sample_pixels(
 
 /// Supervised contrastive loss (Khosla et al. 2020, L_out) over sampled pixel embeddings: each pixel is to be nearer to
 /// its own class than to the others. A pixel that is alone in its class is compared with, but is no anchor itself; without
-/// anchors the loss is 0.
+/// anchors the loss is 0. (The paper's code divides by all pictures, anchors or not: the same wherever each class has two.)
 ///
 /// # Shapes
 /// `embeddings [batch, dimensions, h, w]`, not normalised; returns `[1]`.
@@ -137,6 +137,18 @@ mod tests {
         unique.sort_unstable();
         unique.dedup();
         assert_eq!(unique.len(), 8);
+    }
+
+    #[test]
+    fn class_255_of_more_is_a_class_like_any_other() {
+        let sample = sample_pixels(&[255, 299, 300], 300, [3, 1, 1], [1, 1], 3, 1);
+        let mut classes = sample.classes.clone();
+        classes.sort_unstable();
+        assert_eq!(classes, [255, 299], "300 is none of them");
+        let device = Device::flex();
+        let label = Tensor::<3, Int>::from_data([[[255]], [[999]]], &device);
+        let loss = crate::ops::upsample_cross_entropy(Tensor::zeros([2, 300, 1, 1], &device), label, false);
+        assert!((loss.into_scalar::<f32>() - 300f32.ln()).abs() < 1e-4);
     }
 
     #[test]

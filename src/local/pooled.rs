@@ -39,8 +39,7 @@ fn plan(kind: LocalHeadKind, config: &LocalConfig, features: Features) -> (Vec<U
     let first = (3, if features.gets_coarser { 2 } else { 1 }, doubled);
     let hidden = widened(config.feature_dim);
     match kind {
-        // The linear layer of greedy supervised learning, also where `fcn` has another shape to it.
-        LocalHeadKind::Linear | LocalHeadKind::Fcn => (vec![], vec![]),
+        LocalHeadKind::C0F1 | LocalHeadKind::Fcn => (vec![], vec![]),
         LocalHeadKind::C0F2 => (vec![], vec![hidden]),
         LocalHeadKind::C1F1 => (vec![first], vec![]),
         LocalHeadKind::C1F2 => (vec![first], vec![hidden]),
@@ -107,7 +106,7 @@ mod tests {
         let linear = |cin: usize, cout: usize| cin * cout + cout;
         let conv = |cin: usize, cout: usize| 9 * cin * cout + 2 * cout;
         use LocalHeadKind as H;
-        assert_eq!(parameters(H::Linear, 16, true), linear(16, 10));
+        assert_eq!(parameters(H::C0F1, 16, true), linear(16, 10));
         assert_eq!(parameters(H::C0F2, 16, true), linear(16, 128) + linear(128, 10));
         assert_eq!(parameters(H::C1F1, 32, true), conv(32, 64) + linear(64, 10));
         assert_eq!(parameters(H::C1F2, 16, true), conv(16, 32) + linear(32, 128) + linear(128, 10));

@@ -1,5 +1,6 @@
 //! DeepLabV3's decode head (ASPP) and the FCN auxiliary head.
 
+use super::classifier::global_average;
 use super::layers::{Conv2d, ConvBnAct, Init, Pass};
 use super::{FeatureShape, resnet};
 use crate::config::DecodeHead;
@@ -51,7 +52,7 @@ impl AsppHead {
     /// `[batch, channels, h, w]` to scores `[batch, classes, h, w]`.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
-        let pooled = self.image_pool.forward(x.clone().mean_dim(3).mean_dim(2), pass); // [batch, hidden, 1, 1]
+        let pooled = self.image_pool.forward(global_average(x.clone()), pass); // [batch, hidden, 1, 1]
         let pooled = pooled.repeat(&[1, 1, height, width]);
         let branches = self.branches.iter().map(|branch| branch.forward(x.clone(), pass));
         match &self.project {

@@ -5,6 +5,7 @@
 use crate::cli::say;
 use crate::config::{LocalConfig, ModelConfig, RunConfig};
 use crate::data::labels::NUM_CLASSES;
+use crate::data::split::Split;
 use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
 use crate::{Error, Result};
@@ -140,6 +141,25 @@ impl Checkpoint {
     /// Number of classes that the network tells apart.
     pub fn num_classes(&self) -> usize {
         if self.state.classes.is_empty() { NUM_CLASSES } else { self.state.classes.len() }
+    }
+
+    /// Refuses data whose classes are not those that the network learned: as many others would be scored in silence.
+    ///
+    /// # Errors
+    /// The first class that differs.
+    pub fn check_classes(&self, split: &Split) -> Result<()> {
+        let (learned, given) = (&self.state.classes, split.class_names());
+        if learned.is_empty() || *learned == given {
+            return Ok(());
+        }
+        let differ = (0..learned.len().max(given.len())).find(|&i| learned.get(i) != given.get(i)).unwrap_or(0);
+        let name = |names: &[String]| names.get(differ).map_or("none".to_string(), |name| format!("`{name}`"));
+        Err(Error::usage(format!(
+            "the data has other classes than this run learned: class {differ} is {}, and was {} ({})",
+            name(&given),
+            name(learned),
+            self.folder.display()
+        )))
     }
 
     /// Refuses a configuration whose network or cut is not the checkpoint's.

@@ -203,7 +203,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// Draws losses per module, learning rate and mIoU so far into `folder`.
+    /// Draws losses per module, learning rate and scores so far into `folder`.
     ///
     /// # Errors
     /// A plot cannot be written.
@@ -243,9 +243,7 @@ impl Metrics {
             .collect();
         plots::loss_plot(folder.join("losses.png"), &curves)?;
         plots::lr_plot(folder.join("lr.png"), &steps.iter().map(|line| (line.step, line.lr)).collect::<Vec<_>>())?;
-        let Some(first) = evaluations.first() else {
-            return plots::score_plot(folder.join("miou.png"), "mIoU (%)", &[]);
-        };
+        let Some(first) = evaluations.first() else { return Ok(()) };
         let curve = |i: usize| -> Vec<(usize, f64)> {
             evaluations.iter().filter_map(|line| Some((line.step, line.scores.curves()[i].1?))).collect()
         };

@@ -6,7 +6,8 @@ use std::f64::consts::PI;
 /// Learning rate of step `step` (from 0) of `total_steps`.
 ///
 /// Poly as mmsegmentation's: `(lr − min_lr)·(1 − step/total)^power + min_lr`. Warm-up multiplies it by
-/// `(step + 1)/warmup_steps` until that reaches 1.
+/// `(step + 1)/warmup_steps` until that reaches 1: step by step from 0, where the paper's code for CIFAR goes epoch by epoch
+/// from 0.01.
 pub fn learning_rate(config: &OptimConfig, step: usize, total_steps: usize) -> f64 {
     let progress = step as f64 / total_steps.max(1) as f64;
     let span = config.lr - config.min_lr;

@@ -24,11 +24,11 @@ use std::time::Instant;
 
 /// How a run ended.
 pub enum Outcome {
-    /// All steps done; the class table of the last evaluation.
+    /// All steps done; the table of the last evaluation.
     Done {
         /// The run folder.
         folder: PathBuf,
-        /// Class IoU table.
+        /// IoU or accuracy of each class, and the scores.
         table: String,
     },
     /// Somebody asked to stop; saved after this step.
@@ -65,6 +65,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     let train = Split::open(&config.data, &config.data.train_split)?;
     let val = Split::open(&config.data, &config.data.val_split)?;
     let class_names = train.class_names();
+    checkpoint.iter().try_for_each(|checkpoint| checkpoint.check_classes(&train))?;
     let device = config.device.open()?.autodiff();
     let mut network = LocalNetwork::new(&config, class_names.len(), &device)?;
     if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {

@@ -170,7 +170,7 @@ fn cifar_is_read_as_it_is_shipped_and_what_is_wrong_is_told() {
     let mut wrong = whole.clone();
     wrong[4 * 3073] = 10;
     fs::write(&batch, wrong).unwrap();
-    refused().fails(1, &["data_batch_3.bin", "10", "record 4"]);
+    refused().fails(1, &["data_batch_3.bin", "label 10", "record 4"]);
     segdata(folder.path()).args(&check).fails(1, &["1 problem found"]);
     fs::remove_file(&batch).unwrap();
     refused().fails(1, &["data_batch_3.bin"]);
@@ -215,5 +215,107 @@ fn segbench_draws_up_the_table_and_trains_nothing_twice() {
     assert_eq!(names(folder.path().join("bench")), ["methods.png", "results.json", "runs", "table.md"]);
     let second = bench().succeeds();
     assert_eq!((second.stdout, second.stderr.lines().count()), (first.stdout, 0));
+    let other = &["local", "--methods", "dgl", "--ks", "2", "--out", "bench", "--set", "optim.lr=0.3"];
+    segbench(folder.path())
+        .args(other)
+        .args(&TINY[..22])
+        .fails(1, &["bench/runs/dgl-k2-seed1", "another configuration"]);
+    let large = &["local", "--methods", "dgl", "--ks", "2,99", "--out", "other"];
+    segbench(folder.path()).args(large).args(&TINY[..22]).fails(2, &["local.num_modules = 99"]);
     segbench(folder.path()).args(&["local", "--seed", "3"]).fails(2, &["--seed", "--seeds"]);
+}
+
+/// Two classes of two pictures of 40x48 each in every split.
+fn imagenet(folder: &Path) {
+    for split in ["train", "val"] {
+        for (class, shade) in [("n01440764", 40), ("n01443537", 200)] {
+            let of_class = folder.join("imagenet").join(split).join(class);
+            fs::create_dir_all(&of_class).unwrap();
+            for i in 0..2 {
+                let picture =
+                    image::RgbImage::from_fn(48, 40, |x, y| image::Rgb([shade, (x * 5) as u8, (y * 6 + i) as u8]));
+                picture.save(of_class.join(format!("{class}_{i}.jpg"))).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn imagenet_trains_from_class_folders_and_what_is_wrong_is_told() {
+    let folder = folder();
+    imagenet(folder.path());
+    let train = |out: &str| {
+        let line = [
+            "--dataset",
+            "imagenet",
+            "--data-root",
+            "imagenet",
+            "--backbone",
+            "resnet18",
+            "--device",
+            "cpu",
+            "--steps",
+            "1",
+            "--batch-size",
+            "4",
+            "--resolution",
+            "32x32",
+            "--set",
+            "model.width=0.1",
+            "--set",
+            "local.head=0c2f",
+            "--out",
+        ];
+        segtrain(folder.path()).args(&line).args(&[out])
+    };
+    train("run").succeeds();
+    let report = json(folder.path().join("run/report.json"));
+    assert_eq!(report["classes"].as_object().unwrap().keys().collect::<Vec<_>>(), ["n01440764", "n01443537"]);
+    let check = || segdata(folder.path()).args(&["check", "--dataset", "imagenet", "--data-root", "imagenet"]);
+    check().succeeds();
+
+    // Another class under the same number: the run's own classes are not these.
+    fs::create_dir(folder.path().join("other")).unwrap();
+    for split in ["train", "val"] {
+        let (from, to) = (folder.path().join("imagenet").join(split), folder.path().join("other").join(split));
+        fs::create_dir(&to).unwrap();
+        for (class, renamed) in [("n01440764", "n01440764"), ("n01443537", "n99999999")] {
+            fs::create_dir(to.join(renamed)).unwrap();
+            let picture = from.join(class).join(format!("{class}_0.jpg"));
+            fs::copy(picture, to.join(renamed).join("a.jpg")).unwrap();
+        }
+    }
+    let other = segeval(folder.path()).args(&["run", "--data-root", "other"]);
+    other.fails(2, &["class 1 is `n99999999`, and was `n01443537`"]);
+
+    let picture = folder.path().join("imagenet/train/n01443537/n01443537_1.jpg");
+    let whole = fs::read(&picture).unwrap();
+    fs::write(&picture, &whole[..whole.len() / 2]).unwrap();
+    train("broken").fails(1, &["n01443537_1.jpg"]);
+    check().fails(1, &["1 problem found"]);
+    fs::write(&picture, whole).unwrap();
+    fs::rename(folder.path().join("imagenet/val/n01443537"), folder.path().join("imagenet/val/n01443538")).unwrap();
+    train("differs").fails(1, &["val", "n01443538"]);
+}
+
+#[test]
+fn damaged_files_of_svhn_and_stl10_are_told_with_their_name() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("svhn")).unwrap();
+    fs::write(folder.path().join("svhn/train_32x32.mat"), [7; 4000]).unwrap();
+    fs::write(folder.path().join("svhn/test_32x32.mat"), [7; 4000]).unwrap();
+    let of = |dataset: &str, root: &str| segtrain(folder.path()).args(&["--dataset", dataset, "--data-root", root]);
+    of("svhn", "svhn").fails(1, &["svhn/train_32x32.mat", "MATLAB"]);
+    let stl10 = folder.path().join("stl10_binary");
+    fs::create_dir(&stl10).unwrap();
+    for split in ["train", "test"] {
+        fs::write(stl10.join(format!("{split}_X.bin")), vec![9; 2 * 27648]).unwrap();
+        fs::write(stl10.join(format!("{split}_y.bin")), [1, 11]).unwrap();
+    }
+    fs::write(stl10.join("class_names.txt"), "airplane\nbird\ncar\ncat\ndeer\ndog\nhorse\nmonkey\nship\ntruck\n")
+        .unwrap();
+    of("stl10", "stl10_binary").fails(1, &["train_y.bin", "11", "record 1"]);
+    segdata(folder.path())
+        .args(&["check", "--dataset", "stl10", "--data-root", "stl10_binary"])
+        .fails(1, &["2 problems"]);
 }

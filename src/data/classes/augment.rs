@@ -5,8 +5,8 @@
 //! pictures, `RandomResizedCrop` against `Resize` and `CenterCrop` for photographs.
 
 use super::Picture;
-use crate::config::Resolution;
-use crate::data::augment::{contiguous, flip_rows, keyed_rng};
+use crate::config::{AugmentConfig, Crop, Resolution};
+use crate::data::augment::{augment_rng, contiguous, flip_rows};
 use crate::data::normalize::{self, Normalization};
 use crate::{Error, Result};
 use fast_image_resize as fir;
@@ -23,21 +23,10 @@ const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
 /// Evaluation sees the middle 224 of 256 pixels.
 const MARGIN: f64 = 256.0 / 224.0;
 
-/// How training crops are cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cropping {
-    /// From the picture with its mirror image around it (the edge not repeated, as PyTorch's `F.pad(mode="reflect")`).
-    ReflectPadded,
-    /// From the picture with black around it, before normalisation (as torchvision's `RandomCrop(padding=…)`).
-    ZeroPadded,
-    /// A random part of the picture, resized (as torchvision's `RandomResizedCrop`).
-    Resized,
-}
-
 /// Makes inputs of a network.
 #[derive(Debug, Clone)]
 pub struct ClassAugment {
-    cropping: Cropping,
+    crop: Crop,
     padding: usize,
     flip: f32,
     resolution: Resolution,
@@ -69,16 +58,19 @@ struct Window {
 }
 
 impl ClassAugment {
-    /// Inputs of `resolution`. `padding` is in pixels at each side, and nothing to [`Cropping::Resized`]; `flip` is the
+    /// Inputs of `resolution`. `padding` is in pixels at each side, and nothing to [`Crop::Resized`]; `flip` is the
     /// probability of a mirrored picture.
-    pub fn new(
-        cropping: Cropping,
-        padding: usize,
-        flip: f32,
-        resolution: Resolution,
-        normalization: Normalization,
-    ) -> Self {
-        Self { cropping, padding, flip, resolution, normalization }
+    pub fn new(crop: Crop, padding: usize, flip: f32, resolution: Resolution, normalization: Normalization) -> Self {
+        Self { crop, padding, flip, resolution, normalization }
+    }
+
+    /// As a run's configuration says; [`Crop::Scaled`], which is segmentation's, is refused before.
+    pub fn of(config: &AugmentConfig, resolution: Resolution, normalization: Normalization) -> Self {
+        Self::new(config.crop, config.crop_padding, config.flip, resolution, normalization)
+    }
+
+    fn is_padded(&self) -> bool {
+        matches!(self.crop, Crop::ReflectPadded | Crop::ZeroPadded)
     }
 
     /// Height and width of the inputs.
@@ -93,13 +85,13 @@ impl ClassAugment {
     /// A picture without pixels; one that is padded, but not of the size of the inputs or not larger than its padding.
     pub fn train(&self, picture: Picture, seed: u64, epoch: u64, index: u64) -> Result<Vec<f32>> {
         self.check(&picture)?;
-        let mut rng = keyed_rng(seed, epoch, index);
+        let mut rng = augment_rng(seed, epoch, index);
         let Picture { name, image, .. } = picture;
         let size = (image.dim().0, image.dim().1);
         let rgb = contiguous(image);
         let Resolution { height, width } = self.resolution;
-        let mut crop = match self.cropping {
-            Cropping::Resized => {
+        let mut crop = match self.crop {
+            Crop::Resized | Crop::Scaled => {
                 let window = draw_window(size, &mut rng);
                 let to = self.resolution;
                 let cut = cut(&rgb, size.1, window);
@@ -107,9 +99,9 @@ impl ClassAugment {
                 resize(&cut, size, Area::whole(size), to)
                     .map_err(|cause| Error::run(format!("{name}: cannot be resized: {cause}")))?
             }
-            Cropping::ReflectPadded | Cropping::ZeroPadded => {
+            Crop::ReflectPadded | Crop::ZeroPadded => {
                 let [top, left] = [0; 2].map(|_: usize| rng.random_range(0..=2 * self.padding as u64) as isize);
-                let reflects = self.cropping == Cropping::ReflectPadded;
+                let reflects = self.crop == Crop::ReflectPadded;
                 padded_crop(&rgb, size, (top - self.padding as isize, left - self.padding as isize), reflects)
             }
         };
@@ -137,7 +129,7 @@ impl ClassAugment {
     /// around it, is nothing that the network was trained on.
     pub fn view(&self, picture: &Picture) -> Result<Array3<u8>> {
         self.check(picture)?;
-        if self.cropping != Cropping::Resized {
+        if self.is_padded() {
             return Ok(picture.image.clone());
         }
         let size = (picture.image.dim().0, picture.image.dim().1);
@@ -153,14 +145,14 @@ impl ClassAugment {
         if height == 0 || width == 0 || channels != 3 {
             return Err(Error::run(format!("{name}: a picture of {height}x{width}x{channels} shows nothing")));
         }
-        if self.cropping == Cropping::Resized {
+        if !self.is_padded() {
             return Ok(());
         }
         if (height, width) != (wanted.height, wanted.width) {
             let message = format!("{name}: is {height}x{width}, but padded crops are {wanted}");
             return Err(Error::usage(format!("{message}; set that resolution, or crop by resizing")));
         }
-        if self.cropping == Cropping::ReflectPadded && self.padding >= height.min(width) {
+        if self.crop == Crop::ReflectPadded && self.padding >= height.min(width) {
             let message = format!("{name}: a picture of {height}x{width} cannot be reflected {} pixels", self.padding);
             return Err(Error::usage(format!("{message} beyond its edge; use less padding")));
         }

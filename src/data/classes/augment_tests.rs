@@ -35,7 +35,7 @@ fn black_is_padded_before_normalisation() {
     let crop = padded_crop(&rgb, (3, 3), (-1, 2), false);
     assert_eq!(crop[..9], [0; 9]);
     assert_eq!(crop[9..18], [2, 1, 255, 0, 0, 0, 0, 0, 0]);
-    let augment = ClassAugment::new(Cropping::ZeroPadded, 2, 0.0, square(3), Normalization::HALF);
+    let augment = ClassAugment::new(Crop::ZeroPadded, 2, 0.0, square(3), Normalization::HALF);
     let inputs = (0..30).map(|index| augment.train(picture(3, 3), 0, 0, index).unwrap());
     // Blue is 1 in the picture and -1 around it.
     let blues: Vec<f32> = inputs.flat_map(|input| input[18..].to_vec()).collect();
@@ -44,7 +44,7 @@ fn black_is_padded_before_normalisation() {
 
 #[test]
 fn every_place_of_a_padded_crop_is_drawn_and_half_of_them_are_flipped() {
-    let augment = ClassAugment::new(Cropping::ReflectPadded, 1, 0.5, square(4), PLAIN);
+    let augment = ClassAugment::new(Crop::ReflectPadded, 1, 0.5, square(4), PLAIN);
     let rgb = contiguous(picture(4, 4).image);
     let mut known = Vec::new();
     for (top, left, flips) in (0..18).map(|i| (i / 6 - 1, i / 2 % 3 - 1, i % 2 == 1)) {
@@ -64,8 +64,8 @@ fn every_place_of_a_padded_crop_is_drawn_and_half_of_them_are_flipped() {
 
 #[test]
 fn a_training_input_follows_from_its_key() {
-    for cropping in [Cropping::ReflectPadded, Cropping::ZeroPadded, Cropping::Resized] {
-        let augment = ClassAugment::new(cropping, 4, 0.5, square(16), Normalization::CIFAR);
+    for crop in [Crop::ReflectPadded, Crop::ZeroPadded, Crop::Resized] {
+        let augment = ClassAugment::new(crop, 4, 0.5, square(16), Normalization::CIFAR);
         let input = |seed, epoch, index| augment.train(picture(16, 16), seed, epoch, index).unwrap();
         assert_eq!(input(1, 2, 3), input(1, 2, 3));
         assert_eq!(input(1, 2, 3).len(), 3 * 16 * 16);
@@ -107,7 +107,7 @@ fn a_crop_is_resized_without_what_lies_around_it() {
 
 #[test]
 fn evaluation_sees_the_middle_224_of_256() {
-    let augment = ClassAugment::new(Cropping::Resized, 0, 0.5, square(224), PLAIN);
+    let augment = ClassAugment::new(Crop::Resized, 0, 0.5, square(224), PLAIN);
     assert_eq!(enclosing((375, 500), square(224)), Resolution { height: 256, width: 341 });
     assert_eq!(enclosing((500, 375), square(224)), Resolution { height: 341, width: 256 });
     assert_eq!(enclosing((32, 32), square(32)), square(37));
@@ -128,7 +128,7 @@ fn the_middle_is_what_a_whole_resized_picture_has_there() {
     let to = enclosing(size, square(28));
     let all = resize(&contiguous(image.clone()), size, Area::whole(size), to).unwrap();
     let all = Array3::from_shape_vec((to.height, to.width, 3), all).unwrap();
-    let augment = ClassAugment::new(Cropping::Resized, 0, 0.0, square(28), PLAIN);
+    let augment = ClassAugment::new(Crop::Resized, 0, 0.0, square(28), PLAIN);
     let view = augment.view(&Picture { name: "p".into(), image, class: 0 }).unwrap();
     assert_eq!((to.height, to.width), (32, 43));
     for ((y, x, c), &value) in view.indexed_iter() {
@@ -138,7 +138,7 @@ fn the_middle_is_what_a_whole_resized_picture_has_there() {
 
 #[test]
 fn padded_pictures_are_evaluated_as_they_are() {
-    let augment = ClassAugment::new(Cropping::ReflectPadded, 4, 0.5, square(8), PLAIN);
+    let augment = ClassAugment::new(Crop::ReflectPadded, 4, 0.5, square(8), PLAIN);
     assert_eq!(augment.view(&picture(8, 8)).unwrap(), picture(8, 8).image);
     assert_eq!(red(&augment.evaluation(&picture(8, 8)).unwrap(), 64)[..10], [0, 1, 2, 3, 4, 5, 6, 7, 10, 11]);
 
@@ -149,10 +149,10 @@ fn padded_pictures_are_evaluated_as_they_are() {
 
 #[test]
 fn pictures_that_cannot_be_cropped_are_errors() {
-    let augment = ClassAugment::new(Cropping::ReflectPadded, 4, 0.5, square(4), PLAIN);
+    let augment = ClassAugment::new(Crop::ReflectPadded, 4, 0.5, square(4), PLAIN);
     let error = augment.train(picture(4, 4), 0, 0, 0).unwrap_err().to_string();
     assert_eq!(error, "p: a picture of 4x4 cannot be reflected 4 pixels beyond its edge; use less padding");
-    let augment = ClassAugment::new(Cropping::Resized, 4, 0.5, square(4), PLAIN);
+    let augment = ClassAugment::new(Crop::Resized, 4, 0.5, square(4), PLAIN);
     let error = augment.view(&picture(0, 4)).unwrap_err().to_string();
     assert_eq!(error, "p: a picture of 0x4x3 shows nothing");
     // One pixel high is no reason to fail.

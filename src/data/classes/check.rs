@@ -2,7 +2,7 @@
 
 use super::imagenet::Listing;
 use super::records::Loaded;
-use super::{Layout, Read, read, stl10};
+use super::{Layout, Read, read, stl10, svhn};
 use crate::cli::counted;
 use crate::data::cityscapes::size_of;
 use crate::{Error, Result};
@@ -29,6 +29,23 @@ pub struct Report {
 /// Sizes of pictures and problems, while they are counted.
 type Found = (BTreeMap<(usize, usize), usize>, Vec<Error>);
 
+/// Splits to look through where nobody names one: those that have files of their own. SVHN's `extra` may be left out, and
+/// STL-10's folds are asked for where there is a list of them.
+pub fn splits(layout: Layout, root: &Path) -> Vec<String> {
+    let there = |file: &str| {
+        let folders =
+            [root.to_path_buf(), root.join(if layout == Layout::Svhn { svhn::FOLDER } else { stl10::FOLDER })];
+        folders.iter().any(|folder| folder.join(file).is_file())
+    };
+    let has_files = |split: &&&str| match **split {
+        "train" | "test" | "val" => true,
+        "extra" => there("extra_32x32.mat"),
+        "train0" => there("fold_indices.txt"),
+        _ => false, // made of others
+    };
+    layout.splits().iter().filter(has_files).map(ToString::to_string).collect()
+}
+
 /// Reads every picture and label of `split` at `root`, on all cores.
 ///
 /// # Errors
@@ -40,7 +57,8 @@ pub fn check(layout: Layout, root: &Path, split: &str) -> Result<Report> {
         Read::Records(loaded) => of_records(layout, loaded),
         Read::Files(listing) => of_files(listing),
     };
-    if layout == Layout::Stl10 {
+    // With one of the splits: there is one such file.
+    if layout == Layout::Stl10 && split == "train" {
         report.problems.extend(stl10::check_unlabeled(root));
     }
     Ok(Report { split: split.to_string(), ..report })

@@ -5,11 +5,12 @@
 //! them), a stroke across, and noise. Picture `i` follows from `(split, i)` alone, and the ten classes take turns.
 //! A small ResNet tells nine in ten apart after 200 steps of 64 pictures, and 99 in 100 after 400.
 
+use crate::data::keyed::{hash_of, keyed_rng};
 use crate::render::FONT;
 use crate::{Error, Result};
 use ab_glyph::{Font, FontRef};
 use ndarray::Array3;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::sync::OnceLock;
 
@@ -100,16 +101,7 @@ impl Digits {
     }
 
     fn rng(&self, i: usize) -> ChaCha8Rng {
-        // FNV-1a: the name of the split as a number.
-        let split = self
-            .split
-            .bytes()
-            .fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
-        let mut key = [0; 32];
-        for (part, value) in key.chunks_exact_mut(8).zip([split, i as u64, 0, u64::from_le_bytes(*b"digits\0\0")]) {
-            part.copy_from_slice(&value.to_le_bytes());
-        }
-        ChaCha8Rng::from_seed(key)
+        keyed_rng([hash_of(&self.split), i as u64, 0], *b"digits\0\0")
     }
 }
 
@@ -131,19 +123,19 @@ fn mix(a: Rgb, b: Rgb, share: f32) -> Rgb {
 
 /// Runs from one colour to one a little off, in a random direction.
 fn background(rng: &mut ChaCha8Rng) -> Vec<Rgb> {
-    let from = color(rng);
-    let to = mix(from, color(rng), 0.35);
+    let from = color(rng).map(|channel| 0.7 * channel);
+    let to = mix(from, color(rng), 0.25);
     let (sin, cos) = uniform(rng, 0.0, std::f32::consts::TAU).sin_cos();
     let along = |at: usize| at as f32 / SIDE as f32 - 0.5;
     let share = |i: usize| (0.5 + 0.7 * (cos * along(i % SIDE) + sin * along(i / SIDE))).clamp(0.0, 1.0);
     (0..SIDE * SIDE).map(|i| mix(from, to, share(i))).collect()
 }
 
-/// A colour that can be told from the background by its brightness.
+/// A colour that is brighter than the background: what is to be learned is shape, and a minute is short.
 fn ink(rng: &mut ChaCha8Rng, background: Rgb) -> Rgb {
     let behind = luma(background);
-    let candidate = (0..20).map(|_| color(rng)).find(|&candidate| (luma(candidate) - behind).abs() > 0.25);
-    candidate.unwrap_or(if behind > 0.5 { [0.0; 3] } else { [1.0; 3] })
+    let candidate = (0..20).map(|_| color(rng)).find(|&candidate| luma(candidate) - behind > 0.25);
+    candidate.unwrap_or([1.0; 3])
 }
 
 /// A thin line across the picture, of any colour and half transparent.

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 use std::fs;
 use std::path::Path;
 
+/// Name of the folder, where the root is the one above.
+pub(super) const FOLDER: &str = "stl10_binary";
 const CLASS_NAMES: &str = "class_names.txt";
 const FOLDS: &str = "fold_indices.txt";
 const UNLABELED: &str = "unlabeled_X.bin";
@@ -23,7 +25,7 @@ pub(super) fn read(root: &Path, split: &str) -> Result<Loaded> {
     let fold: Option<usize> = split.strip_prefix("train").and_then(|fold| fold.parse().ok());
     let part = if fold.is_some() { "train" } else { split };
     let (pictures, labels) = (format!("{part}_X.bin"), format!("{part}_y.bin"));
-    let folder = folder::on_disk(root, "stl10_binary", &[&pictures, &labels, CLASS_NAMES])?;
+    let folder = folder::on_disk(root, FOLDER, &[&pictures, &labels, CLASS_NAMES])?;
     let names = folder.join(CLASS_NAMES);
     let mut loaded = Loaded::new(Records::new(96, Order::Columns), &names, folder::read(&names), 10);
     if let Err(problem) = read_part(&folder.join(pictures), &folder.join(labels), &mut loaded) {
@@ -72,8 +74,7 @@ fn select_fold(path: &Path, fold: usize, records: &mut Records) -> Result<()> {
 
 /// What is wrong with the unlabelled pictures, by the size of their file alone; nothing where there are none.
 pub(super) fn check_unlabeled(root: &Path) -> Option<Error> {
-    let path =
-        [root.join(UNLABELED), root.join("stl10_binary").join(UNLABELED)].into_iter().find(|path| path.exists())?;
+    let path = [root.join(UNLABELED), root.join(FOLDER).join(UNLABELED)].into_iter().find(|path| path.exists())?;
     match fs::metadata(&path) {
         Ok(file) => records::check_length(&path, file.len(), 3 * 96 * 96),
         Err(cause) => Some(Error::file(&path, format!("cannot be read: {}", crate::files::plain_cause(&cause)))),

@@ -9,6 +9,9 @@ use super::{digit_names, folder};
 use crate::{Error, Result};
 use std::path::Path;
 
+/// Name of the folder, where the root is the one above.
+pub(super) const FOLDER: &str = "svhn";
+
 /// Reads `train`, `test`, `extra` or `train+extra` from the folder `root`.
 ///
 /// # Errors
@@ -17,7 +20,7 @@ pub(super) fn read(root: &Path, split: &str) -> Result<Loaded> {
     let mut loaded = Loaded { records: Records::new(32, Order::Columns), names: digit_names(), problems: Vec::new() };
     let files: Vec<String> = split.split('+').map(|part| format!("{part}_32x32.mat")).collect();
     let known: Vec<&str> = files.iter().map(String::as_str).collect();
-    let folder = folder::on_disk(root, "svhn", &known)?;
+    let folder = folder::on_disk(root, FOLDER, &known)?;
     for file in files {
         if let Err(problem) = read_file(&folder.join(file), &mut loaded) {
             loaded.problems.push(problem);

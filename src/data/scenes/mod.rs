@@ -12,12 +12,12 @@ mod street;
 mod vehicles;
 
 use super::Sample;
+use super::keyed::{hash_of, keyed_rng};
 use super::labels::{CLASSES, IGNORE_INDEX, label_ids};
 use crate::config::Resolution;
 use canvas::{Canvas, Rgb, hash, mix};
 use layout::Layout;
 use ndarray::Array2;
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
@@ -79,18 +79,7 @@ impl Scenes {
     }
 
     fn rng(&self, i: usize) -> ChaCha8Rng {
-        // FNV-1a: the name of the split as a number.
-        let split = self
-            .split
-            .bytes()
-            .fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
-        let mut key = [0; 32];
-        for (part, value) in
-            key.chunks_exact_mut(8).zip([self.seed, split, i as u64, u64::from_le_bytes(*b"street\0\0")])
-        {
-            part.copy_from_slice(&value.to_le_bytes());
-        }
-        ChaCha8Rng::from_seed(key)
+        keyed_rng([self.seed, hash_of(&self.split), i as u64], *b"street\0\0")
     }
 }
 
