@@ -305,6 +305,8 @@ pub(super) fn size_of(image: &Array3<u8>) -> (usize, usize) {
 pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     let bytes = fs::read(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
     let bad = |cause: &dyn std::fmt::Display| {
+        // Some of the decoders' sentences end with a line break.
+        let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         Error::file(path, format!("cannot be decoded ({cause}); expected a whole PNG or JPEG"))
     };
     let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|cause| bad(&cause))?;
