@@ -5,9 +5,9 @@
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 
-use super::heads;
 use super::pooled::Features;
-use crate::config::{Cuts, RunConfig, paper};
+use super::{heads, loss};
+use crate::config::{Cuts, Method, RunConfig, paper};
 use crate::net::{FeatureShape, Init, Network, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -86,15 +86,29 @@ pub fn features(network: &Network, picture: FeatureShape) -> Vec<Features> {
 /// See [`module_ranges`].
 pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>> {
     let network = network(&mut Init::new(config.seed, &Device::flex()), config, num_classes);
-    let costs = module_costs(&network, config);
-    Ok(module_ranges(&network, config)?.iter().map(|range| costs[range.start][range.end - 1]).collect())
+    let (local, picture) = (&config.local, picture(config));
+    let (costs, features) = (module_costs(&network, config), features(&network, picture));
+    let kept = |(index, range): (usize, &Range<usize>)| {
+        let kept = costs[range.start][range.end - 1];
+        // Costs are of modules in general, which have a decoder; one whose own λ1 is 0 has none.
+        let is_local = index + 1 < local.num_modules && local.method == Method::Infopro;
+        let with_none = is_local && loss::weight(local.recon_weight, index, local.num_modules) == 0.0;
+        let counted = with_none && local.recon_weight != [0.0, 0.0];
+        kept - if counted { heads::decoder_footprint(local, features[range.end - 1].shape, picture) } else { 0 }
+    };
+    Ok(module_ranges(&network, config)?.iter().enumerate().map(kept).collect())
+}
+
+/// Shape of a training picture.
+pub(super) fn picture(config: &RunConfig) -> FeatureShape {
+    let size = config.train.resolution;
+    FeatureShape { channels: 3, height: size.height, width: size.width }
 }
 
 /// Cost of every possible module: `costs[i][j]` is the number of values that one made of blocks `i..=j` keeps for its
 /// backward, its heads included.
 fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
-    let picture =
-        FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
+    let picture = picture(config);
     let features = features(network, picture);
     let mut shape = picture;
     let (mut kept, mut behind) = (Vec::new(), Vec::new()); // of the block alone; of local heads behind it
@@ -154,6 +168,7 @@ fn balanced(costs: &[Vec<usize>], k: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Dataset, defaults_for};
 
     /// Costs of modules over blocks that cost `blocks`, without heads.
     fn sums(blocks: &[usize]) -> Vec<Vec<usize>> {
@@ -168,6 +183,19 @@ mod tests {
         assert_eq!(balanced(&sums(&[1, 2, 3, 4, 5]), 3), [2, 3]);
         assert_eq!(balanced(&sums(&[1, 1, 1]), 3), [0, 1]);
         assert!(balanced(&sums(&[1, 1, 1]), 1).is_empty());
+    }
+
+    #[test]
+    fn a_module_without_reconstruction_keeps_nothing_of_a_decoder() {
+        let mut config = defaults_for(Dataset::SyntheticDigits);
+        (config.local.num_modules, config.local.recon_weight) = (3, [1.0, 0.0]);
+        let falling = kept_values(&config, 10).unwrap();
+        config.local.recon_weight = [1.0, 1.0];
+        let with = kept_values(&config, 10).unwrap();
+        assert_eq!((falling[0], falling[2]), (with[0], with[2]));
+        // Upsampled features, twelve channels before and behind BatchNorm, three colours: of 32x32 pixels.
+        let features = 16; // half of ResNet-20's 32 channels behind layer2.1, where the second module ends
+        assert_eq!(with[1] - falling[1], (features + 2 * 12 + 3) * 32 * 32);
     }
 
     #[test]

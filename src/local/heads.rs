@@ -123,21 +123,24 @@ const fn pooled_kind(config: &LocalConfig) -> LocalHeadKind {
 
 /// Values that the heads behind these features keep for their backward, for each picture.
 pub fn footprint(config: &LocalConfig, features: Features, picture: FeatureShape) -> usize {
-    let x = features.shape;
-    let pixels = x.height * x.width;
+    let pixels = features.shape.height * features.shape.width;
     let head = match (config.head, config.method) {
         (LocalHeadKind::Fcn, Method::Greedy) => 0,
         (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => 3 * config.head_channels * pixels,
         _ => pooled::footprint(pooled_kind(config), config, features),
     };
-    if config.method != Method::Infopro || config.recon_weight == [0.0, 0.0] {
-        return head;
-    }
+    let reconstructs = config.method == Method::Infopro && config.recon_weight != [0.0, 0.0];
+    head + if reconstructs { decoder_footprint(config, features.shape, picture) } else { 0 }
+}
+
+/// Those of the decoder alone.
+pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -> usize {
+    let pixels = x.height * x.width;
     let channels = decoder_channels(config);
     if config.decoder == DecoderKind::Direct {
         let upsampled = if pixels == picture.height * picture.width { 0 } else { x.channels };
         let values = upsampled + 2 * channels.iter().sum::<usize>() + 3;
-        return head + values * picture.height * picture.width;
+        return values * picture.height * picture.width;
     }
     let sizes = upsampled_sizes([picture.height, picture.width], channels.len());
     let mut kept = 2 * channels[0] * pixels;
@@ -145,7 +148,7 @@ pub fn footprint(config: &LocalConfig, features: Features, picture: FeatureShape
         let outputs = channels.get(i + 1).map_or(3, |&outputs| 2 * outputs);
         kept += (channels[i] + outputs) * height * width;
     }
-    head + kept
+    kept
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use crate::config::RunConfig;
 use crate::data::normalize::Normalization;
 use crate::files::cause_in;
-use crate::net::{FeatureShape, Init, Network, network};
+use crate::net::{Init, Network, network};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -28,9 +28,7 @@ impl LocalNetwork {
         let mut init = Init::new(config.seed, device);
         let network = network(&mut init, config, num_classes);
         let ranges = cut::module_ranges(&network, config)?;
-        let picture =
-            FeatureShape { channels: 3, height: config.train.resolution.height, width: config.train.resolution.width };
-        let features = cut::features(&network, picture);
+        let features = cut::features(&network, cut::picture(config));
         let Network { blocks, aux_head } = network;
         let mut aux_head = aux_head;
         let mut blocks = blocks.into_iter();
