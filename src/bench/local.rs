@@ -8,8 +8,8 @@ use crate::config::{Flag, Layers, Method, RunConfig, TaskLoss};
 use crate::data::split::Split;
 use crate::files::{make_folder, plain_cause};
 use crate::local::cut;
-use crate::train::checkpoint;
 use crate::train::metrics::{Line, LoggedScores, Metrics, has_evaluation};
+use crate::train::{checkpoint, interrupt};
 use crate::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,8 @@ impl Plan {
     /// A configuration that cannot be; a run that fails.
     pub fn measure(&self) -> Result<Table> {
         make_folder(&self.out.join("runs"))?;
+        // Ctrl-C reaches the run, too, which finishes its step and saves; this program waits for it.
+        interrupt::install()?;
         let cells = self.cells();
         // All configurations first: a wrong one is to be told before hours of training, not after.
         let mut plan = Vec::new();
@@ -187,6 +189,9 @@ impl Run {
             .stderr(open(&log)?)
             .status()
             .map_err(|e| Error::run(format!("cannot start a run: {}", plain_cause(&e))))?;
+        if interrupt::requested() {
+            return Err(Error::run(format!("stopped in {}; the same command goes on where it was", self.name)));
+        }
         match status.success() && self.is_done() {
             true => Ok(true),
             false => {

@@ -293,6 +293,12 @@ impl Merged {
         if config.data.dataset.task() != Task::Classification {
             return Ok(());
         }
+        // Warm-up keeps its share of a run whose length somebody chose.
+        if self.layer_of("train.steps") > 0 && self.layer_of("optim.warmup_steps") == 0 {
+            let default = defaults_for(config.data.dataset);
+            let warmup = default.optim.warmup_steps * config.train.steps / default.train.steps;
+            self.put("optim.warmup_steps", Value::Integer(warmup as i64));
+        }
         if matches!(config.local.method, Method::Dgl | Method::Greedy) && self.layer_of("local.task_loss") == 0 {
             self.put("local.task_loss", Value::String("softmax".into()));
         }

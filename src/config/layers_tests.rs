@@ -288,6 +288,9 @@ fn loss_weights_follow_the_paper_until_somebody_says_otherwise() {
     assert_eq!(load(&["local.num_modules=4", "local.cuts=balanced"]), ([5.0, 5.0], [0.0, 0.1]));
     assert_eq!(load(&["local.num_modules=8", "local.task_weight=[2, 3]"]), ([5.0, 0.0], [2.0, 3.0]));
     assert_eq!(load(&["local.task_loss=softmax"]), ([1.5, 1.5], [1.0, 1.0]), "of which it says nothing");
+    let set = ["data.dataset=cifar10", "train.steps=160"].map(String::from).to_vec();
+    let optim = Layers { set, ..Layers::default() }.load().unwrap().optim;
+    assert_eq!(optim.warmup_steps, 9, "a sixteenth of the run, as of 7813 steps");
     for method in ["dgl", "greedy"] {
         let method = format!("local.method={method}");
         assert_eq!(load(&["local.num_modules=8", &method]).1, [1.0, 1.0], "{method}");

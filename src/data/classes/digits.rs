@@ -78,12 +78,12 @@ impl Digits {
         let ink = ink(rng, picture[SIDE / 2 * SIDE + SIDE / 2]);
         let place = Place {
             center: (uniform(rng, 13.5, 18.5), uniform(rng, 13.0, 19.0)),
-            height: uniform(rng, 13.0, 24.0),
-            turn: uniform(rng, -0.25, 0.25),
-            slant: uniform(rng, -0.35, 0.35),
+            height: uniform(rng, 15.0, 24.0),
+            turn: uniform(rng, -0.2, 0.2),
+            slant: uniform(rng, -0.25, 0.25),
         };
         for side in [-1.0, 1.0] {
-            if rng.random::<f32>() < 0.5 {
+            if rng.random::<f32>() < 0.25 {
                 // Far enough that the one in the middle is meant.
                 let beside = (uniform(rng, 0.75, 0.95) * place.height).max(11.5);
                 let center = (place.center.0 + side * beside, place.center.1 + uniform(rng, -2.0, 2.0));
@@ -91,7 +91,7 @@ impl Digits {
             }
         }
         draw(&mut picture, usize::from(self.class(i)), &place, ink, uniform(rng, 0.75, 1.0));
-        if rng.random::<f32>() < 0.5 {
+        if rng.random::<f32>() < 0.25 {
             stroke(&mut picture, rng);
         }
         let grain = uniform(rng, 0.0, 0.08);
