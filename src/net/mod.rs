@@ -1,6 +1,6 @@
 //! Networks as ordered lists of blocks: stem, every residual or dense block, head. No word of local learning here.
 //!
-//! Read in this order: [`layers`], [`resnet`], [`densenet`], [`heads`], [`classifier`], [`network`].
+//! Read in this order: [`layers`], [`resnet`], [`densenet`], [`heads`], [`classifier`], [`mod@network`].
 
 pub mod classifier;
 pub mod densenet;
