@@ -128,14 +128,13 @@ impl Plan {
         let total: usize = plan.iter().map(|(.., runs)| runs.len()).sum();
         let first = &plan.first().ok_or_else(|| Error::usage("there is nothing to compare"))?.2[0].config;
         let num_classes = Split::open(&first.data, &first.data.train_split)?.class_names().len();
-        // K above the number of blocks, too.
-        for (.., runs) in &plan {
-            cut::kept_values(&runs[0].config, num_classes)?;
-        }
+        // K above the number of blocks, too, is told here. Cuts do not depend on the seed.
+        let kept: Vec<u64> =
+            plan.iter().map(|(.., runs)| activation_bytes(&runs[0].config, num_classes)).collect::<Result<_>>()?;
         let (mut number, mut table, started) = (0, Table::default(), Instant::now());
         // Seed by seed, so that half of the time gives half of the table's certainty, and not half of the table.
         for seed in 0..self.seeds as usize {
-            for (row, k, runs) in &plan {
+            for ((row, k, runs), &activation_bytes) in plan.iter().zip(&kept) {
                 number += 1;
                 let run = &runs[seed];
                 let is_new = run.train()?;
@@ -143,7 +142,7 @@ impl Plan {
                 let cell = table.cell(row.title(), *k);
                 cell.scores.push(score);
                 cell.peak_bytes = cell.peak_bytes.max(peak);
-                cell.activation_bytes = run.activation_bytes(num_classes)?;
+                cell.activation_bytes = activation_bytes;
                 table.is_error = is_error;
                 if is_new {
                     let time = duration(started.elapsed().as_secs_f64());
@@ -250,13 +249,13 @@ impl Run {
         let (score, is_error) = score.ok_or_else(|| Error::file(&self.folder, "holds no score"))?;
         Ok((score, is_error, peak))
     }
+}
 
-    /// What the dearest module keeps for its backward, for a batch, as the cuts are planned by.
-    fn activation_bytes(&self, num_classes: usize) -> Result<u64> {
-        let values = cut::kept_values(&self.config, num_classes)?;
-        let dearest = values.into_iter().max().unwrap_or(0);
-        Ok((dearest * self.config.train.batch_size * size_of::<f32>()) as u64)
-    }
+/// What the dearest module keeps for its backward, for a batch, as the cuts are planned by.
+fn activation_bytes(config: &RunConfig, num_classes: usize) -> Result<u64> {
+    let values = cut::kept_values(config, num_classes)?;
+    let dearest = values.into_iter().max().unwrap_or(0);
+    Ok((dearest * config.train.batch_size * size_of::<f32>()) as u64)
 }
 
 impl Table {

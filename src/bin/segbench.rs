@@ -17,7 +17,6 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-#[allow(clippy::large_enum_variant)] // There is one of them.
 enum Command {
     /// Train with every local learning method at every K and draw up the paper's table: score and memory. What was trained
     /// into OUT before is not trained again.
@@ -81,8 +80,7 @@ fn local(common: TrainArgs, rows: Vec<Row>, ks: Vec<u64>, seeds: u64) -> Result<
         return Ok(ExitCode::SUCCESS);
     }
     let out = common.out.clone().unwrap_or_else(|| PathBuf::from("runs/segbench-local"));
-    let mut layers = TrainArgs { out: None, ..common }.layers()?;
-    layers.flags.retain(|flag| flag.key != "train.out");
+    let layers = TrainArgs { out: None, ..common }.layers()?;
     let table = Plan { common: layers, rows, ks, seeds, out: out.clone() }.measure()?;
     let written = table.write(&out)?;
     cli::print(format_args!("{}\n", table.markdown()))?;

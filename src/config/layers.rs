@@ -129,6 +129,8 @@ impl Layers {
             merged.apply(saying)?;
         }
         merged.reconcile()?;
+        merged.follow_length()?;
+        merged.follow_paper()?;
         let config = merged.config()?;
         match config.first_problem() {
             Ok(()) => Ok((config, merged.note)),
@@ -263,7 +265,7 @@ impl Merged {
             }
         }
         let named = match &config.local.cuts {
-            super::Cuts::Auto | super::Cuts::Balanced => return self.follow_paper(),
+            super::Cuts::Auto | super::Cuts::Balanced => return Ok(()),
             super::Cuts::After(blocks) => blocks.len(),
         };
         let outnumbered = k > cuts && named + 1 != config.local.num_modules;
@@ -283,7 +285,18 @@ impl Merged {
             }
             self.put("local.cuts", Value::String("auto".into()));
         }
-        self.follow_paper()
+        Ok(())
+    }
+
+    /// Warm-up that nobody chose keeps its share of a run whose length somebody did.
+    fn follow_length(&mut self) -> Result<()> {
+        let config = self.config()?;
+        if self.layer_of("train.steps") > 0 && self.layer_of("optim.warmup_steps") == 0 {
+            let default = defaults_for(config.data.dataset);
+            let warmup = default.optim.warmup_steps * config.train.steps / default.train.steps;
+            self.put("optim.warmup_steps", Value::Integer(warmup as i64));
+        }
+        Ok(())
     }
 
     /// Of classification, what nobody says follows the method: dgl and greedy have the paper's cross-entropy, InfoPro its
@@ -292,12 +305,6 @@ impl Merged {
         let config = self.config()?;
         if config.data.dataset.task() != Task::Classification {
             return Ok(());
-        }
-        // Warm-up keeps its share of a run whose length somebody chose.
-        if self.layer_of("train.steps") > 0 && self.layer_of("optim.warmup_steps") == 0 {
-            let default = defaults_for(config.data.dataset);
-            let warmup = default.optim.warmup_steps * config.train.steps / default.train.steps;
-            self.put("optim.warmup_steps", Value::Integer(warmup as i64));
         }
         if matches!(config.local.method, Method::Dgl | Method::Greedy) && self.layer_of("local.task_loss") == 0 {
             self.put("local.task_loss", Value::String("softmax".into()));

@@ -34,13 +34,13 @@ pub struct Augment {
     crop: Resolution,
 }
 
-/// A part of the scaled picture, in its pixels.
+/// A part of a picture, in its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
-    top: usize,
-    left: usize,
-    height: usize,
-    width: usize,
+pub(super) struct Window {
+    pub(super) top: usize,
+    pub(super) left: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
 }
 
 impl Augment {

@@ -6,7 +6,7 @@
 
 use super::Picture;
 use crate::config::{AugmentConfig, Crop, Resolution};
-use crate::data::augment::{augment_rng, contiguous, flip_rows};
+use crate::data::augment::{Window, augment_rng, contiguous, flip_rows};
 use crate::data::normalize::{self, Normalization};
 use crate::{Error, Result};
 use fast_image_resize as fir;
@@ -46,15 +46,6 @@ impl Area {
     fn whole((height, width): (usize, usize)) -> Self {
         Self { top: 0.0, left: 0.0, height: height as f64, width: width as f64 }
     }
-}
-
-/// A part of a picture, in its pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
-    top: usize,
-    left: usize,
-    height: usize,
-    width: usize,
 }
 
 impl ClassAugment {

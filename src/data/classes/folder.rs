@@ -107,11 +107,15 @@ fn unpack(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Vec<u8>>> {
         std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map(drop)
     };
     unpack().map_err(|cause| {
-        let why = match cause.kind() {
-            ErrorKind::UnexpectedEof => "the file ends too early".to_string(),
-            _ => plain_cause(&cause),
-        };
-        Error::file(path, format!("cannot be unpacked as .tar.gz ({why}); get the archive again"))
+        Error::file(path, match cause.kind() {
+            ErrorKind::UnexpectedEof => {
+                "cannot be unpacked as .tar.gz (the file ends too early); get the archive again".to_string()
+            }
+            _ => format!(
+                "cannot be unpacked as .tar.gz ({}); give the dataset's folder with --data-root, or its archive, whole",
+                plain_cause(&cause)
+            ),
+        })
     })?;
     Ok(files)
 }
