@@ -2,6 +2,7 @@
 //!
 //! Data moves one way: [`data`] makes batches, [`local`] trains a [`net`]work module by module, [`train`] drives it,
 //! [`eval`] scores it and [`render`] draws what came out. [`ops`] holds the tensor operations with their own backward,
+//! [`memory`] counts bytes,
 //! [`weights`] takes a network's weights out to other programs and in from them.
 
 #![warn(missing_docs)]
@@ -14,6 +15,7 @@ pub mod error;
 pub mod eval;
 pub mod files;
 pub mod local;
+pub mod memory;
 pub mod net;
 pub mod ops;
 pub mod predict;

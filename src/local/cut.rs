@@ -69,7 +69,7 @@ fn named(cuts: &[String], names: &[&str]) -> Result<Vec<usize>> {
 /// What each block's output is like, the head's but for its shape aside.
 pub fn features(network: &Network, picture: FeatureShape) -> Vec<Features> {
     let outputs = network.blocks.iter().scan(picture, |shape, named| {
-        *shape = named.block.footprint(*shape).0;
+        *shape = named.block.footprint(*shape).output;
         Some(*shape)
     });
     let shapes: Vec<FeatureShape> = outputs.collect();
@@ -94,7 +94,7 @@ pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>>
         let is_local = index + 1 < local.num_modules && local.method == Method::Infopro;
         let with_none = is_local && loss::weight(local.recon_weight, index, local.num_modules) == 0.0;
         let counted = with_none && local.recon_weight != [0.0, 0.0];
-        kept - if counted { heads::decoder_footprint(local, features[range.end - 1].shape, picture) } else { 0 }
+        kept - if counted { heads::decoder_footprint(local, features[range.end - 1].shape, picture).kept } else { 0 }
     };
     Ok(module_ranges(&network, config)?.iter().enumerate().map(kept).collect())
 }
@@ -110,18 +110,22 @@ pub(super) fn picture(config: &RunConfig) -> FeatureShape {
 fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
     let picture = picture(config);
     let features = features(network, picture);
+    let num_classes = features[features.len() - 1].shape.channels;
+    let local = &config.local;
+    let reconstructs = local.method == Method::Infopro && local.recon_weight != [0.0, 0.0];
     let mut shape = picture;
     let (mut kept, mut behind) = (Vec::new(), Vec::new()); // of the block alone; of local heads behind it
     let (mut aux, mut aux_block) = (0, 0);
     for (named, features) in network.blocks.iter().zip(features) {
-        let (output, values) = named.block.footprint(shape);
-        shape = output;
-        kept.push(values);
-        behind.push(heads::footprint(&config.local, features, picture));
+        let block = named.block.footprint(shape);
+        shape = block.output;
+        kept.push(block.kept);
+        let decoder = if reconstructs { heads::decoder_footprint(local, shape, picture).kept } else { 0 };
+        behind.push(heads::head_footprint(local, features, num_classes).kept + decoder);
         if let Some((head, after)) = &network.aux_head
             && *after == named.name
         {
-            (aux, aux_block) = (head.footprint(output).1, kept.len() - 1);
+            (aux, aux_block) = (head.footprint(shape).kept, kept.len() - 1);
         }
     }
     let last = kept.len() - 1;

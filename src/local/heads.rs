@@ -3,7 +3,7 @@
 
 use super::pooled::{self, Features, PooledHead};
 use crate::config::{DecoderKind, LocalConfig, LocalHeadKind, Method, TaskLoss};
-use crate::net::{Conv2d, ConvBnAct, FcnHead, FeatureShape, Init, Pass};
+use crate::net::{Conv2d, ConvBnAct, FcnHead, FeatureShape, Footprint, Init, Pass};
 use crate::ops;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -91,10 +91,7 @@ impl LocalHead {
     /// The head that `config` asks for.
     pub fn new(init: &mut Init, features: Features, config: &LocalConfig, num_classes: usize, dropout: f64) -> Self {
         let channels = features.shape.channels;
-        let outputs = match config.task_loss {
-            TaskLoss::Softmax => num_classes,
-            TaskLoss::Contrast => config.feature_dim,
-        };
+        let outputs = outputs(config, num_classes);
         match (config.head, config.method) {
             (LocalHeadKind::Fcn, Method::Greedy) => Self::Linear(Conv2d::last(init, [channels, outputs], 1)),
             (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => {
@@ -114,6 +111,13 @@ impl LocalHead {
     }
 }
 
+const fn outputs(config: &LocalConfig, num_classes: usize) -> usize {
+    match config.task_loss {
+        TaskLoss::Softmax => num_classes,
+        TaskLoss::Contrast => config.feature_dim,
+    }
+}
+
 const fn pooled_kind(config: &LocalConfig) -> LocalHeadKind {
     match config.method {
         Method::Greedy => LocalHeadKind::C0F1,
@@ -121,34 +125,43 @@ const fn pooled_kind(config: &LocalConfig) -> LocalHeadKind {
     }
 }
 
-/// Values that the heads behind these features keep for their backward, for each picture.
-pub fn footprint(config: &LocalConfig, features: Features, picture: FeatureShape) -> usize {
-    let pixels = features.shape.height * features.shape.width;
-    let head = match (config.head, config.method) {
-        (LocalHeadKind::Fcn, Method::Greedy) => 0,
-        (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => 3 * config.head_channels * pixels,
-        _ => pooled::footprint(pooled_kind(config), config, features),
-    };
-    let reconstructs = config.method == Method::Infopro && config.recon_weight != [0.0, 0.0];
-    head + if reconstructs { decoder_footprint(config, features.shape, picture) } else { 0 }
+/// What a task head behind these features costs.
+pub fn head_footprint(config: &LocalConfig, features: Features, num_classes: usize) -> Footprint {
+    let x = features.shape;
+    let outputs = outputs(config, num_classes);
+    let last = |x: FeatureShape| Footprint::conv(x, x.with_channels(outputs), x.channels * outputs);
+    match (config.head, config.method) {
+        (LocalHeadKind::Fcn, Method::Greedy) => last(x),
+        (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => {
+            let hidden = Footprint::unit(x, config.head_channels, 3, 1);
+            hidden.keeping(hidden.output.len()).then(last(hidden.output)) // dropout's output
+        }
+        _ => pooled::footprint(pooled_kind(config), config, features, outputs),
+    }
 }
 
-/// Those of the decoder alone.
-pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -> usize {
-    let pixels = x.height * x.width;
+/// What the decoder behind these features costs.
+pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -> Footprint {
     let channels = decoder_channels(config);
-    if config.decoder == DecoderKind::Direct {
-        let upsampled = if pixels == picture.height * picture.width { 0 } else { x.channels };
-        let values = upsampled + 2 * channels.iter().sum::<usize>() + 3;
-        return values * picture.height * picture.width;
-    }
-    let sizes = upsampled_sizes([picture.height, picture.width], channels.len());
-    let mut kept = 2 * channels[0] * pixels;
-    for (i, [height, width]) in sizes.into_iter().enumerate() {
-        let outputs = channels.get(i + 1).map_or(3, |&outputs| 2 * outputs);
-        kept += (channels[i] + outputs) * height * width;
-    }
-    kept
+    let unit = |before: Footprint, to: usize| before.then(Footprint::unit(before.output, to, 3, 1));
+    let to_size = |before: Footprint, [height, width]: [usize; 2]| {
+        before.then(Footprint::resized(before.output, height, width))
+    };
+    let whole = [picture.height, picture.width];
+    let before_last = match config.decoder {
+        DecoderKind::Direct => channels.iter().fold(to_size(Footprint::nothing(x), whole), |before, &to| unit(before, to)),
+        DecoderKind::Stepwise => {
+            let sizes = upsampled_sizes(whole, channels.len());
+            let squeezed = Footprint::unit(x, channels[0], 1, 1);
+            let upsampled = channels[1..]
+                .iter()
+                .zip(&sizes)
+                .fold(squeezed, |before, (&to, &size)| unit(to_size(before, size), to));
+            to_size(upsampled, whole)
+        }
+    };
+    let features = before_last.output;
+    before_last.then(Footprint::conv(features, features.with_channels(3), 27 * features.channels))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use crate::config::{LocalConfig, LocalHeadKind};
 use crate::net::classifier::global_average;
-use crate::net::{Conv2d, ConvBnAct, FeatureShape, Init, Pass};
+use crate::net::{Conv2d, ConvBnAct, FeatureShape, Footprint, Init, Pass};
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 
@@ -72,15 +72,18 @@ impl PooledHead {
     }
 }
 
-/// Values that the head keeps for its backward, for each picture.
-pub fn footprint(kind: LocalHeadKind, config: &LocalConfig, features: Features) -> usize {
+/// What the head costs.
+pub fn footprint(kind: LocalHeadKind, config: &LocalConfig, features: Features, outputs: usize) -> Footprint {
     let (units, hidden) = plan(kind, config, features);
-    let (mut shape, mut kept) = (features.shape, 0);
-    for (_, stride, channels) in units {
-        shape = FeatureShape { channels, height: shape.height.div_ceil(stride), width: shape.width.div_ceil(stride) };
-        kept += 2 * shape.len();
-    }
-    kept + shape.channels + 2 * hidden.iter().sum::<usize>()
+    let convs = units.into_iter().fold(Footprint::nothing(features.shape), |before, (kernel, stride, channels)| {
+        before.then(Footprint::unit(before.output, channels, kernel, stride))
+    });
+    let pooled = FeatureShape { height: 1, width: 1, ..convs.output };
+    let average = Footprint { kept: pooled.len(), working: convs.output.len(), ..Footprint::nothing(pooled) };
+    hidden.into_iter().chain([outputs]).fold(convs.then(average), |before, to| {
+        let linear = Footprint::conv(before.output, pooled.with_channels(to), before.output.channels * to);
+        before.then(Footprint { parameters: linear.parameters + to, ..linear }.keeping(to)) // behind its ReLU again
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The head of a classification network.
 
-use super::FeatureShape;
+use super::{FeatureShape, Footprint};
 use super::layers::{BatchNorm, Conv2d, Init, Pass};
 use crate::ops::Act;
 use burn::module::Module;
@@ -38,10 +38,12 @@ impl ClassHead {
     }
 
     /// See [`super::Block::footprint`].
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
         let normalized = if self.norm.is_some() { x.len() } else { 0 };
         let pooled = FeatureShape { height: 1, width: 1, ..x };
-        let scores = self.classifier.output_shape(pooled);
-        (scores, normalized + pooled.len() + scores.len())
+        let average = Footprint { kept: normalized + pooled.len(), working: x.len(), ..Footprint::nothing(pooled) };
+        let scale_shift = self.norm.as_ref().map_or(0, |norm| 2 * norm.gamma.dims()[0]);
+        let average = Footprint { parameters: scale_shift, ..average };
+        average.then(self.classifier.footprint(pooled))
     }
 }

@@ -3,7 +3,7 @@
 use super::classifier::ClassHead;
 use super::layers::{BatchNorm, Conv2d, Init, Pass};
 use super::resnet::scaled;
-use super::{Block, FeatureShape, NamedBlock};
+use super::{Block, FeatureShape, Footprint, NamedBlock};
 use crate::ops::Act;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -36,10 +36,10 @@ impl NormActConv {
         self.conv.forward(self.norm.forward(x, None, Act::Relu, pass))
     }
 
-    /// Output, and what is kept: the convolution's input, and what it wrote.
-    fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let output = self.conv.output_shape(x);
-        (output, x.len() + output.len())
+    /// Kept are the convolution's input, and what it wrote.
+    fn footprint(&self, x: FeatureShape) -> Footprint {
+        let conv = self.conv.footprint(x);
+        Footprint { parameters: conv.parameters + 2 * x.channels, ..conv.keeping(x.len()) }
     }
 }
 
@@ -60,11 +60,12 @@ impl DenseLayer {
     }
 
     /// See [`Block::footprint`]. The joined output is the next block's input, and kept as that.
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let (hidden, squeezed) = self.squeeze.footprint(x);
-        let (new, grown) = self.grow.footprint(hidden);
-        let output = x.with_channels(x.channels + new.channels);
-        (output, squeezed + grown + output.len())
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let squeezed = self.squeeze.footprint(x);
+        let both = squeezed.then(self.grow.footprint(squeezed.output));
+        let output = x.with_channels(x.channels + both.output.channels);
+        // The joined gradient is there until both parts are cut out of it.
+        Footprint { output, working: (2 * output.len()).max(both.working + x.len()), ..both }.keeping(output.len())
     }
 }
 
@@ -82,10 +83,11 @@ impl Transition {
     }
 
     /// See [`Block::footprint`].
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let (full, kept) = self.squeeze.footprint(x);
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let squeeze = self.squeeze.footprint(x);
+        let full = squeeze.output;
         let pooled = FeatureShape { height: full.height / 2, width: full.width / 2, ..full };
-        (pooled, kept + pooled.len())
+        squeeze.then(Footprint { kept: pooled.len(), working: pooled.len() + full.len(), ..Footprint::nothing(pooled) })
     }
 }
 

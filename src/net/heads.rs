@@ -2,7 +2,7 @@
 
 use super::classifier::global_average;
 use super::layers::{Conv2d, ConvBnAct, Init, Pass};
-use super::{FeatureShape, resnet};
+use super::{FeatureShape, Footprint, resnet};
 use crate::config::DecodeHead;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -70,13 +70,22 @@ impl AsppHead {
     }
 
     /// See [`super::Block::footprint`].
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let branches: usize = self.branches.iter().map(|unit| unit.conv.output_shape(x).len()).sum();
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let pooled = self.image_pool.footprint(FeatureShape { height: 1, width: 1, ..x });
+        // What a branch writes joins the others' and is kept there; what its convolution wrote is kept beside.
+        let of_branch = |unit: &ConvBnAct| {
+            let unit = unit.footprint(x);
+            Footprint { kept: unit.output.len(), ..unit }
+        };
+        let branches = self.branches.iter().map(of_branch).fold(pooled, |sum, unit| sum.beside(unit, x));
         let joining = self.project.as_ref().unwrap_or(&self.bottleneck);
         let joined = x.with_channels(joining.conv.weight.dims()[1]);
-        let (hidden, kept) = resnet::sum_footprints(self.project.iter().chain([&self.bottleneck]), joined);
-        let (scores, dropped) = (self.classifier.output_shape(hidden), hidden.len());
-        (scores, branches + joined.len() + kept + dropped + scores.len())
+        // The branches' gradients are cut out of the joined one; each adds its share to the input's.
+        let working = (2 * joined.len()).max(joined.len() + 2 * x.len());
+        let branches = Footprint { output: joined, working, ..branches.keeping(joined.len()) };
+        let hidden = resnet::in_a_row(self.project.iter().chain([&self.bottleneck]), joined);
+        let dropout = Footprint { kept: hidden.output.len(), ..Footprint::nothing(hidden.output) };
+        branches.then(hidden).then(dropout).then(self.classifier.footprint(hidden.output))
     }
 }
 
@@ -107,9 +116,9 @@ impl FcnHead {
     }
 
     /// See [`super::Block::footprint`].
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let (hidden, kept) = resnet::sum_footprints([&self.conv], x);
-        let scores = self.classifier.output_shape(hidden);
-        (scores, kept + hidden.len() + scores.len())
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let hidden = self.conv.footprint(x);
+        let dropout = Footprint { kept: hidden.output.len(), ..Footprint::nothing(hidden.output) };
+        hidden.then(dropout).then(self.classifier.footprint(hidden.output))
     }
 }

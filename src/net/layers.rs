@@ -1,6 +1,6 @@
 //! Convolution, BatchNorm and the unit of both with a ReLU that everything is built of.
 
-use super::FeatureShape;
+use super::{FeatureShape, Footprint};
 use crate::ops::{self, Act, ConvGeometry};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module;
@@ -147,6 +147,14 @@ impl Conv2d {
         }
     }
 
+    /// See [`Footprint::conv`].
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let weights = self.weight.dims().iter().product();
+        let bias = self.bias.as_ref().map_or(0, |bias| bias.dims()[0]);
+        let conv = Footprint::conv(x, self.output_shape(x), weights);
+        Footprint { parameters: weights + bias, ..conv }
+    }
+
     /// Shape of the output.
     pub fn output_shape(&self, x: FeatureShape) -> FeatureShape {
         let [cout, _, kernel, _] = self.weight.dims();
@@ -250,11 +258,9 @@ impl ConvBnAct {
         self.norm.forward(self.conv.forward(x), Some(residual), Act::Relu, pass)
     }
 
-    /// Shape of the output, and the values a training pass keeps for each picture beyond the unit's input: what the
-    /// convolution wrote (BatchNorm's input) and what came out (the next layer's input).
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let output = self.conv.output_shape(x);
-        (output, 2 * output.len())
+    /// See [`Footprint::normalized`].
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        self.conv.footprint(x).normalized(x)
     }
 }
 

@@ -4,12 +4,14 @@
 
 pub mod classifier;
 pub mod densenet;
+mod footprint;
 pub mod heads;
 pub mod layers;
 pub mod network;
 pub mod resnet;
 
 pub use classifier::ClassHead;
+pub use footprint::Footprint;
 pub use heads::{AsppHead, FcnHead};
 pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass};
 pub use network::{Block, NamedBlock, Network, network};
@@ -34,6 +36,11 @@ impl FeatureShape {
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Rows times columns.
+    pub const fn pixels(&self) -> usize {
+        self.height * self.width
     }
 
     /// The same pixels with other channels.

@@ -1,6 +1,6 @@
 //! The list of blocks.
 
-use super::FeatureShape;
+use super::{FeatureShape, Footprint};
 use super::classifier::ClassHead;
 use super::densenet::{self, DenseLayer, DenseStem, Transition};
 use super::heads::{AsppHead, FcnHead};
@@ -43,16 +43,12 @@ impl Block {
         }
     }
 
-    /// Shape of the output, and the number of float32 values that a training pass keeps for each picture until the
-    /// block's backward, its input not counted.
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
+    /// What the block costs for each picture whose features come in as `x`.
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
         match self {
             Self::Stem(block) => block.footprint(x),
             Self::Residual(block) => block.footprint(x),
-            Self::DenseStem(block) => {
-                let output = block.conv.output_shape(x);
-                (output, output.len())
-            }
+            Self::DenseStem(block) => block.conv.footprint(x),
             Self::Dense(block) => block.footprint(x),
             Self::Transition(block) => block.footprint(x),
             Self::Head(block) => block.footprint(x),
@@ -164,7 +160,7 @@ mod tests {
             let mut shape = FeatureShape { channels: 3, height: side, width: side };
             let mut x = Tensor::<4>::zeros([1, 3, side, side], &device);
             for named in &network.blocks {
-                shape = named.block.footprint(shape).0;
+                shape = named.block.footprint(shape).output;
                 x = named.block.forward(x, &Pass::evaluation());
                 assert_eq!(x.dims(), [1, shape.channels, shape.height, shape.width], "{backbone:?} {}", named.name);
             }

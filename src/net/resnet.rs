@@ -6,7 +6,7 @@
 //! (mmsegmentation's `contract_dilation`, torchvision's `replace_stride_with_dilation`).
 
 use super::layers::{ConvBnAct, Init, Pass};
-use super::{Block, FeatureShape, NamedBlock};
+use super::{Block, FeatureShape, Footprint, NamedBlock};
 use crate::config::{Backbone, ModelConfig, Stem as StemKind, Task};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -52,25 +52,21 @@ impl Stem {
     }
 
     /// See [`Block::footprint`]. The pool keeps an index for each value that it lets through.
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let (x, kept) = sum_footprints(&self.convs, x);
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let convs = in_a_row(&self.convs, x);
         if !self.pooled {
-            return (x, kept);
+            return convs;
         }
-        let pooled = FeatureShape { height: x.height.div_ceil(2), width: x.width.div_ceil(2), ..x };
-        (pooled, kept + 2 * pooled.len())
+        let full = convs.output;
+        let pooled = FeatureShape { height: full.height.div_ceil(2), width: full.width.div_ceil(2), ..full };
+        let pool = Footprint { kept: 2 * pooled.len(), working: pooled.len() + full.len(), ..Footprint::nothing(pooled) };
+        convs.then(pool)
     }
 }
 
 /// Footprint of units in a row.
-pub(super) fn sum_footprints<'a>(
-    units: impl IntoIterator<Item = &'a ConvBnAct>,
-    x: FeatureShape,
-) -> (FeatureShape, usize) {
-    units.into_iter().fold((x, 0), |(x, kept), unit| {
-        let (x, more) = unit.footprint(x);
-        (x, kept + more)
-    })
+pub(crate) fn in_a_row<'a>(units: impl IntoIterator<Item = &'a ConvBnAct>, x: FeatureShape) -> Footprint {
+    units.into_iter().fold(Footprint::nothing(x), |before, unit| before.then(unit.footprint(before.output)))
 }
 
 /// A residual block: two 3×3 convolutions (ResNet-18/34, CIFAR), or 1×1, 3×3, 1×1 (deeper ones; ResNeXt's 3×3 in groups),
@@ -122,11 +118,20 @@ impl Residual {
         self.last.forward_residual(x, shortcut, pass)
     }
 
-    /// See [`Block::footprint`]. The projection keeps its convolution's output; its own output is not kept.
-    pub fn footprint(&self, x: FeatureShape) -> (FeatureShape, usize) {
-        let projected = self.shortcut.as_ref().map_or(0, |unit| unit.conv.output_shape(x).len());
-        let (x, kept) = sum_footprints(self.body.iter().chain([&self.last]), x);
-        (x, kept + projected)
+    /// See [`Block::footprint`]. The projection keeps its convolution's output; its own output is not kept. Backward, the
+    /// output's gradient stays for the shortcut while a copy of it goes through the body.
+    pub fn footprint(&self, x: FeatureShape) -> Footprint {
+        let body = in_a_row(self.body.iter().chain([&self.last]), x);
+        let projection = self.shortcut.as_ref().map(|unit| unit.conv.footprint(x));
+        let working = body.working.max(2 * body.output.len());
+        let whole = Footprint { working, ..body };
+        match projection {
+            None => whole,
+            Some(projection) => {
+                let parameters = whole.parameters + projection.parameters + 2 * body.output.channels;
+                Footprint { macs: whole.macs + projection.macs, parameters, ..whole.keeping(projection.kept) }
+            }
+        }
     }
 }
 

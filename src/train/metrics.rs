@@ -32,7 +32,7 @@ pub struct StepLine {
     pub losses: Vec<ModuleLine>,
     /// Since the run began, interruptions not counted.
     pub seconds: f64,
-    /// See [`super::memory::peak_bytes`].
+    /// See [`crate::memory::peak_bytes`].
     pub peak_memory_bytes: Option<u64>,
 }
 

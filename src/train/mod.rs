@@ -5,7 +5,6 @@
 
 pub mod checkpoint;
 pub mod interrupt;
-pub mod memory;
 pub mod metrics;
 pub mod progress;
 pub mod run_folder;

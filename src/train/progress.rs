@@ -1,8 +1,8 @@
 //! What a person sees while a run trains: a bar at a terminal, a line at each logged step elsewhere.
 
-use super::memory;
 use super::metrics::StepLine;
 use crate::cli::{duration, say};
+use crate::memory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

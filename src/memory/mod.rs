@@ -1,0 +1,43 @@
+//! Memory: how much there is and how much is used. What a training step will need is [`crate::local::cost`].
+
+pub mod counting;
+mod machine;
+mod size;
+
+pub use machine::total as machine_bytes;
+pub use size::{MemorySize, human};
+
+use burn::tensor::Device;
+
+/// Peak bytes since the process began, or `None` where neither device nor system tell.
+///
+/// On a GPU: the high-water mark of what burn's memory pools reserved there. On a CPU: the process's peak resident set.
+pub fn peak_bytes(device: &Device) -> Option<u64> {
+    pool_peak(device).or_else(machine::peak_resident)
+}
+
+/// High-water mark of what the device's own memory pools reserved; `None` on the CPU, which has none.
+fn pool_peak(device: &Device) -> Option<u64> {
+    let pools = device.memory_pool_report()?;
+    let bytes = pools.iter().map(|pool| pool.page_size * pool.pages_peak).sum::<u64>();
+    (bytes > 0).then_some(bytes)
+}
+
+/// Bytes in use now: on a GPU in its pools, on a CPU on the heap. Waits for the device to have done what it was told.
+pub fn live_bytes(device: &Device) -> u64 {
+    match device.memory_pool_usage() {
+        Some(usage) => usage.bytes_in_use,
+        None => counting::live() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_on_the_cpu_knows_its_peak() {
+        assert!(peak_bytes(&Device::flex()).is_some_and(|bytes| bytes > 1 << 20));
+        assert!(live_bytes(&Device::flex()) > 0);
+    }
+}
