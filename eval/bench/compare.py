@@ -53,7 +53,7 @@ def arguments():
 
 def ours(k, args):
     line = [args.segbench, "step", "--config", args.config, "--resolution", args.resolution]
-    line += ["--batch-size", args.batch_size, "--ks", k, "--bench-steps", args.steps]
+    line += ["--batch-size", args.batch_size, "--ks", k, "--bench-steps", args.steps, "--json"]
     line += ["--device", args.device]
     line += ["--precision", args.precision] if args.precision != "f32" else []
     sets = TORCHVISION if args.network == "torchvision" else []

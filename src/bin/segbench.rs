@@ -2,8 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
-use infoseg::config::TrainArgs;
-use infoseg::train::{Outcome, interrupt, run};
+use infoseg::bench::{memory, step};
+use infoseg::config::{Resolution, TrainArgs};
+use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Error, Result, cli};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,45 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
         seeds: u64,
     },
+    /// Seconds and memory of training steps at every K and size, on a made-up batch: no dataset is needed.
+    Step {
+        /// What all have in common, such as --config and --batch-size.
+        #[command(flatten)]
+        common: TrainArgs,
+        /// Numbers of local modules; 1 is end-to-end training.
+        #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [1, 2, 4], value_parser = clap::value_parser!(u64).range(1..))]
+        ks: Vec<u64>,
+        /// Crop sizes [default: the configuration's].
+        #[arg(long, value_name = "HEIGHTxWIDTH,…", value_delimiter = ',')]
+        resolutions: Vec<Resolution>,
+        /// Steps for each; the first, where there are more, is not measured.
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+        bench_steps: u64,
+        /// Print a line of JSON for each, and no table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Where the bytes of a training step are: kept by each block, peak of each module and of the step, predicted and
+    /// measured, and a plot of bytes in use over the step. On a made-up batch: no dataset is needed.
+    Memory {
+        /// The configuration to measure.
+        #[command(flatten)]
+        common: TrainArgs,
+        /// Where to draw the plot.
+        #[arg(long, value_name = "FILE", default_value = "memory.png")]
+        plot: PathBuf,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What `step` starts for one configuration.
+    #[command(hide = true)]
+    StepOnce {
+        #[command(flatten)]
+        common: TrainArgs,
+        #[arg(long)]
+        bench_steps: u64,
+    },
     /// One run, as segtrain does it: what `local` starts.
     #[command(hide = true)]
     Train {
@@ -49,6 +89,38 @@ fn main() -> ExitCode {
 fn segbench(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Local { common, methods, ks, seeds } => local(common, methods, ks, seeds),
+        Command::Step { common, ks, resolutions, bench_steps, json } => {
+            refuse(&[
+                ("--local-k", common.local_k.is_some(), "--ks"),
+                ("--resume", common.resume.is_some(), "--config"),
+            ])?;
+            let ks = ks.into_iter().map(|k| usize::try_from(k).unwrap_or(usize::MAX)).collect();
+            let plan = step::Plan { common: common.layers()?, ks, resolutions, steps: bench_steps as usize };
+            let all = plan.measure(|measured| if json { print_json(measured) } else { Ok(()) })?;
+            if !json {
+                cli::print(step::table(&all))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Memory { common, plot, json } => {
+            let config = load(&common)?;
+            config.device.pin_default();
+            let bytes = memory::measure(&config)?;
+            if json {
+                print_json(&bytes)?;
+            } else {
+                cli::print(bytes.table())?;
+            }
+            bytes.plot(&plot)?;
+            cli::say(plot.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::StepOnce { common, bench_steps } => {
+            let config = load(&common)?;
+            config.device.pin_default();
+            print_json(&step::measure(&config, bench_steps as usize)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Train { args } => {
             let config = args.load()?;
             config.device.pin_default();
@@ -60,17 +132,29 @@ fn segbench(args: Args) -> Result<ExitCode> {
     }
 }
 
+/// Refuses flags whose value is chosen for each run: `(flag, whether it was given, what to say instead)`.
+fn refuse(flags: &[(&str, bool, &str)]) -> Result<()> {
+    match flags.iter().find(|(_, given, _)| *given) {
+        None => Ok(()),
+        Some((flag, _, instead)) => {
+            Err(Error::usage(format!("{flag}: the comparison chooses it for each run; say {instead}")))
+        }
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).map_err(|e| Error::run(format!("no JSON: {e}")))?;
+    cli::print(format_args!("{text}\n"))
+}
+
 fn local(common: TrainArgs, rows: Vec<Row>, ks: Vec<u64>, seeds: u64) -> Result<ExitCode> {
-    let given = [
+    refuse(&[
         ("--method", common.method.is_some(), "--methods"),
         ("--task-loss", common.task_loss.is_some(), "--methods"),
         ("--local-k", common.local_k.is_some(), "--ks"),
         ("--seed", common.seed.is_some(), "--seeds"),
         ("--resume", common.resume.is_some(), "--out, which goes on with what is there"),
-    ];
-    if let Some((flag, _, instead)) = given.iter().find(|(_, given, _)| *given) {
-        return Err(Error::usage(format!("{flag}: the comparison chooses it for each run; say {instead}")));
-    }
+    ])?;
     let mut ks: Vec<usize> = ks.into_iter().map(|k| usize::try_from(k).unwrap_or(usize::MAX)).collect();
     ks.sort_unstable();
     ks.dedup();

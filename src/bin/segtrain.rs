@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use infoseg::config::TrainArgs;
-use infoseg::train::{Outcome, interrupt, run};
+use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Result, cli};
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn segtrain(args: Args) -> Result<ExitCode> {
-    let config = args.train.load()?;
+    let config = load(&args.train)?;
     if args.train.print_config {
         cli::print(config.to_commented_toml())?;
         return Ok(ExitCode::SUCCESS);

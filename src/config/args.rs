@@ -1,6 +1,7 @@
 //! Command-line flags of a training run, shared by every binary that starts one.
 
-use super::{Backbone, Dataset, DeviceChoice, Flag, Layers, Method, Resolution, RunConfig, TaskLoss};
+use super::{Backbone, Dataset, DeviceChoice, Flag, Layers, LocalK, Method, Resolution, RunConfig, TaskLoss};
+use crate::memory::MemorySize;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -32,9 +33,17 @@ pub struct TrainArgs {
     #[arg(long, value_name = "HEIGHTxWIDTH")]
     pub resolution: Option<Resolution>,
 
-    /// K: number of gradient-isolated local modules; 1 is end-to-end training
-    #[arg(long, value_name = "K", allow_negative_numbers = true)]
-    pub local_k: Option<u32>,
+    /// K: number of gradient-isolated local modules; 1 is end-to-end training, auto as few as fit into memory
+    #[arg(long, value_name = "K|auto", allow_negative_numbers = true)]
+    pub local_k: Option<LocalK>,
+
+    /// Memory that training may take, such as 8GiB: choose K (unless said), cuts, recomputation and micro-batches for it
+    #[arg(long, value_name = "SIZE")]
+    pub memory_budget: Option<MemorySize>,
+
+    /// Keep the inputs of blocks alone and go forward twice: less memory, a third more time
+    #[arg(long)]
+    pub recompute: bool,
 
     /// Local learning method
     #[arg(long)]
@@ -97,7 +106,8 @@ impl TrainArgs {
         say("--dataset", "data.dataset", self.dataset.map(named));
         say("--data-root", "data.root", path("--data-root", self.data_root.as_deref())?);
         say("--resolution", "train.resolution", self.resolution.map(named));
-        say("--local-k", "local.num_modules", self.local_k.map(|k| Value::Integer(k.into())));
+        say("--local-k", "local.num_modules", self.local_k.and_then(LocalK::number).map(|k| Value::Integer(k.into())));
+        say("--recompute", "train.recompute", self.recompute.then_some(Value::Boolean(true)));
         say("--method", "local.method", self.method.map(named));
         say("--task-loss", "local.task_loss", self.task_loss.map(named));
         say("--backbone", "model.backbone", self.backbone.map(named));
@@ -236,7 +246,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_its_key() {
         let config = parse(
-            "--dataset cityscapes --data-root /d --resolution 64x128 --local-k 4 --method dgl --task-loss contrast \
+            "--dataset cityscapes --data-root /d --resolution 64x128 --local-k 4 --recompute --method dgl --task-loss contrast \
              --backbone resnet50 --steps 7 --batch-size 3 --device cuda:1 --seed 9 --pretrained p.pth --out o --set optim.lr=0.5",
         )
         .layers()
@@ -246,7 +256,7 @@ mod tests {
         assert_eq!((config.train.resolution.height, config.train.resolution.width), (64, 128));
         assert_eq!((config.local.num_modules, config.local.method), (4, Method::Dgl));
         assert_eq!((config.local.task_loss, config.model.backbone), (TaskLoss::Contrast, Backbone::Resnet50));
-        assert_eq!((config.train.steps, config.train.batch_size), (7, 3));
+        assert_eq!((config.train.steps, config.train.batch_size, config.train.recompute), (7, 3, true));
         assert_eq!((config.device, config.seed), (DeviceChoice::Cuda(1), 9));
         assert_eq!((config.train.out, config.optim.lr), (PathBuf::from("o"), 0.5));
         assert_eq!(config.train.pretrained, PathBuf::from("p.pth"));

@@ -10,6 +10,7 @@ mod commented;
 mod cuts;
 mod device;
 mod layers;
+mod local_k;
 pub mod paper;
 mod resolution;
 
@@ -19,8 +20,10 @@ pub use choices::{
 };
 pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
+pub use local_k::LocalK;
 pub use resolution::Resolution;
 
+use crate::data::labels::NUM_CLASSES;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -45,6 +48,18 @@ pub struct RunConfig {
     /// Length of the run and its intervals.
     pub train: TrainConfig,
 }
+
+impl RunConfig {
+    /// Classes of the dataset, as far as they are known without its files: ImageNet's are as many as its folders.
+    pub fn num_classes_expected(&self) -> usize {
+        match self.data.dataset.classes() {
+            None => NUM_CLASSES,
+            Some(layout) => layout.num_classes_hint().unwrap_or(IMAGENET_CLASSES),
+        }
+    }
+}
+
+const IMAGENET_CLASSES: usize = 1000;
 
 /// Which pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +169,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn one_part() -> usize {
+    1
+}
+
 fn feature_dim() -> usize {
     128
 }
@@ -211,6 +230,13 @@ pub struct TrainConfig {
     pub resolution: Resolution,
     /// Pictures per step.
     pub batch_size: usize,
+    /// Parts that each local module takes a batch in, one after the other. Their gradients add up to the batch's, but
+    /// BatchNorm's statistics are of a part.
+    #[serde(default = "one_part")]
+    pub micro_batches: usize,
+    /// Whether blocks keep their input alone and go forward once more when it is their turn to go backward.
+    #[serde(default)]
+    pub recompute: bool,
     /// Number of steps.
     pub steps: usize,
     /// A line of metrics every so many steps.

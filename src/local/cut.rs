@@ -36,9 +36,22 @@ pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<
         (Cuts::Auto, None) if config.model.backbone.is_cifar() && k < names.len() => even(names.len() - 1, k),
         (Cuts::Auto | Cuts::Balanced, None) => balanced(&module_costs(network, config), k),
     };
+    Ok(ranges(&last_blocks, names.len()))
+}
+
+/// The same for a network that is not built yet.
+///
+/// # Errors
+/// See [`module_ranges`].
+pub fn module_ranges_of(config: &RunConfig, num_classes: usize) -> Result<Vec<Range<usize>>> {
+    module_ranges(&network(&mut Init::blank(&Device::flex()), config, num_classes), config)
+}
+
+/// Blocks of each module, from the last blocks of all but the final one, of `n` blocks.
+pub(super) fn ranges(last_blocks: &[usize], n: usize) -> Vec<Range<usize>> {
     let starts = std::iter::once(0).chain(last_blocks.iter().map(|&last| last + 1));
-    let ends = last_blocks.iter().map(|&last| last + 1).chain([names.len()]);
-    Ok(starts.zip(ends).map(|(start, end)| start..end).collect())
+    let ends = last_blocks.iter().map(|&last| last + 1).chain([n]);
+    starts.zip(ends).map(|(start, end)| start..end).collect()
 }
 
 /// Indices of the named blocks.
@@ -85,7 +98,7 @@ pub fn features(network: &Network, picture: FeatureShape) -> Vec<Features> {
 /// # Errors
 /// See [`module_ranges`].
 pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>> {
-    let network = network(&mut Init::new(config.seed, &Device::flex()), config, num_classes);
+    let network = network(&mut Init::blank(&Device::flex()), config, num_classes);
     let (local, picture) = (&config.local, picture(config));
     let (costs, features) = (module_costs(&network, config), features(&network, picture));
     let kept = |(index, range): (usize, &Range<usize>)| {
@@ -149,10 +162,10 @@ fn even(n: usize, k: usize) -> Vec<usize> {
 }
 
 /// The `k − 1` last blocks that make the dearest module cheapest, by dynamic programming over block positions.
-fn balanced(costs: &[Vec<usize>], k: usize) -> Vec<usize> {
+pub(super) fn balanced<Cost: Copy + Ord>(costs: &[Vec<Cost>], k: usize) -> Vec<usize> {
     let n = costs.len();
     // best[j]: (cost of the dearest of the modules that cover blocks 0..=j, last blocks of all but the final one)
-    let mut best: Vec<Option<(usize, Vec<usize>)>> = (0..n).map(|j| Some((costs[0][j], Vec::new()))).collect();
+    let mut best: Vec<Option<(Cost, Vec<usize>)>> = (0..n).map(|j| Some((costs[0][j], Vec::new()))).collect();
     for _ in 1..k {
         best = (0..n)
             .map(|j| {

@@ -144,19 +144,18 @@ pub fn head_footprint(config: &LocalConfig, features: Features, num_classes: usi
 pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -> Footprint {
     let channels = decoder_channels(config);
     let unit = |before: Footprint, to: usize| before.then(Footprint::unit(before.output, to, 3, 1));
-    let to_size = |before: Footprint, [height, width]: [usize; 2]| {
-        before.then(Footprint::resized(before.output, height, width))
-    };
+    let to_size =
+        |before: Footprint, [height, width]: [usize; 2]| before.then(Footprint::resized(before.output, height, width));
     let whole = [picture.height, picture.width];
     let before_last = match config.decoder {
-        DecoderKind::Direct => channels.iter().fold(to_size(Footprint::nothing(x), whole), |before, &to| unit(before, to)),
+        DecoderKind::Direct => {
+            channels.iter().fold(to_size(Footprint::nothing(x), whole), |before, &to| unit(before, to))
+        }
         DecoderKind::Stepwise => {
             let sizes = upsampled_sizes(whole, channels.len());
             let squeezed = Footprint::unit(x, channels[0], 1, 1);
-            let upsampled = channels[1..]
-                .iter()
-                .zip(&sizes)
-                .fold(squeezed, |before, (&to, &size)| unit(to_size(before, size), to));
+            let upsampled =
+                channels[1..].iter().zip(&sizes).fold(squeezed, |before, (&to, &size)| unit(to_size(before, size), to));
             to_size(upsampled, whole)
         }
     };

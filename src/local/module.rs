@@ -3,16 +3,17 @@
 use super::heads::{LocalHead, ReconDecoder};
 use super::loss;
 use super::pooled::Features;
-use crate::config::{LocalConfig, Method, OptimConfig, RunConfig, TaskLoss};
+use super::step::{Mark, Watch};
+use crate::config::{LocalConfig, Method, OptimConfig, RunConfig};
 use crate::data::normalize::Normalization;
-use crate::net::{Block, FcnHead, Init, Pass};
-use crate::ops;
+use crate::net::{Block, FcnHead, Init};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::ops::Range;
 
 /// What every module of a step learns from.
 pub struct Targets {
@@ -44,6 +45,18 @@ impl Targets {
             size: [height, width],
         }
     }
+
+    /// Of these pictures alone.
+    pub(super) fn part(&self, pictures: Range<usize>) -> Self {
+        let [batch, ..] = self.label.dims();
+        let each = self.label_host.len() / batch;
+        Self {
+            image: self.image.clone().slice([pictures.clone()]),
+            label: self.label.clone().slice([pictures.clone()]),
+            label_host: self.label_host[pictures.start * each..pictures.end * each].to_vec(),
+            size: self.size,
+        }
+    }
 }
 
 /// The losses of one module at one step.
@@ -59,29 +72,29 @@ pub struct Losses {
 
 /// The heads that a module trains with.
 #[derive(Module, Debug)]
-enum Heads {
+pub(super) enum Heads {
     Local(LocalHeads),
     Task(TaskHeads),
 }
 
 #[derive(Module, Debug)]
-struct LocalHeads {
-    recon_decoder: Option<ReconDecoder>,
-    local_head: LocalHead,
+pub(super) struct LocalHeads {
+    pub recon_decoder: Option<ReconDecoder>,
+    pub local_head: LocalHead,
 }
 
 /// The last module's: the decode head is its last block; the auxiliary head reads block `after` of the module.
 #[derive(Module, Debug)]
-struct TaskHeads {
-    aux_head: Option<FcnHead>,
-    after: usize,
+pub(super) struct TaskHeads {
+    pub aux_head: Option<FcnHead>,
+    pub after: usize,
 }
 
 /// Everything of a module that has weights.
 #[derive(Module, Debug)]
 pub struct ModuleNet {
-    blocks: Vec<Block>,
-    heads: Heads,
+    pub(super) blocks: Vec<Block>,
+    pub(super) heads: Heads,
 }
 
 /// A small network with its own loss and optimizer. Nothing that it does reaches another module but its detached output.
@@ -93,11 +106,13 @@ pub struct LocalModule {
     // Taken out while the optimizer rebuilds it; always there between calls.
     net: Option<ModuleNet>,
     optimizer: ModuleOptimizer,
-    recon_weight: f64,
-    task_weight: f64,
-    aux_weight: f64,
-    num_classes: usize,
-    local: LocalConfig,
+    pub(super) recon_weight: f64,
+    pub(super) task_weight: f64,
+    pub(super) aux_weight: f64,
+    pub(super) num_classes: usize,
+    pub(super) local: LocalConfig,
+    pub(super) recompute: bool,
+    pub(super) micro_batches: usize,
 }
 
 /// What a module is made of, before its heads are.
@@ -138,6 +153,8 @@ impl LocalModule {
             aux_weight: config.model.aux_weight,
             num_classes,
             local,
+            recompute: config.train.recompute,
+            micro_batches: config.train.micro_batches,
         }
     }
 
@@ -161,7 +178,18 @@ impl LocalModule {
         lr: f64,
         seed: u64,
     ) -> Result<(Tensor<4>, Losses)> {
-        let (output, losses, grads) = self.backward(features, targets, seed);
+        self.train_step_watched(features, targets, lr, seed, &mut |_| ())
+    }
+
+    pub(super) fn train_step_watched(
+        &mut self,
+        features: Tensor<4>,
+        targets: &Targets,
+        lr: f64,
+        seed: u64,
+        watch: Watch,
+    ) -> Result<(Tensor<4>, Losses)> {
+        let (output, losses, gradients) = self.backward_watched(features, targets, seed, watch);
         if !losses.total.is_finite() {
             return Err(Error::run(format!(
                 "local module {} of {}: the loss is {} (reconstruction {}, task {}); lower optim.lr (now {lr:.2e}) or \
@@ -174,75 +202,14 @@ impl LocalModule {
             )));
         }
         let net = self.net.take().expect("the network is only away while the optimizer has it");
-        let grads = GradientsParams::from_grads(grads, &net);
-        self.net = Some(self.optimizer.step(lr, net, grads));
+        self.net = Some(self.optimizer.step(lr, net, gradients));
+        watch(Mark::Updated);
         Ok((output, losses))
     }
 
-    /// A training step without its update: detached output, losses, and what the optimizer would step along. Running
-    /// statistics do move.
-    pub fn backward(&self, features: Tensor<4>, targets: &Targets, seed: u64) -> (Tensor<4>, Losses, Gradients) {
-        let pass = Pass::training(seed);
-        let (output, loss, parts) = self.local_loss(features.detach(), targets, &pass, seed);
-        let losses = read(loss.clone(), parts);
-        (output, losses, loss.backward()) // also where the loss is not finite: it frees what the forward kept
-    }
-
-    /// Detached output, the loss to minimise `[1]`, and its terms R and T `[1]`.
-    fn local_loss(
-        &self,
-        features: Tensor<4>,
-        targets: &Targets,
-        pass: &Pass,
-        seed: u64,
-    ) -> (Tensor<4>, Tensor<1>, [Option<Tensor<1>>; 2]) {
-        let net = self.net();
-        let mut x = features;
-        let mut aux_loss = None;
-        for (i, block) in net.blocks.iter().enumerate() {
-            x = block.forward(x, pass);
-            if let Heads::Task(TaskHeads { aux_head: Some(aux_head), after }) = &net.heads
-                && *after == i
-            {
-                let logits = aux_head.forward(x.clone(), pass);
-                aux_loss = Some(ops::upsample_cross_entropy(logits, targets.label.clone(), false));
-            }
-        }
-        let output = x.clone().detach(); // the cut
-        match &net.heads {
-            Heads::Task(_) => {
-                let decode_loss = ops::upsample_cross_entropy(x, targets.label.clone(), false);
-                let task = match aux_loss {
-                    Some(aux_loss) => decode_loss + aux_loss * self.aux_weight,
-                    None => decode_loss,
-                };
-                (output, task.clone(), [None, Some(task)])
-            }
-            Heads::Local(heads) => {
-                let scores = heads.local_head.forward(x.clone(), pass);
-                let task = match self.local.task_loss {
-                    TaskLoss::Softmax => ops::upsample_cross_entropy(scores, targets.label.clone(), true),
-                    TaskLoss::Contrast => self.contrast(scores, targets, seed),
-                };
-                let weighted = task.clone() * self.task_weight;
-                let Some(recon_decoder) = &heads.recon_decoder else {
-                    return (output, weighted, [None, Some(task)]);
-                };
-                let picture = recon_decoder.forward(x, targets.size, pass);
-                let reconstruction = ops::bce_with_logits(picture, targets.image.clone());
-                let total = reconstruction.clone() * self.recon_weight + weighted;
-                (output, total, [Some(reconstruction), Some(task)])
-            }
-        }
-    }
-
-    fn contrast(&self, embeddings: Tensor<4>, targets: &Targets, seed: u64) -> Tensor<1> {
-        let [_, _, h, w] = embeddings.dims();
-        let shape = targets.label.dims();
-        // Of classification every picture takes part.
-        let samples = if [h, w] == [1, 1] { targets.label_host.len() } else { self.local.contrast_samples };
-        let sample = loss::sample_pixels(&targets.label_host, self.num_classes, shape, [h, w], samples, seed);
-        loss::contrast(embeddings, &sample, self.local.contrast_temperature)
+    /// Whether the network ends with it.
+    pub fn is_last(&self) -> bool {
+        self.index + 1 == self.local.num_modules
     }
 
     /// Whether this is the last module and trains the auxiliary head.
@@ -278,13 +245,4 @@ pub(crate) fn sgd(config: &OptimConfig) -> ModuleOptimizer {
         sgd = sgd.with_weight_decay(Some(WeightDecayConfig { penalty: config.weight_decay as f32 }));
     }
     sgd.init()
-}
-
-/// Reads total, R and T from the device in one transfer.
-fn read(total: Tensor<1>, [reconstruction, task]: [Option<Tensor<1>>; 2]) -> Losses {
-    let has_reconstruction = reconstruction.is_some();
-    let losses: Vec<Tensor<1>> =
-        [Some(total), task, reconstruction].into_iter().flatten().map(Tensor::detach).collect();
-    let values: Vec<f32> = Tensor::cat(losses, 0).into_data().iter::<f32>().collect();
-    Losses { total: values[0], task: values[1], reconstruction: has_reconstruction.then(|| values[2]) }
 }

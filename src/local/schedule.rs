@@ -2,6 +2,7 @@
 
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
+use super::step::Mark;
 use crate::config::RunConfig;
 use crate::data::normalize::Normalization;
 use crate::files::cause_in;
@@ -60,11 +61,28 @@ impl LocalNetwork {
     /// # Errors
     /// See [`LocalModule::train_step`].
     pub fn train_step(&mut self, input: Tensor<4>, targets: &Targets, lr: f64, seed: u64) -> Result<Vec<Losses>> {
+        self.train_step_watched(input, targets, lr, seed, &mut |_, _| ())
+    }
+
+    /// The same, and tells where it has come to: module and mark.
+    ///
+    /// # Errors
+    /// See [`LocalModule::train_step`].
+    pub fn train_step_watched(
+        &mut self,
+        input: Tensor<4>,
+        targets: &Targets,
+        lr: f64,
+        seed: u64,
+        watch: &mut dyn FnMut(usize, Mark),
+    ) -> Result<Vec<Losses>> {
         let mut features = input;
         let mut losses = Vec::with_capacity(self.modules.len());
         for module in &mut self.modules {
             let seed = mix(seed, module.index as u64);
-            let (output, module_losses) = module.train_step(features, targets, lr, seed)?;
+            let index = module.index;
+            let (output, module_losses) =
+                module.train_step_watched(features, targets, lr, seed, &mut |mark| watch(index, mark))?;
             features = output;
             losses.push(module_losses);
         }

@@ -119,7 +119,10 @@ fn one_module_is_end_to_end_training() {
     let mut by_hand = Descend(&grads, lr, Vec::new());
     network.blocks.iter().for_each(|named| named.block.visit(&mut by_hand));
     aux_head.visit(&mut by_hand);
-    assert_eq!(weights(local.modules[0].net()), by_hand.2);
+    // A block's three consumers add their gradients in another order.
+    let local = weights(local.modules[0].net());
+    assert_eq!(local.len(), by_hand.2.len());
+    assert!(local.iter().zip(&by_hand.2).all(|(a, b)| (a - b).abs() < 1e-6));
 }
 
 #[test]
@@ -204,4 +207,90 @@ fn saved_and_loaded_networks_go_on_alike() {
     for (a, b) in network.modules.iter().zip(&loaded.modules) {
         assert_eq!(weights(a.net()), weights(b.net()));
     }
+}
+
+/// A batch of two equal halves, of whose labels the second has fewer: BatchNorm's statistics are a half's.
+fn twins() -> (Tensor<4>, Targets) {
+    let (input, targets) = batch();
+    let input = input.repeat(&[2, 1, 1, 1]);
+    let mut label = targets.label_host.repeat(2);
+    let half = label.len() / 2;
+    label[half..half + 900].fill(255);
+    let targets = Targets::new(&input, Normalization::IMAGENET, label, &device());
+    (input, targets)
+}
+
+#[test]
+fn recomputed_blocks_have_the_same_gradients_and_statistics() {
+    for num_modules in [1, 3] {
+        let config = tiny(num_modules); // with dropout
+        assert!(config.model.dropout > 0.0);
+        let plain = trained(&config, 3);
+        let mut recomputed = config.clone();
+        recomputed.train.recompute = true;
+        let recomputed = trained(&recomputed, 3);
+        for (a, b) in plain.modules.iter().zip(&recomputed.modules) {
+            assert_eq!(weights(a.net()), weights(b.net()), "K = {num_modules}, module {}", a.index + 1);
+        }
+    }
+}
+
+#[test]
+fn gradients_of_micro_batches_add_up() {
+    let (input, targets) = twins();
+    for task_loss in [TaskLoss::Softmax, TaskLoss::Contrast] {
+        let mut config = tiny(2);
+        config.model.dropout = 0.0;
+        config.local.task_loss = task_loss;
+        let first_step = |parts| {
+            config.train.micro_batches = parts;
+            let network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+            let mut features = input.clone();
+            let mut results = Vec::new();
+            for module in &network.modules {
+                let (output, losses, gradients) = module.backward(features, &targets, 5);
+                results.push((output.clone().into_data(), losses, module.named_gradients(&gradients).tensors));
+                features = output;
+            }
+            results
+        };
+        let mut first_step = first_step;
+        let (whole, parts) = (first_step(1), first_step(2));
+        for (index, (whole, parts)) in whole.iter().zip(&parts).enumerate() {
+            whole.0.assert_approx_eq::<f32>(&parts.0, burn::tensor::Tolerance::absolute(1e-4));
+            // Contrasted are samples of pixels, which differ.
+            if task_loss == TaskLoss::Contrast && index == 0 {
+                continue;
+            }
+            assert!((whole.1.total - parts.1.total).abs() < 1e-4, "{:?} {:?}", whole.1, parts.1);
+            for (name, gradient) in &whole.2 {
+                let scale = gradient.iter::<f32>().fold(0f32, |most, value| most.max(value.abs()));
+                let far = gradient
+                    .iter::<f32>()
+                    .zip(parts.2[name].iter::<f32>())
+                    .any(|(a, b)| (a - b).abs() > 2e-3 * scale + 1e-6);
+                assert!(!far, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_tells_where_it_has_come_to() {
+    let mut network = LocalNetwork::new(&tiny(2), CLASSES, &device()).unwrap();
+    let (input, targets) = batch();
+    let mut marks = Vec::new();
+    network.train_step_watched(input, &targets, 0.05, 0, &mut |module, mark| marks.push((module, mark))).unwrap();
+    let first = network.modules[0].block_names.len();
+    let (forward, backward) = (0..first, (0..first).rev());
+    let expected = std::iter::once(super::Mark::Start)
+        .chain(forward.map(super::Mark::Forward))
+        .chain([super::Mark::Heads])
+        .chain(backward.map(super::Mark::Backward))
+        .chain([super::Mark::Updated]);
+    assert_eq!(
+        marks.iter().filter(|(module, _)| *module == 0).map(|(_, mark)| *mark).collect::<Vec<_>>(),
+        expected.collect::<Vec<_>>()
+    );
+    assert!(marks.contains(&(1, super::Mark::AuxHead)));
 }

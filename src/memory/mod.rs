@@ -7,6 +7,7 @@ mod size;
 pub use machine::total as machine_bytes;
 pub use size::{MemorySize, human};
 
+use crate::config::DeviceChoice;
 use burn::tensor::Device;
 
 /// Peak bytes since the process began, or `None` where neither device nor system tell.
@@ -14,6 +15,36 @@ use burn::tensor::Device;
 /// On a GPU: the high-water mark of what burn's memory pools reserved there. On a CPU: the process's peak resident set.
 pub fn peak_bytes(device: &Device) -> Option<u64> {
     pool_peak(device).or_else(machine::peak_resident)
+}
+
+/// Bytes that training may take where nobody says how many: nine in ten of the machine's.
+///
+/// # Errors
+/// Why it is not known, as a clause.
+pub fn available(device: DeviceChoice) -> Result<u64, String> {
+    match device.resolve() {
+        DeviceChoice::Auto | DeviceChoice::Cpu => machine::total()
+            .map(|bytes| bytes / 10 * 9)
+            .ok_or_else(|| "this system does not tell how much memory it has; say --memory-budget SIZE".into()),
+        gpu => Err(format!("{gpu} does not tell how much memory it has; say --memory-budget SIZE")),
+    }
+}
+
+/// Whether what training takes can be read, so that a budget can be kept to.
+///
+/// # Errors
+/// Why not, as a clause.
+pub fn check_measurable(device: DeviceChoice) -> Result<(), String> {
+    let resolved = device.resolve();
+    let measured = match resolved {
+        DeviceChoice::Auto | DeviceChoice::Cpu => machine::peak_resident().is_some(),
+        // Where it cannot be opened at all, that is told when it is.
+        gpu => gpu.open().map_or(true, |device| device.memory_pool_report().is_some()),
+    };
+    match measured {
+        true => Ok(()),
+        false => Err(format!("{resolved} does not report how much memory is in use, and no budget can be kept there")),
+    }
 }
 
 /// High-water mark of what the device's own memory pools reserved; `None` on the CPU, which has none.

@@ -1,7 +1,7 @@
 //! The head of a classification network.
 
-use super::{FeatureShape, Footprint};
 use super::layers::{BatchNorm, Conv2d, Init, Pass};
+use super::{FeatureShape, Footprint};
 use crate::ops::Act;
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -14,27 +14,38 @@ use std::cell::RefCell;
 /// Draws initial weights on the host, so that a seed gives the same network on every device.
 pub struct Init<'a> {
     device: &'a Device,
-    rng: ChaCha8Rng,
+    /// `None`: everything is 0.
+    rng: Option<ChaCha8Rng>,
 }
 
 impl<'a> Init<'a> {
     /// Weights of `seed`, made on `device` (an autodiff device, where the network is to be trained).
     pub fn new(seed: u64, device: &'a Device) -> Self {
-        Self { device, rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { device, rng: Some(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+
+    /// Weights of 0, for a network that is asked for its shapes alone: they take neither time nor memory.
+    pub fn blank(device: &'a Device) -> Self {
+        Self { device, rng: None }
+    }
+
+    fn draw<const D: usize>(&mut self, shape: [usize; D], law: impl Distribution<f32>) -> Param<Tensor<D>> {
+        let number = shape.iter().product();
+        let values = match &mut self.rng {
+            Some(rng) => (0..number).map(|_| law.sample(rng)).collect(),
+            None => vec![0.0; number],
+        };
+        Param::from_data(TensorData::new(values, shape), self.device)
     }
 
     fn normal<const D: usize>(&mut self, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
-        let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| normal.sample(&mut self.rng)).collect();
-        Param::from_data(TensorData::new(values, shape), self.device)
+        self.draw(shape, Normal::new(0.0, std).expect("a standard deviation is finite"))
     }
 
     /// Uniform in ±1/√fan_in, as PyTorch's own layers start.
     fn uniform<const D: usize>(&mut self, shape: [usize; D], fan_in: usize) -> Param<Tensor<D>> {
         let bound = 1.0 / (fan_in as f32).sqrt();
-        let uniform = Uniform::new_inclusive(-bound, bound).expect("a bound is finite");
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| uniform.sample(&mut self.rng)).collect();
-        Param::from_data(TensorData::new(values, shape), self.device)
+        self.draw(shape, Uniform::new_inclusive(-bound, bound).expect("a bound is finite"))
     }
 
     fn full(&self, channels: usize, value: f32) -> Tensor<1> {
@@ -49,18 +60,25 @@ impl<'a> Init<'a> {
 /// What a forward pass is for.
 pub struct Pass {
     training: bool,
+    moves_statistics: bool,
     dropout: RefCell<ChaCha8Rng>,
 }
 
 impl Pass {
     /// Batch statistics (which also move the running ones) and dropout drawn from `seed`.
     pub fn training(seed: u64) -> Self {
-        Self { training: true, dropout: RefCell::new(ChaCha8Rng::seed_from_u64(seed)) }
+        let dropout = RefCell::new(ChaCha8Rng::seed_from_u64(seed));
+        Self { training: true, moves_statistics: true, dropout }
+    }
+
+    /// As training, but running statistics stay: the same pass will be made again, for its gradient.
+    pub fn rehearsal(seed: u64) -> Self {
+        Self { moves_statistics: false, ..Self::training(seed) }
     }
 
     /// Running statistics and no dropout.
     pub fn evaluation() -> Self {
-        Self { training: false, dropout: RefCell::new(ChaCha8Rng::seed_from_u64(0)) }
+        Self { training: false, ..Self::rehearsal(0) }
     }
 
     /// Spatial dropout (PyTorch's `Dropout2d`): whole channels become 0 with probability `probability`, the others grow
@@ -205,9 +223,11 @@ impl BatchNorm {
         let count = batch * height * width;
         if pass.training && count > 1 {
             let normalized = ops::batch_norm_act(x, self.gamma.val(), self.beta.val(), residual, EPS, act);
-            let unbiased = normalized.variance * (count as f64 / (count - 1) as f64);
-            move_towards(&self.running_mean, normalized.mean);
-            move_towards(&self.running_var, unbiased);
+            if pass.moves_statistics {
+                let unbiased = normalized.variance * (count as f64 / (count - 1) as f64);
+                move_towards(&self.running_mean, normalized.mean);
+                move_towards(&self.running_var, unbiased);
+            }
             return normalized.output;
         }
         let scale = self.gamma.val() / (self.running_var.value() + EPS).sqrt();

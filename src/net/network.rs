@@ -1,11 +1,11 @@
 //! The list of blocks.
 
-use super::{FeatureShape, Footprint};
 use super::classifier::ClassHead;
 use super::densenet::{self, DenseLayer, DenseStem, Transition};
 use super::heads::{AsppHead, FcnHead};
 use super::layers::{Init, Pass};
 use super::resnet::{self, Residual, Stem};
+use super::{FeatureShape, Footprint};
 use crate::config::{ModelConfig, RunConfig, Task};
 use burn::module::Module;
 use burn::tensor::Tensor;

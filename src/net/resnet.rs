@@ -59,7 +59,8 @@ impl Stem {
         }
         let full = convs.output;
         let pooled = FeatureShape { height: full.height.div_ceil(2), width: full.width.div_ceil(2), ..full };
-        let pool = Footprint { kept: 2 * pooled.len(), working: pooled.len() + full.len(), ..Footprint::nothing(pooled) };
+        let pool =
+            Footprint { kept: 2 * pooled.len(), working: pooled.len() + full.len(), ..Footprint::nothing(pooled) };
         convs.then(pool)
     }
 }

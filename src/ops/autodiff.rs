@@ -166,6 +166,28 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         };
         (tracked, Self::from_inner(grad))
     }
+
+    fn with_gradient(output: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct WithGradient;
+        impl<B: SegOps> Backward<B, 1> for WithGradient {
+            type State = FloatTensor<B>;
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let [node] = ops.parents;
+                drop(grads.consume::<B>(&ops.node)); // 1: nothing comes after it
+                if let Some(node) = node {
+                    grads.register::<B>(node.id, ops.state);
+                }
+            }
+        }
+        let prep = WithGradient.prepare::<C>([output.node()]).compute_bound().stateful();
+        let gradient = gradient.into_primitive();
+        let root = B::with_gradient(output.into_primitive(), gradient.clone());
+        match prep {
+            OpsKind::Tracked(prep) => prep.finish(gradient, root),
+            OpsKind::UnTracked(prep) => prep.finish(root),
+        }
+    }
 }
 
 /// What a BatchNorm keeps for its backward.

@@ -165,6 +165,12 @@ pub trait SegOps: burn::backend::Backend {
     fn bce_with_logits(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::bce_with_logits::<Self>(logits, target)
     }
+
+    /// See [`super::with_gradient`].
+    #[fusion(default)]
+    fn with_gradient(output: FloatTensor<Self>, _gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::with_gradient::<Self>(output)
+    }
 }
 
 #[cfg(any(feature = "cuda", feature = "vulkan"))]

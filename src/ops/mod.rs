@@ -13,6 +13,7 @@
 //! | [`resize_bilinear`] | nothing |
 //! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
 //! | [`bce_with_logits`] | the gradient |
+//! | [`with_gradient`] | the gradient |
 
 mod argmax;
 mod autodiff;
@@ -121,6 +122,15 @@ pub fn upsample_cross_entropy(logits: Tensor<4>, label: Tensor<3, Int>, align_co
 pub fn bce_with_logits(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     let (loss, _) = Dispatch::bce_with_logits(logits.into_dispatch(), target.into_dispatch());
     Tensor::from_dispatch(loss)
+}
+
+/// The root of a backward pass that begins with a gradient instead of a loss: `backward` on it hands `gradient` to
+/// `output`. Its value, `[1]`, is 0.
+///
+/// # Shapes
+/// Both `[batch, channels, height, width]`.
+pub fn with_gradient(output: Tensor<4>, gradient: Tensor<4>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::with_gradient(output.into_dispatch(), gradient.into_dispatch()))
 }
 
 #[cfg(test)]

@@ -216,3 +216,7 @@ fn sum_all<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     let by_row = B::float_sum_dim(B::float_reshape(x, Shape::new([rows, width])), 1);
     B::float_reshape(B::float_sum_dim(B::float_reshape(by_row, Shape::new([1, rows])), 1), Shape::new([1]))
 }
+
+pub(super) fn with_gradient<B: Backend>(output: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_from_data(TensorData::from([0f32]), &output.device())
+}

@@ -1,9 +1,10 @@
 //! A training run from configuration to plots.
 //!
-//! [`run`] is the loop; [`schedule`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
+//! [`load`] makes the configuration, [`run`] is the loop; [`schedule`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
 //! [`progress`] what a person sees meanwhile.
 
 pub mod checkpoint;
+mod fit;
 pub mod interrupt;
 pub mod metrics;
 pub mod progress;
@@ -12,4 +13,5 @@ pub mod schedule;
 
 mod trainer;
 
+pub use fit::load;
 pub use trainer::{Outcome, run};

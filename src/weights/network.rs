@@ -3,7 +3,8 @@
 use super::{Mapping, Weights};
 use crate::local::{LocalModule, LocalNetwork};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
 
 impl LocalNetwork {
     /// Every parameter and running statistic of every module, its heads included.
@@ -37,7 +38,7 @@ impl LocalNetwork {
 
 impl LocalModule {
     /// What [`LocalModule::backward`] gave, by the canonical names of the module's parameters.
-    pub fn named_gradients(&self, gradients: &Gradients) -> Weights {
+    pub fn named_gradients(&self, gradients: &GradientsParams) -> Weights {
         let mut weights = Weights::default();
         let what = What::Gradients(gradients);
         self.net().visit(&mut Collect { path: Path::of(self), what, weights: &mut weights });
@@ -92,7 +93,7 @@ impl Path {
 enum What<'a> {
     Values,
     /// Of those that have one.
-    Gradients(&'a Gradients),
+    Gradients(&'a GradientsParams),
 }
 
 struct Collect<'a> {
@@ -113,7 +114,7 @@ impl ModuleVisitor for Collect<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let collected = match self.what {
             What::Values => Some(param.val()),
-            What::Gradients(gradients) => param.val().grad(gradients),
+            What::Gradients(gradients) => gradients.get::<D>(param.id),
         };
         self.weights.tensors.extend(collected.map(|tensor| (self.path.name(), tensor.into_data())));
     }

@@ -5,10 +5,12 @@ mod classes;
 mod curves;
 mod heatmap;
 mod methods;
+mod timeline;
 
 pub use classes::{accuracy_plot, class_confusion, class_iou_bars, confusion_heatmap};
 pub use curves::{LossCurves, Series, loss_plot, lr_plot, score_plot};
 pub use methods::{MethodCurve, MethodPoint, method_plot};
+pub use timeline::{Stretch, memory_plot};
 
 /// Round distance (1, 2 or 5 times a power of ten) that divides so many classes into at most ten.
 fn round_step(classes: usize) -> usize {

@@ -1,0 +1,233 @@
+//! What a training step will hold in memory, before any tensor exists.
+//!
+//! All of it follows from shapes: what each block and head keeps for its backward, and the gradients that are there while it
+//! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. Predicted is a step on the CPU with float32;
+//! on a GPU, what its allocator and its convolutions' workspace take comes on top.
+
+use super::heads::{decoder_footprint, head_footprint};
+use super::{cut, loss};
+use crate::config::{Method, RunConfig};
+use crate::net::{FeatureShape, Footprint, Init, network};
+use crate::{Error, Result};
+use burn::tensor::Device;
+use std::ops::Range;
+
+/// The program itself, its threads, and their buffers for matrix products.
+const PROCESS: u64 = 48 << 20;
+/// Bytes of a float32 value, and of a label on a device.
+const VALUE: usize = size_of::<f32>();
+/// Batches that are ready or under way while a step is made.
+const LOADED_BATCHES: usize = 3;
+
+/// How a step is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Execution {
+    /// See [`crate::config::TrainConfig::micro_batches`].
+    pub micro_batches: usize,
+    /// See [`crate::config::TrainConfig::recompute`].
+    pub recompute: bool,
+}
+
+impl Execution {
+    /// What a configuration says.
+    pub const fn of(config: &RunConfig) -> Self {
+        Self { micro_batches: config.train.micro_batches, recompute: config.train.recompute }
+    }
+}
+
+/// What a module will hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleCost {
+    /// Bytes that each block leaves for its backward.
+    pub kept: Vec<u64>,
+    /// Most bytes at once: activations, gradients, and its input and output.
+    pub peak: u64,
+}
+
+/// What a step will hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepCost {
+    /// Blocks of each module.
+    pub ranges: Vec<Range<usize>>,
+    /// Of each module.
+    pub modules: Vec<ModuleCost>,
+    /// There whatever module is at work: the program, weights, momentum, pictures and labels, batches under way.
+    pub fixed: u64,
+}
+
+impl StepCost {
+    /// Most bytes at once.
+    pub fn peak(&self) -> u64 {
+        self.fixed + self.modules.iter().map(|module| module.peak).max().unwrap_or(0)
+    }
+}
+
+struct BlockCost {
+    name: String,
+    input: FeatureShape,
+    block: Footprint,
+    /// Of a local module that ends with this block: the task head, and the decoder.
+    head: Footprint,
+    decoder: Footprint,
+}
+
+/// What the parts of a network cost.
+pub struct Costs {
+    blocks: Vec<BlockCost>,
+    /// The auxiliary head, and the block that it reads.
+    aux: Option<(usize, Footprint)>,
+    picture: FeatureShape,
+    config: RunConfig,
+}
+
+impl Costs {
+    /// Of the configured network, for `num_classes` classes.
+    pub fn of(config: &RunConfig, num_classes: usize) -> Self {
+        let network = network(&mut Init::blank(&Device::flex()), config, num_classes);
+        let picture = cut::picture(config);
+        let features = cut::features(&network, picture);
+        let mut input = picture;
+        let mut blocks = Vec::new();
+        for (named, features) in network.blocks.iter().zip(features) {
+            let block = named.block.footprint(input);
+            blocks.push(BlockCost {
+                name: named.name.clone(),
+                input,
+                block,
+                head: head_footprint(&config.local, features, num_classes),
+                decoder: decoder_footprint(&config.local, block.output, picture),
+            });
+            input = block.output;
+        }
+        let aux = network.aux_head.and_then(|(head, after)| {
+            let index = blocks.iter().position(|block| block.name == after)?;
+            Some((index, head.footprint(blocks[index].block.output)))
+        });
+        Self { blocks, aux, picture, config: config.clone() }
+    }
+
+    /// Names of the blocks, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.blocks.iter().map(|block| block.name.as_str())
+    }
+
+    /// Multiply-adds of a step's forward for one picture, heads included. Its backward has twice as many.
+    pub fn macs(&self, ranges: &[Range<usize>]) -> usize {
+        let blocks: usize = self.blocks.iter().map(|block| block.block.macs).sum();
+        let heads: usize =
+            (0..ranges.len()).map(|module| self.heads(module, ranges).map(|head| head.macs).sum::<usize>()).sum();
+        blocks + heads
+    }
+
+    /// The heads of a module, in the order in which they are made.
+    fn heads(&self, module: usize, ranges: &[Range<usize>]) -> impl Iterator<Item = Footprint> {
+        let range = &ranges[module];
+        let is_last = range.end == self.blocks.len();
+        let local = &self.config.local;
+        let recon_weight = loss::weight(local.recon_weight, module, ranges.len());
+        let reconstructs = !is_last && local.method == Method::Infopro && recon_weight > 0.0;
+        let end = &self.blocks[range.end - 1];
+        let aux = self.aux.filter(|(after, _)| is_last && range.contains(after)).map(|(_, head)| head);
+        let task = (!is_last).then_some(end.head);
+        [aux, task, reconstructs.then_some(end.decoder)].into_iter().flatten()
+    }
+
+    /// What module `module` of a network cut into `ranges` will hold.
+    fn module(&self, module: usize, ranges: &[Range<usize>], execution: Execution) -> ModuleCost {
+        let range = &ranges[module];
+        let blocks = &self.blocks[range.clone()];
+        let batch = self.config.train.batch_size;
+        let micro_batches = execution.micro_batches.clamp(1, batch);
+        let part = batch.div_ceil(micro_batches);
+        let of_part = |values: usize| (values * part * VALUE) as u64;
+        let of_batch = |values: usize| (values * batch * VALUE) as u64;
+
+        let kept =
+            |block: &BlockCost| of_part(if execution.recompute { block.block.output.len() } else { block.block.kept });
+        let output = blocks[blocks.len() - 1].block.output;
+        let parameters = |footprint: &Footprint| (footprint.parameters * VALUE) as u64;
+        let heads: Vec<Footprint> = self.heads(module, ranges).collect();
+        let is_last = range.end == self.blocks.len();
+        let aux = self.aux.filter(|(after, _)| is_last && range.contains(after)).map(|(after, _)| after - range.start);
+
+        // Forward, with the heads where they come.
+        let (mut peak, mut held, mut gradients) = (0, 0, 0);
+        for (i, block) in blocks.iter().enumerate() {
+            held += kept(block);
+            peak = peak.max(held);
+            if aux == Some(i) {
+                peak = peak.max(held + of_part(heads[0].kept + heads[0].working));
+                held += of_part(block.block.output.len()); // its gradient
+                gradients += parameters(&heads[0]);
+            }
+        }
+        for (i, head) in heads.iter().skip(usize::from(aux.is_some())).enumerate() {
+            // The task head's gradient waits while the decoder is at work.
+            let waiting = if i > 0 { of_part(output.len()) } else { 0 };
+            peak = peak.max(held + gradients + waiting + of_part(head.kept + head.working));
+            gradients += parameters(head);
+        }
+        // Backward. A block's `working` counts the gradient that it begins with.
+        for (i, block) in blocks.iter().enumerate().rev() {
+            let again = if execution.recompute { of_part(block.block.kept) } else { 0 };
+            let returned = if i + 1 < blocks.len() { of_part(output.len()) } else { 0 };
+            if aux == Some(i) {
+                held -= of_part(block.block.output.len());
+            }
+            gradients += parameters(&block.block);
+            peak = peak.max(held + gradients + again + returned + of_part(block.block.working));
+            held -= kept(block);
+        }
+        let before = if range.start > 0 { of_batch(blocks[0].input.len()) } else { 0 };
+        let parts = match micro_batches {
+            1 => 0,
+            // The part's input, and outputs of the parts before it.
+            _ => of_part(blocks[0].input.len()) + of_batch(output.len()),
+        };
+        ModuleCost { kept: blocks.iter().map(kept).collect(), peak: before + parts + peak }
+    }
+
+    /// What a step will hold. `loading`: whether batches come from a loader.
+    pub fn step(&self, ranges: &[Range<usize>], execution: Execution, loading: bool) -> StepCost {
+        let batch = self.config.train.batch_size;
+        let weights: usize = self.blocks.iter().map(|block| block.block.parameters).sum::<usize>()
+            + (0..ranges.len())
+                .map(|m| self.heads(m, ranges).map(|head| head.parameters).sum::<usize>())
+                .sum::<usize>();
+        let states = if self.config.optim.momentum > 0.0 { 2 } else { 1 };
+        let pixels = batch * self.picture.pixels();
+        let labels = match self.config.data.dataset.task() {
+            crate::config::Task::Segmentation => pixels,
+            crate::config::Task::Classification => batch,
+        };
+        // Input and picture in float32, labels as device integers and as they are on the host.
+        let targets = 2 * 3 * pixels * VALUE + labels * (VALUE + size_of::<u16>());
+        let loaded = if loading { LOADED_BATCHES * (3 * pixels * VALUE + labels * size_of::<u16>()) } else { 0 };
+        StepCost {
+            modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
+            ranges: ranges.to_vec(),
+            fixed: PROCESS + (states * weights * VALUE + targets + loaded) as u64,
+        }
+    }
+
+    /// The cuts into `k` modules whose dearest is cheapest, as the blocks of each.
+    ///
+    /// # Errors
+    /// There are fewer blocks than modules.
+    pub fn balanced(&self, k: usize, execution: Execution) -> Result<Vec<Range<usize>>> {
+        let n = self.blocks.len();
+        if k > n {
+            return Err(Error::usage(format!("this network has {n} blocks and cannot be cut into {k} modules")));
+        }
+        // A module's λ1 depends on its position; that a decoder is there does not, but for weights that reach 0.
+        let cost = |i: usize, j: usize| match j {
+            _ if j < i => 0,
+            _ if j + 1 == n && i == 0 => self.module(0, std::slice::from_ref(&(0..n)), execution).peak,
+            _ if j + 1 == n => self.module(1, &[0..i, i..n], execution).peak,
+            _ => self.module(0, &[i..j + 1, j + 1..n], execution).peak,
+        };
+        let costs: Vec<Vec<u64>> = (0..n).map(|i| (0..n).map(|j| cost(i, j)).collect()).collect();
+        let last_blocks = cut::balanced(&costs, k);
+        Ok(cut::ranges(&last_blocks, n))
+    }
+}

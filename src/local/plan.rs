@@ -1,0 +1,201 @@
+//! What fits into an amount of memory: K, cuts, recomputation and micro-batches.
+//!
+//! Tried in this order, and the first that fits is taken: as few micro-batches as can be, for they alone change numbers
+//! (BatchNorm's statistics are then of fewer pictures); no recomputation before some, for it takes a third more time; few
+//! modules before many.
+
+use super::cost::{Costs, Execution, StepCost};
+use super::cut;
+use crate::cli::counted;
+use crate::config::{Cuts, RunConfig};
+use crate::memory::human;
+use crate::{Error, Result};
+
+/// Most modules that are tried.
+const MOST_MODULES: usize = 8;
+/// A plan is to fit although its prediction may be short by this share.
+const MARGIN: f64 = 0.05;
+
+/// A way to make a run's steps, and what it will take.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The run's configuration with this plan in it.
+    pub config: RunConfig,
+    /// Predicted.
+    pub cost: StepCost,
+}
+
+impl Plan {
+    /// Of a configuration as it is.
+    ///
+    /// # Errors
+    /// It cannot be cut as it says.
+    pub fn of(config: RunConfig, num_classes: usize) -> Result<Self> {
+        let ranges = cut::module_ranges_of(&config, num_classes)?;
+        let cost = Costs::of(&config, num_classes).step(&ranges, Execution::of(&config), true);
+        Ok(Self { config, cost })
+    }
+
+    /// Predicted peak in bytes.
+    pub fn peak(&self) -> u64 {
+        self.cost.peak()
+    }
+
+    fn fits(&self, budget: u64) -> bool {
+        self.peak() as f64 * (1.0 + MARGIN) <= budget as f64
+    }
+
+    /// The smallest budget that this plan fits into.
+    fn needs(&self) -> u64 {
+        (self.peak() as f64 * (1.0 + MARGIN)).ceil() as u64
+    }
+}
+
+/// `4 local modules (cut behind layer1.2, layer3.6, layer3.14), with recomputation, 2 micro-batches`.
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (local, train) = (&self.config.local, &self.config.train);
+        match (local.num_modules, &local.cuts) {
+            (1, _) => f.write_str("end to end")?,
+            (k, Cuts::After(blocks)) => write!(f, "{k} local modules (cut behind {})", blocks.join(", "))?,
+            (k, _) => write!(f, "{k} local modules")?,
+        }
+        if train.recompute {
+            f.write_str(", with recomputation")?;
+        }
+        if train.micro_batches > 1 {
+            write!(f, ", {}", counted(train.micro_batches, "micro-batch"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What of a run is to stay as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fixed {
+    /// K was said.
+    pub num_modules: Option<usize>,
+    /// So were the cuts, or the run has been trained with them.
+    pub cuts: bool,
+}
+
+/// All ways to make the steps, the preferred first. `configure` gives the configuration for a K.
+///
+/// # Errors
+/// A configuration that cannot be.
+pub fn candidates(
+    fixed: Fixed,
+    num_classes: usize,
+    configure: impl Fn(usize) -> Result<RunConfig>,
+) -> Result<Vec<Plan>> {
+    let ks = match fixed.num_modules {
+        Some(k) => k..=k,
+        None => 1..=MOST_MODULES,
+    };
+    let mut networks = Vec::new();
+    for k in ks {
+        let config = configure(k)?;
+        let costs = Costs::of(&config, num_classes);
+        if fixed.num_modules.is_some() || k <= costs.names().len() {
+            networks.push((config, costs));
+        }
+    }
+    let Some((first, _)) = networks.first() else { return Ok(Vec::new()) };
+    let (batch, recompute) = (first.train.batch_size, first.train.recompute);
+    let halvings = (0..).map(|power| 1 << power).take_while(|&parts| parts < batch);
+    let parts: Vec<usize> = halvings.chain([batch]).filter(|&parts| parts >= first.train.micro_batches).collect();
+    let mut plans = Vec::new();
+    for micro_batches in parts {
+        // Recomputation that was asked for is not taken away.
+        for recompute in if recompute { vec![true] } else { vec![false, true] } {
+            let execution = Execution { micro_batches, recompute };
+            for (config, costs) in &networks {
+                let mut config = config.clone();
+                (config.train.micro_batches, config.train.recompute) = (micro_batches, recompute);
+                let ranges = match fixed.cuts {
+                    true => cut::module_ranges_of(&config, num_classes)?,
+                    false => costs.balanced(config.local.num_modules, execution)?,
+                };
+                if !fixed.cuts {
+                    let last = |range: &std::ops::Range<usize>| costs.names().nth(range.end - 1).map(str::to_string);
+                    let cuts: Vec<String> = ranges[..ranges.len() - 1].iter().filter_map(last).collect();
+                    config.local.cuts = if cuts.is_empty() { Cuts::Auto } else { Cuts::After(cuts) };
+                }
+                let cost = costs.step(&ranges, execution, true);
+                plans.push(Plan { config, cost });
+            }
+        }
+    }
+    Ok(plans)
+}
+
+/// The preferred way that fits into `budget` bytes.
+///
+/// # Errors
+/// None does; names the smallest budget that would do, and its plan.
+pub fn fit(plans: &[Plan], budget: u64, said: &str) -> Result<Plan> {
+    if let Some(plan) = plans.iter().find(|plan| plan.fits(budget)) {
+        return Ok(plan.clone());
+    }
+    let smallest = smallest(plans).ok_or_else(|| Error::run("there is no plan"))?;
+    let train = &smallest.config.train;
+    Err(Error::usage(format!(
+        "{said}: no plan for {} pictures of {} fits into {}; the smallest, {smallest}, needs --memory-budget {}; else \
+         choose a smaller --resolution or --batch-size",
+        train.batch_size,
+        train.resolution,
+        human(budget),
+        budget_text(smallest.needs()),
+    )))
+}
+
+/// The one of the lowest peak.
+pub fn smallest(plans: &[Plan]) -> Option<&Plan> {
+    plans.iter().min_by_key(|plan| plan.peak())
+}
+
+/// An amount that is no less, as it is typed: `5.3GiB`.
+fn budget_text(bytes: u64) -> String {
+    format!("{:.1}GiB", (bytes as f64 / f64::from(1 << 30) * 10.0).ceil() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Dataset, Resolution, defaults_for};
+
+    fn configured(k: usize) -> Result<RunConfig> {
+        let mut config = defaults_for(Dataset::Cityscapes);
+        config.train.resolution = Resolution { height: 512, width: 1024 };
+        config.local.num_modules = k;
+        Ok(config)
+    }
+
+    #[test]
+    fn less_memory_takes_more_modules_then_recomputation_then_parts() {
+        let plans = candidates(Fixed::default(), 19, configured).unwrap();
+        let batch = plans[0].config.train.batch_size;
+        let mut before = (1, false, 1);
+        for gib in (1..=200).rev() {
+            let Ok(plan) = fit(&plans, gib << 30, "test") else { break };
+            let train = &plan.config.train;
+            let now = (train.micro_batches, train.recompute, plan.config.local.num_modules);
+            assert!(now >= before, "{gib} GiB: {now:?} after {before:?}");
+            assert!(plan.peak() <= gib << 30 && train.micro_batches <= batch);
+            before = now;
+        }
+        assert!(before.0 > 1, "{before:?}");
+    }
+
+    #[test]
+    fn nothing_fits_into_nothing_and_the_smallest_is_named() {
+        let plans = candidates(Fixed { num_modules: Some(2), cuts: false }, 19, configured).unwrap();
+        assert!(plans.iter().all(|plan| plan.config.local.num_modules == 2));
+        let smallest = plans.iter().map(Plan::needs).min().unwrap();
+        let error = fit(&plans, 1 << 20, "--memory-budget 1MiB").unwrap_err().to_string();
+        let named = budget_text(smallest);
+        assert!(error.contains(&format!("needs --memory-budget {named}")), "{error}");
+        let budget = named.parse::<crate::memory::MemorySize>().unwrap().0;
+        assert!(fit(&plans, budget, "").is_ok(), "what is named does fit");
+    }
+}

@@ -1,0 +1,59 @@
+//! `--memory-budget` and `--local-k auto`: the configuration that fits.
+
+use crate::cli::say;
+use crate::config::{Cuts, Flag, LocalK, Method, RunConfig, TrainArgs};
+use crate::local::plan::{self, Fixed};
+use crate::{Error, Result, memory};
+use toml::Value;
+
+/// The checked configuration that these flags and their files mean, fitted into the memory that it may take where
+/// somebody asked for that. Says how.
+///
+/// # Errors
+/// See [`TrainArgs::load`]; nothing fits, or memory cannot be measured.
+pub fn load(args: &TrainArgs) -> Result<RunConfig> {
+    let config = args.load()?;
+    let (said, budget) = match (args.memory_budget, args.local_k) {
+        (Some(size), _) => (format!("--memory-budget {size}"), Some(size.0)),
+        (None, Some(LocalK::Auto)) => ("--local-k auto".to_string(), None),
+        _ => return Ok(config),
+    };
+    let plans =
+        plan::candidates(fixed(args, &config), config.num_classes_expected(), |k| configured(args, &config, k))?;
+    let budget = match budget {
+        Some(bytes) => memory::check_measurable(config.device).map(|()| bytes),
+        None => memory::available(config.device),
+    };
+    let budget = budget.map_err(|why| match plan::smallest(&plans) {
+        Some(smallest) => Error::usage(format!(
+            "{said}: {why}; the smallest that works is {smallest}, predicted to need {}",
+            memory::human(smallest.peak())
+        )),
+        None => Error::usage(format!("{said}: {why}")),
+    })?;
+    let plan = plan::fit(&plans, budget, &said)?;
+    say(format_args!("{said}: {plan}; predicted peak {}", memory::human(plan.peak())));
+    Ok(plan.config)
+}
+
+/// What the command line leaves no choice about.
+fn fixed(args: &TrainArgs, config: &RunConfig) -> Fixed {
+    let resumed = args.resume.is_some(); // a run goes on with its own modules
+    let typed = args.set.iter().any(|set| set.starts_with("local.num_modules"));
+    let number = matches!(args.local_k, Some(LocalK::Modules(_)));
+    let is_said = resumed || typed || number || config.local.method == Method::E2e;
+    Fixed {
+        num_modules: is_said.then_some(config.local.num_modules),
+        cuts: resumed || (is_said && matches!(config.local.cuts, Cuts::After(_))),
+    }
+}
+
+/// The configuration for another K, loaded anew: loss weights may follow it.
+fn configured(args: &TrainArgs, config: &RunConfig, k: usize) -> Result<RunConfig> {
+    if k == config.local.num_modules {
+        return Ok(config.clone());
+    }
+    let mut layers = args.layers()?;
+    layers.flags.push(Flag { name: "--local-k", key: "local.num_modules", value: Value::Integer(k as i64) });
+    layers.load()
+}
