@@ -67,7 +67,7 @@ pub fn measure(config: &RunConfig) -> Result<StepBytes> {
     let predicted = costs.step(&ranges, Execution::of(config), false);
     drop(costs);
 
-    let device = config.device.open()?.autodiff();
+    let device = config.open_device()?;
     let mut network = LocalNetwork::new(config, num_classes, &device)?;
     let (input, targets) = batch(config, num_classes, &device);
     let (lr, seed) = (config.optim.lr, config.seed);

@@ -3,7 +3,7 @@
 //! Each configuration is a process of its own: its peak is its own.
 
 use super::child;
-use crate::config::{Flag, Layers, Method, Resolution, RunConfig};
+use crate::config::{Flag, Layers, Method, Precision, Resolution, RunConfig};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::memory;
@@ -46,7 +46,7 @@ pub struct Measured {
     /// Pictures of a step.
     pub batch: usize,
     /// Number format of activations.
-    pub precision: String,
+    pub precision: Precision,
     /// Where it was computed.
     pub device: String,
     /// Threads of the CPU.
@@ -130,7 +130,7 @@ pub(super) fn batch(config: &RunConfig, num_classes: usize, device: &Device) -> 
 /// # Errors
 /// The device cannot be had; a loss is not finite.
 pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
-    let device = config.device.open()?.autodiff();
+    let device = config.open_device()?;
     let num_classes = config.num_classes_expected();
     let mut network = LocalNetwork::new(config, num_classes, &device)?;
     let (input, targets) = batch(config, num_classes, &device);
@@ -152,7 +152,7 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         height: config.train.resolution.height,
         width: config.train.resolution.width,
         batch: config.train.batch_size,
-        precision: "f32".into(),
+        precision: config.train.precision,
         device: config.device.resolve().to_string(),
         threads: rayon::current_num_threads(),
         seconds_per_step: median(if seconds.len() > 1 { &seconds[1..] } else { &seconds }),

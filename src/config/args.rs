@@ -1,6 +1,8 @@
 //! Command-line flags of a training run, shared by every binary that starts one.
 
-use super::{Backbone, Dataset, DeviceChoice, Flag, Layers, LocalK, Method, Resolution, RunConfig, TaskLoss};
+use super::{
+    Backbone, Dataset, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, TaskLoss,
+};
 use crate::memory::MemorySize;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -57,6 +59,10 @@ pub struct TrainArgs {
     #[arg(long)]
     pub backbone: Option<Backbone>,
 
+    /// Number format of activations
+    #[arg(long)]
+    pub precision: Option<Precision>,
+
     /// Number of training steps
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<u32>,
@@ -111,6 +117,7 @@ impl TrainArgs {
         say("--method", "local.method", self.method.map(named));
         say("--task-loss", "local.task_loss", self.task_loss.map(named));
         say("--backbone", "model.backbone", self.backbone.map(named));
+        say("--precision", "train.precision", self.precision.map(named));
         say("--steps", "train.steps", self.steps.map(|steps| Value::Integer(steps.into())));
         say("--batch-size", "train.batch_size", self.batch_size.map(|size| Value::Integer(size.into())));
         say("--device", "device", self.device.map(named));

@@ -218,6 +218,7 @@ impl RunConfig {
         let train = &self.train;
         size("train.resolution", train.resolution)?;
         between(1, 4096, "train.batch_size", train.batch_size)?;
+        between(1, train.batch_size, "train.micro_batches", train.micro_batches)?;
         at_least(1, "train.steps", train.steps)?;
         let (steps, warmup) = (train.steps, self.optim.warmup_steps);
         ensure(warmup <= steps, "optim.warmup_steps", warmup, format_args!("must not be above train.steps = {steps}"))?;

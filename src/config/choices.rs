@@ -149,6 +149,27 @@ pub enum Stem {
     V1c,
 }
 
+/// Number format of activations and matrix products in training. Weights, statistics and losses are float32 always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32
+    #[default]
+    F32,
+    /// bfloat16: half the memory, for GPUs
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of a value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 /// DeepLabV3's head, as one of two libraries builds it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

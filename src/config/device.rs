@@ -1,13 +1,34 @@
 //! Where to compute.
 
+use super::{Precision, RunConfig};
 use crate::{Error, Result};
-use burn::tensor::Device;
 #[cfg(feature = "vulkan")]
 use burn::tensor::DeviceKind;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 use burn::tensor::DeviceType;
+use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+
+impl RunConfig {
+    /// Opens the device to train on: with autodiff, and sure of its number format.
+    ///
+    /// # Errors
+    /// See [`DeviceChoice::open`]; the device does not compute in the configured number format.
+    pub fn open_device(&self) -> Result<Device> {
+        let device = self.device.open()?;
+        let resolved = self.device.resolve();
+        let on_cpu = matches!(resolved, DeviceChoice::Auto | DeviceChoice::Cpu);
+        if self.train.precision == Precision::Bf16 && (on_cpu || !device.supports_dtype(FloatDType::BF16)) {
+            let name = if on_cpu { "cpu".to_string() } else { resolved.to_string() };
+            return Err(Error::usage(format!(
+                "train.precision = bf16: {name} does not train in bfloat16; --precision f32 works everywhere, at twice the \
+                 memory"
+            )));
+        }
+        Ok(device.autodiff())
+    }
+}
 
 /// Where to compute; text form `auto | cpu | cuda[:index] | vulkan[:index]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,8 @@ mod resolution;
 
 pub use args::{DataArgs, TrainArgs};
 pub use choices::{
-    Backbone, Crop, Dataset, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Method, Stem, Task, TaskLoss,
+    Backbone, Crop, Dataset, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Method, Precision, Stem, Task,
+    TaskLoss,
 };
 pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
@@ -230,6 +231,9 @@ pub struct TrainConfig {
     pub resolution: Resolution,
     /// Pictures per step.
     pub batch_size: usize,
+    /// Number format of activations.
+    #[serde(default)]
+    pub precision: Precision,
     /// Parts that each local module takes a batch in, one after the other. Their gradients add up to the batch's, but
     /// BatchNorm's statistics are of a part.
     #[serde(default = "one_part")]

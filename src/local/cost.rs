@@ -1,7 +1,7 @@
 //! What a training step will hold in memory, before any tensor exists.
 //!
 //! All of it follows from shapes: what each block and head keeps for its backward, and the gradients that are there while it
-//! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. Predicted is a step on the CPU with float32;
+//! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. Predicted is a step on the CPU;
 //! on a GPU, what its allocator and its convolutions' workspace take comes on top.
 
 use super::heads::{decoder_footprint, head_footprint};
@@ -139,8 +139,9 @@ impl Costs {
         let batch = self.config.train.batch_size;
         let micro_batches = execution.micro_batches.clamp(1, batch);
         let part = batch.div_ceil(micro_batches);
-        let of_part = |values: usize| (values * part * VALUE) as u64;
-        let of_batch = |values: usize| (values * batch * VALUE) as u64;
+        let activation = self.config.train.precision.bytes();
+        let of_part = |values: usize| (values * part * activation) as u64;
+        let of_batch = |values: usize| (values * batch * activation) as u64;
 
         let kept =
             |block: &BlockCost| of_part(if execution.recompute { block.block.output.len() } else { block.block.kept });
@@ -151,7 +152,10 @@ impl Costs {
         let aux = self.aux.filter(|(after, _)| is_last && range.contains(after)).map(|(after, _)| after - range.start);
 
         // Forward, with the heads where they come.
-        let (mut peak, mut held, mut gradients) = (0, 0, 0);
+        let (mut peak, mut held) = (0, 0);
+        // All of them wait for those of the later micro-batches.
+        let all = blocks.iter().map(|block| &block.block).chain(&heads).map(parameters).sum();
+        let mut gradients: u64 = if micro_batches > 1 { all } else { 0 };
         for (i, block) in blocks.iter().enumerate() {
             held += kept(block);
             peak = peak.max(held);

@@ -3,7 +3,7 @@
 //! R, the reconstruction, is [`ops::bce_with_logits`](crate::ops::bce_with_logits) between the decoder's picture and the
 //! input picture. T is [`ops::upsample_cross_entropy`](crate::ops::upsample_cross_entropy), or [`contrast`].
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData, activation};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -74,6 +74,7 @@ pub fn sample_pixels(
 /// `embeddings [batch, dimensions, h, w]`, not normalised; returns `[1]`.
 pub fn contrast(embeddings: Tensor<4>, sample: &PixelSample, temperature: f64) -> Tensor<1> {
     let [batch, dimensions, h, w] = embeddings.dims();
+    let embeddings = embeddings.cast(FloatDType::F32);
     let device = embeddings.device();
     let n = sample.pixels.len();
     let (positives, anchors) = positive_weights(&sample.classes);

@@ -3,13 +3,13 @@
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use super::step::Mark;
-use crate::config::RunConfig;
+use crate::config::{Precision, RunConfig};
 use crate::data::normalize::Normalization;
 use crate::files::cause_in;
 use crate::net::{Init, Network, network};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use std::path::{Path, PathBuf};
 
 /// A network in K local modules. End-to-end training is K = 1.
@@ -18,6 +18,8 @@ pub struct LocalNetwork {
     pub modules: Vec<LocalModule>,
     /// How its input is made of pictures.
     pub normalization: Normalization,
+    /// Number format of activations in training.
+    pub precision: Precision,
 }
 
 impl LocalNetwork {
@@ -51,7 +53,7 @@ impl LocalNetwork {
             let parts = Parts { index, block_names, blocks, features: features[range.end - 1], aux_head };
             modules.push(LocalModule::new(&mut init, parts, config, num_classes));
         }
-        Ok(Self { modules, normalization: config.data.dataset.normalization() })
+        Ok(Self { modules, normalization: config.data.dataset.normalization(), precision: config.train.precision })
     }
 
     /// One step of every module, one after another: module k's activations are gone before module k + 1 begins.
@@ -76,7 +78,11 @@ impl LocalNetwork {
         seed: u64,
         watch: &mut dyn FnMut(usize, Mark),
     ) -> Result<Vec<Losses>> {
-        let mut features = input;
+        // Every layer goes on in the number format that comes in.
+        let mut features = match self.precision {
+            Precision::F32 => input,
+            Precision::Bf16 => input.cast(FloatDType::BF16),
+        };
         let mut losses = Vec::with_capacity(self.modules.len());
         for module in &mut self.modules {
             let seed = mix(seed, module.index as u64);

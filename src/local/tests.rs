@@ -2,7 +2,7 @@
 
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
-use crate::config::{Cuts, Dataset, Method, Resolution, RunConfig, TaskLoss, defaults_for};
+use crate::config::{Cuts, Dataset, Method, Precision, Resolution, RunConfig, TaskLoss, defaults_for};
 use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
 use crate::net::{Init, Pass, network};
@@ -293,4 +293,25 @@ fn a_step_tells_where_it_has_come_to() {
         expected.collect::<Vec<_>>()
     );
     assert!(marks.contains(&(1, super::Mark::AuxHead)));
+}
+
+#[test]
+fn losses_in_bfloat16_follow_those_in_float32() {
+    let losses = |precision| {
+        let mut config = tiny(2);
+        config.train.precision = precision;
+        let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+        let (input, targets) = batch();
+        let mut step = |seed| network.train_step(input.clone(), &targets, 0.002, seed).unwrap();
+        (0..200)
+            .map(|seed| step(seed).iter().map(|losses| f64::from(losses.total)).collect())
+            .collect::<Vec<Vec<f64>>>()
+    };
+    let (single, half) = (losses(Precision::F32), losses(Precision::Bf16));
+    assert_ne!(single, half, "it does compute in another format");
+    for module in 0..2 {
+        let mean = |steps: &[Vec<f64>]| steps.iter().map(|losses| losses[module]).sum::<f64>() / steps.len() as f64;
+        let (single, half) = (mean(&single), mean(&half));
+        assert!((half / single - 1.0).abs() < 0.02, "module {module}: {half} for {single}");
+    }
 }

@@ -57,6 +57,14 @@ impl<'a> Init<'a> {
     }
 }
 
+/// A weight in the number format of the activations that it meets.
+fn like<const D: usize>(weight: Tensor<D>, x: &Tensor<4>) -> Tensor<D> {
+    match (weight.dtype(), x.dtype()) {
+        (own, other) if own == other => weight,
+        (_, other) => weight.cast(other),
+    }
+}
+
 /// What a forward pass is for.
 pub struct Pass {
     training: bool,
@@ -93,6 +101,7 @@ impl Pass {
         let mask: Vec<f32> =
             (0..batch * channels).map(|_| if rng.random_bool(probability) { 0.0 } else { kept }).collect();
         let mask = Tensor::from_data(TensorData::new(mask, [batch, channels, 1, 1]), &x.device());
+        let mask = like(mask, &x);
         x * mask
     }
 }
@@ -149,18 +158,20 @@ impl Conv2d {
 
     /// `[batch, channels_in, height, width]` to `[batch, channels_out, …]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let weight = like(self.weight.val(), &x);
         let y = match self.groups {
-            1 => ops::conv2d(x, self.weight.val(), self.geometry()),
+            1 => ops::conv2d(x, weight, self.geometry()),
             groups => {
                 let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(|n| [n, n]);
-                module::conv2d(x, self.weight.val(), None, ConvOptions::new(stride, padding, dilation, groups))
+                module::conv2d(x, weight, None, ConvOptions::new(stride, padding, dilation, groups))
             }
         };
         match &self.bias {
             None => y,
             Some(bias) => {
                 let [channels] = bias.dims();
-                y + bias.val().reshape([1, channels, 1, 1])
+                let bias = like(bias.val(), &y);
+                y + bias.reshape([1, channels, 1, 1])
             }
         }
     }
@@ -232,6 +243,7 @@ impl BatchNorm {
         }
         let scale = self.gamma.val() / (self.running_var.value() + EPS).sqrt();
         let shift = self.beta.val() - self.running_mean.value() * scale.clone();
+        let (scale, shift) = (like(scale, &x), like(shift, &x));
         ops::channel_affine_act(x, scale, shift, residual, act)
     }
 }

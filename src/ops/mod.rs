@@ -25,7 +25,7 @@ pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
 pub(crate) use flex::resize::Resize;
 
-use burn::backend::Dispatch;
+use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};
 
 /// Two-dimensional convolution without bias.
@@ -103,7 +103,8 @@ pub fn resize_bilinear(input: Tensor<4>, size: [usize; 2], align_corners: bool) 
     Tensor::from_dispatch(Dispatch::resize_bilinear(input.into_dispatch(), size, align_corners))
 }
 
-/// Mean cross-entropy per labelled pixel of logits that are bilinearly resized to the label's size.
+/// Mean cross-entropy per labelled pixel of logits that are bilinearly resized to the label's size. In float32, whatever
+/// the logits are in.
 ///
 /// The full-size logits never exist in memory on the CPU: they are made, used and folded back a few rows at a time.
 /// Pixels whose label is not a class (such as 255) neither count nor train; with no labelled pixel the loss is 0.
@@ -111,15 +112,18 @@ pub fn resize_bilinear(input: Tensor<4>, size: [usize; 2], align_corners: bool) 
 /// # Shapes
 /// `logits [batch, classes, h, w]`, `label [batch, height, width]`; returns `[1]`.
 pub fn upsample_cross_entropy(logits: Tensor<4>, label: Tensor<3, Int>, align_corners: bool) -> Tensor<1> {
+    let logits = logits.cast(DType::F32);
     let (loss, _) = Dispatch::upsample_cross_entropy(logits.into_dispatch(), label.into_dispatch(), align_corners);
     Tensor::from_dispatch(loss)
 }
 
-/// Mean binary cross-entropy between `sigmoid(logits)` and `target` in `[0, 1]`: the paper's reconstruction loss R.
+/// Mean binary cross-entropy between `sigmoid(logits)` and `target` in `[0, 1]`: the paper's reconstruction loss R. In float32,
+/// whatever the logits are in.
 ///
 /// # Shapes
 /// Both `[batch, 3, height, width]`; returns `[1]`. `target` gets no gradient.
 pub fn bce_with_logits(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    let logits = logits.cast(DType::F32);
     let (loss, _) = Dispatch::bce_with_logits(logits.into_dispatch(), target.into_dispatch());
     Tensor::from_dispatch(loss)
 }

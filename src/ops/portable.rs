@@ -3,7 +3,7 @@
 use super::backend::{Act, ConvGeometry};
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
+use burn::backend::{Backend, DType, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::{Shape, TensorData};
 
 fn dims<const D: usize>(shape: Shape) -> [usize; D] {
@@ -62,8 +62,15 @@ pub(super) fn batch_norm_act<B: Backend>(
     eps: f64,
     act: Act,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let normalized = B::batch_norm_train(x, gamma, beta, eps);
-    (add_act::<B>(normalized.output, residual, act), normalized.mean, normalized.variance)
+    let dtype = x.dtype();
+    let residual = residual.map(|residual| as_float::<B>(residual, gamma.dtype()));
+    let normalized = B::batch_norm_train(as_float::<B>(x, gamma.dtype()), gamma, beta, eps);
+    (as_float::<B>(add_act::<B>(normalized.output, residual, act), dtype), normalized.mean, normalized.variance)
+}
+
+/// In this number format. Statistics and weights are float32, whatever activations are in.
+fn as_float<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    if x.dtype() == dtype { x } else { B::float_cast(x, dtype.into()) }
 }
 
 pub(super) fn batch_norm_act_grad<B: Backend>(
@@ -76,6 +83,8 @@ pub(super) fn batch_norm_act_grad<B: Backend>(
     eps: f64,
     act: Act,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let dtype = x.dtype();
+    let (x, grad) = (as_float::<B>(x, gamma.dtype()), as_float::<B>(grad, gamma.dtype()));
     let grad = match act {
         Act::Identity => grad,
         Act::Relu => {
@@ -84,7 +93,7 @@ pub(super) fn batch_norm_act_grad<B: Backend>(
         }
     };
     let grads = B::batch_norm_train_backward(x, gamma, mean, variance, eps, grad);
-    (grads.x_grad, grads.gamma_grad, grads.beta_grad)
+    (as_float::<B>(grads.x_grad, dtype), grads.gamma_grad, grads.beta_grad)
 }
 
 pub(super) fn relu_grad<B: Backend>(output: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {

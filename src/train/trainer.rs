@@ -67,7 +67,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     let val = Split::open(&config.data, &config.data.val_split)?;
     let class_names = train.class_names();
     checkpoint.iter().try_for_each(|checkpoint| checkpoint.check_classes(&train))?;
-    let device = config.device.open()?.autodiff();
+    let device = config.open_device()?;
     let mut network = LocalNetwork::new(&config, class_names.len(), &device)?;
     if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {
         let pretrained = Checkpoint::read(&config.train.pretrained)?;
