@@ -36,7 +36,7 @@ impl Row {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::E2e, Self::Greedy, Self::Dgl, Self::InfoproSoftmax, Self::InfoproContrast];
 
-    fn method(self) -> (Method, TaskLoss) {
+    pub(super) fn method(self) -> (Method, TaskLoss) {
         match self {
             Self::E2e => (Method::E2e, TaskLoss::Softmax),
             Self::Greedy => (Method::Greedy, TaskLoss::Softmax),
@@ -44,6 +44,17 @@ impl Row {
             Self::InfoproSoftmax => (Method::Infopro, TaskLoss::Softmax),
             Self::InfoproContrast => (Method::Infopro, TaskLoss::Contrast),
         }
+    }
+
+    /// What chooses it in a configuration.
+    pub(super) fn flags(self) -> [Flag; 2] {
+        let (method, task_loss) = self.method();
+        let method = Value::try_from(method).expect("choices are written as their name");
+        let task_loss = Value::try_from(task_loss).expect("choices are written as their name");
+        [
+            Flag { name: "--methods", key: "local.method", value: method },
+            Flag { name: "--methods", key: "local.task_loss", value: task_loss },
+        ]
     }
 
     /// Its name in a table.
@@ -94,15 +105,11 @@ impl Plan {
     }
 
     fn run_of(&self, row: Row, k: usize, seed: u64) -> Result<Run> {
-        let (method, task_loss) = row.method();
         let mut layers = self.common.clone();
-        let method = Value::try_from(method).expect("choices are written as their name");
-        let task_loss = Value::try_from(task_loss).expect("choices are written as their name");
+        layers.flags.extend(row.flags());
         let row = clap::ValueEnum::to_possible_value(&row).expect("every row has a name");
         let name = format!("{}-k{k}-seed{seed}", row.get_name());
         let folder = self.out.join("runs").join(&name);
-        layers.flags.push(Flag { name: "--method", key: "local.method", value: method });
-        layers.flags.push(Flag { name: "--task-loss", key: "local.task_loss", value: task_loss });
         layers.flags.push(Flag { name: "--local-k", key: "local.num_modules", value: Value::Integer(k as i64) });
         layers.flags.push(Flag { name: "--seed", key: "seed", value: Value::Integer(seed as i64) });
         let mut config = layers.load()?;

@@ -1,7 +1,10 @@
 //! Measurements that users rerun: `segbench`.
 
 mod child;
+pub mod data;
+pub mod eval;
 pub mod local;
 pub mod memory;
+pub mod ops;
 pub mod step;
 pub mod table;

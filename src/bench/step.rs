@@ -3,7 +3,8 @@
 //! Each configuration is a process of its own: its peak is its own.
 
 use super::child;
-use crate::config::{Flag, Layers, Method, Precision, Resolution, RunConfig};
+use super::local::Row;
+use crate::config::{Flag, Layers, Method, Precision, Resolution, RunConfig, TaskLoss};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::memory;
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use toml::Value;
 
-/// What is measured: every K at every size.
+/// What is measured: every method at every K and size.
 pub struct Plan {
     /// What all have in common.
     pub common: Layers,
-    /// Numbers of local modules; 1 is end-to-end training.
+    /// Methods; K = 1 is end-to-end training whatever they are, and measured once.
+    pub methods: Vec<Row>,
+    /// Numbers of local modules.
     pub ks: Vec<usize>,
     /// Crop sizes; the configuration's where there are none.
     pub resolutions: Vec<Resolution>,
@@ -37,6 +40,8 @@ pub struct Measured {
     pub k: usize,
     /// Name of the method.
     pub method: Method,
+    /// T of its local losses.
+    pub task_loss: TaskLoss,
     /// The last block of each module but the last.
     pub cuts: Vec<String>,
     /// Rows of a picture.
@@ -63,6 +68,12 @@ pub struct Measured {
     pub losses: Vec<f32>,
 }
 
+impl Measured {
+    fn title(&self) -> &'static str {
+        Row::ALL.into_iter().find(|row| row.method() == (self.method, self.task_loss)).map_or("", Row::title)
+    }
+}
+
 impl Plan {
     /// Measures one after the other, and tells each as it is done.
     ///
@@ -75,8 +86,15 @@ impl Plan {
             sizes => sizes.iter().copied().map(Some).collect(),
         };
         for size in sizes {
+            let mut rows: Vec<(Row, usize)> = Vec::new();
             for &k in &self.ks {
-                configs.push(configured(&self.common, k, size)?);
+                match k {
+                    1 => rows.push((Row::E2e, 1)),
+                    _ => rows.extend(self.methods.iter().filter(|row| **row != Row::E2e).map(|row| (*row, k))),
+                }
+            }
+            for (row, k) in rows {
+                configs.push(configured(&self.common, row, k, size)?);
             }
         }
         let mut all = Vec::new();
@@ -90,8 +108,7 @@ impl Plan {
     }
 }
 
-/// The configuration of K modules. K = 1 is end-to-end training whatever the method.
-pub(super) fn configured(common: &Layers, k: usize, size: Option<Resolution>) -> Result<RunConfig> {
+fn configured(common: &Layers, row: Row, k: usize, size: Option<Resolution>) -> Result<RunConfig> {
     let mut layers = common.clone();
     layers.flags.push(Flag { name: "--ks", key: "local.num_modules", value: Value::Integer(k as i64) });
     if let Some(size) = size {
@@ -101,9 +118,7 @@ pub(super) fn configured(common: &Layers, k: usize, size: Option<Resolution>) ->
             value: Value::String(size.to_string()),
         });
     }
-    if k == 1 {
-        layers.flags.push(Flag { name: "--ks", key: "local.method", value: Value::String("e2e".into()) });
-    }
+    layers.flags.extend(row.flags());
     layers.load()
 }
 
@@ -148,6 +163,7 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         program: "infoseg".into(),
         k: network.modules.len(),
         method: config.local.method,
+        task_loss: config.local.task_loss,
         cuts: others.iter().map(|module| last(&module.block_names)).collect(),
         height: config.train.resolution.height,
         width: config.train.resolution.width,
@@ -175,8 +191,9 @@ pub(super) fn median(values: &[f64]) -> f64 {
 
 /// The table: ratios to the first row of the same size, then what they are of.
 pub fn table(all: &[Measured]) -> String {
-    let mut text =
-        String::from("| size | batch | K | memory | time | MiB | s/step |\n|---|---:|---:|---:|---:|---:|---:|\n");
+    let mut text = String::from(
+        "| size | batch | K | method | memory | time | MiB | s/step |\n|---|---:|---:|---|---:|---:|---:|---:|\n",
+    );
     for row in all {
         let first = all.iter().find(|first| (first.height, first.width) == (row.height, row.width)).unwrap_or(row);
         let memory = match (row.peak_bytes, first.peak_bytes) {
@@ -184,11 +201,12 @@ pub fn table(all: &[Measured]) -> String {
             _ => ("-".into(), "-".into()),
         };
         text += &format!(
-            "| {}x{} | {} | {} | {} | {:.2} × | {} | {:.3} |\n",
+            "| {}x{} | {} | {} | {} | {} | {:.2} × | {} | {:.3} |\n",
             row.height,
             row.width,
             row.batch,
             row.k,
+            row.title(),
             memory.0,
             row.seconds_per_step / first.seconds_per_step,
             memory.1,

@@ -2,8 +2,8 @@
 
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
-use infoseg::bench::{memory, step};
-use infoseg::config::{Resolution, TrainArgs};
+use infoseg::bench::{data, eval, memory, ops, step};
+use infoseg::config::{DeviceChoice, Resolution, TrainArgs};
 use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Error, Result, cli};
 use std::path::PathBuf;
@@ -43,6 +43,9 @@ enum Command {
         /// Numbers of local modules; 1 is end-to-end training.
         #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [1, 2, 4], value_parser = clap::value_parser!(u64).range(1..))]
         ks: Vec<u64>,
+        /// Methods; K = 1 is end-to-end training.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Row::InfoproSoftmax])]
+        methods: Vec<Row>,
         /// Crop sizes [default: the configuration's].
         #[arg(long, value_name = "HEIGHTxWIDTH,…", value_delimiter = ',')]
         resolutions: Vec<Resolution>,
@@ -65,6 +68,33 @@ enum Command {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
+    },
+    /// Each operation of ours against the same made of burn's own, forward and backward: time and memory.
+    Ops {
+        /// Where to compute.
+        #[arg(long, default_value = "auto")]
+        device: DeviceChoice,
+        /// Times each is made.
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+        rounds: u64,
+    },
+    /// Training pictures a second: decoded and augmented on one thread, and from the loader.
+    Data {
+        /// The dataset, and how it is augmented.
+        #[command(flatten)]
+        common: TrainArgs,
+        /// Pictures to go through.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
+    },
+    /// Seconds to score a picture of the configured --resolution, network and metrics apart; on a made-up picture.
+    Eval {
+        /// The network.
+        #[command(flatten)]
+        common: TrainArgs,
+        /// Pictures to score.
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+        rounds: u64,
     },
     /// What `step` starts for one configuration.
     #[command(hide = true)]
@@ -89,13 +119,16 @@ fn main() -> ExitCode {
 fn segbench(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Local { common, methods, ks, seeds } => local(common, methods, ks, seeds),
-        Command::Step { common, ks, resolutions, bench_steps, json } => {
+        Command::Step { common, ks, methods, resolutions, bench_steps, json } => {
             refuse(&[
                 ("--local-k", common.local_k.is_some(), "--ks"),
+                ("--memory-budget", common.memory_budget.is_some(), "--ks"),
+                ("--method", common.method.is_some(), "--methods"),
+                ("--task-loss", common.task_loss.is_some(), "--methods"),
                 ("--resume", common.resume.is_some(), "--config"),
             ])?;
             let ks = ks.into_iter().map(|k| usize::try_from(k).unwrap_or(usize::MAX)).collect();
-            let plan = step::Plan { common: common.layers()?, ks, resolutions, steps: bench_steps as usize };
+            let plan = step::Plan { common: common.layers()?, methods, ks, resolutions, steps: bench_steps as usize };
             let all = plan.measure(|measured| if json { print_json(measured) } else { Ok(()) })?;
             if !json {
                 cli::print(step::table(&all))?;
@@ -113,6 +146,22 @@ fn segbench(args: Args) -> Result<ExitCode> {
             }
             bytes.plot(&plot)?;
             cli::say(plot.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ops { device, rounds } => {
+            device.pin_default();
+            let all = ops::measure(&device.open()?.autodiff(), rounds as usize)?;
+            cli::print(ops::table(&all))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Data { common, count } => {
+            print_json(&data::measure(&load(&common)?, count as usize)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Eval { common, rounds } => {
+            let config = load(&common)?;
+            config.device.pin_default();
+            print_json(&eval::measure(&config, rounds as usize)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::StepOnce { common, bench_steps } => {
@@ -153,6 +202,7 @@ fn local(common: TrainArgs, rows: Vec<Row>, ks: Vec<u64>, seeds: u64) -> Result<
         ("--task-loss", common.task_loss.is_some(), "--methods"),
         ("--local-k", common.local_k.is_some(), "--ks"),
         ("--seed", common.seed.is_some(), "--seeds"),
+        ("--memory-budget", common.memory_budget.is_some(), "--ks"),
         ("--resume", common.resume.is_some(), "--out, which goes on with what is there"),
     ])?;
     let mut ks: Vec<usize> = ks.into_iter().map(|k| usize::try_from(k).unwrap_or(usize::MAX)).collect();

@@ -29,7 +29,7 @@ static ALLOCATOR: Counting = Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-static LAST_WORDS: OnceLock<String> = OnceLock::new();
+static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
 static RECORDING: AtomicBool = AtomicBool::new(false);
 static TIMELINE: OnceLock<Timeline> = OnceLock::new();
 
@@ -48,12 +48,34 @@ pub fn reset_peak() {
     PEAK.store(live(), Relaxed);
 }
 
-/// From now on, a block that the system refuses, or that takes the heap above `limit` bytes, ends the process with this
-/// sentence on stderr and exit code 1. The first call holds.
-pub fn on_exhaustion(limit: Option<u64>, sentence: String) {
-    if LAST_WORDS.set(sentence).is_ok() {
+/// What is said when memory has run out: made up before, for then there is none to make it up in.
+#[derive(Debug)]
+pub struct LastWords {
+    /// What would have fitted into so many bytes, the preferred first.
+    pub advice: Vec<(u64, String)>,
+    /// Said where nothing would have.
+    pub otherwise: String,
+}
+
+impl LastWords {
+    /// What to say where `bytes` could be had.
+    pub fn about(&self, bytes: u64) -> &str {
+        let fits = |(needs, _): &&(u64, String)| *needs <= bytes;
+        self.advice.iter().find(fits).map_or(self.otherwise.as_str(), |(_, sentence)| sentence.as_str())
+    }
+}
+
+/// From now on, a block that the system refuses, or that takes the heap above `limit` bytes, ends the process with one of
+/// these sentences on stderr and exit code 1. The first call holds.
+pub fn on_exhaustion(limit: Option<u64>, words: LastWords) {
+    if LAST_WORDS.set(words).is_ok() {
         LIMIT.store(limit.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX), Relaxed);
     }
+}
+
+/// What [`on_exhaustion`] was told to say where memory runs out now.
+pub fn last_words() -> Option<&'static str> {
+    LAST_WORDS.get().map(|words| words.about(peak() as u64))
 }
 
 struct Timeline {
@@ -128,7 +150,7 @@ fn record(size: usize, live: usize) {
 
 /// Says the last words, if there are any, and leaves. It must not allocate.
 fn give_up() {
-    if let Some(sentence) = LAST_WORDS.get() {
+    if let Some(sentence) = last_words() {
         let mut stderr = std::io::stderr();
         let _ = stderr.write_all(sentence.as_bytes());
         let _ = stderr.write_all(b"\n");
@@ -211,6 +233,13 @@ mod tests {
 
     /// Other tests allocate meanwhile, but not this much.
     const BIG: usize = 1 << 30;
+
+    #[test]
+    fn the_preferred_of_what_fits_is_advised() {
+        let advice = vec![(50, "fifty".to_string()), (20, "twenty".into()), (30, "thirty".into())];
+        let words = LastWords { advice, otherwise: "nothing".into() };
+        assert_eq!([60, 40, 25, 10].map(|bytes| words.about(bytes)), ["fifty", "twenty", "twenty", "nothing"]);
+    }
 
     #[test]
     fn a_block_is_counted_while_it_lives() {

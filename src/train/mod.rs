@@ -4,6 +4,7 @@
 //! [`progress`] what a person sees meanwhile.
 
 pub mod checkpoint;
+mod exhaustion;
 mod fit;
 pub mod interrupt;
 pub mod metrics;

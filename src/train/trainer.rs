@@ -4,7 +4,7 @@ use super::checkpoint::{self, State};
 use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
-use super::{interrupt, metrics, run_folder};
+use super::{exhaustion, interrupt, metrics, run_folder};
 use crate::cli::{counted, say};
 use crate::config::{RunConfig, Task};
 use crate::data::Source;
@@ -103,6 +103,8 @@ fn start(
     let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
     interrupt::install()?;
     describe(&config, &network, &train, val, &folder);
+    let plan = exhaustion::prepare(&config, train.class_names().len())?;
+    say(format_args!("predicted peak memory of a step: {}", memory::human(plan.peak())));
     let class_names = match config.data.dataset.task() {
         Task::Segmentation => Vec::new(),
         Task::Classification => train.class_names(),
@@ -160,9 +162,9 @@ impl Trainer {
             };
             let lr = learning_rate(&self.config.optim, step, settings.steps);
             let (input, targets) = self.upload(batch);
-            let losses = self
-                .network
-                .train_step(input, &targets, lr, mix(seed, step as u64))
+            let network = &mut self.network;
+            let losses = exhaustion::guarded(|| Ok(network.train_step(input, &targets, lr, mix(seed, step as u64))))
+                .map_err(|error| self.explain(step + 1, error))?
                 .map_err(|error| self.explain_loss(step + 1, error))?;
             let done = step + 1;
             let last = done == settings.steps;
