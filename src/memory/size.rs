@@ -46,11 +46,15 @@ impl fmt::Display for MemorySize {
     }
 }
 
-/// `1.25 GiB`, `310 MiB`.
+/// `1.25 GiB`, `310 MiB`, `98 KiB`.
 pub fn human(bytes: u64) -> String {
     const GIB: f64 = (1u64 << 30) as f64;
     let bytes = bytes as f64;
-    if bytes >= GIB { format!("{:.2} GiB", bytes / GIB) } else { format!("{:.0} MiB", bytes / GIB * 1024.0) }
+    match bytes / GIB {
+        gib if gib >= 1.0 => format!("{gib:.2} GiB"),
+        gib if gib * 1024.0 >= 1.0 => format!("{:.0} MiB", gib * 1024.0),
+        gib => format!("{:.0} KiB", gib * 1024.0 * 1024.0),
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +68,7 @@ mod tests {
         }
         assert_eq!("4096".parse::<MemorySize>().unwrap(), MemorySize(4096));
         assert_eq!((human(5 << 28).as_str(), human(310 << 20).as_str()), ("1.25 GiB", "310 MiB"));
+        assert_eq!(human(100_000), "98 KiB");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 mod bad_input;
 mod classify;
+mod memory;
 mod readme;
 mod segdata;
 mod segeval;
