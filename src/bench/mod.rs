@@ -6,5 +6,6 @@ pub mod eval;
 pub mod local;
 pub mod memory;
 pub mod ops;
+pub mod scaling;
 pub mod step;
 pub mod table;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
-use infoseg::bench::{data, eval, memory, ops, step};
+use infoseg::bench::{data, eval, memory, ops, scaling, step};
 use infoseg::config::{DeviceChoice, Resolution, TrainArgs};
 use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Error, Result, cli};
@@ -96,6 +96,25 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
         rounds: u64,
     },
+    /// Images a second on more devices: measured on one thread, predicted for devices and a link, and checked with a thread
+    /// for each module, on a made-up batch.
+    Scaling {
+        /// The network, with its --local-k.
+        #[command(flatten)]
+        common: TrainArgs,
+        /// Numbers of devices.
+        #[arg(long, value_name = "D,…", value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = clap::value_parser!(u64).range(1..=1024))]
+        numbers: Vec<u64>,
+        /// Speed of the link between devices, in GB/s in each direction.
+        #[arg(long, value_name = "GB/s", default_value_t = 1.25)]
+        link: f64,
+        /// Steps to measure.
+        #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+        bench_steps: u64,
+        /// Print JSON instead of tables.
+        #[arg(long)]
+        json: bool,
+    },
     /// What `step` starts for one configuration.
     #[command(hide = true)]
     StepOnce {
@@ -162,6 +181,22 @@ fn segbench(args: Args) -> Result<ExitCode> {
             let config = load(&common)?;
             config.device.pin_default();
             print_json(&eval::measure(&config, rounds as usize)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Scaling { common, numbers, link, bench_steps, json } => {
+            if !(link.is_finite() && link > 0.0) {
+                return Err(Error::usage(format!("--link {link}: a link has a speed above 0")));
+            }
+            let config = load(&common)?;
+            config.device.pin_default();
+            let numbers: Vec<usize> = numbers.into_iter().map(|number| number as usize).collect();
+            let link = scaling::Link { bandwidth: link * 1e9 };
+            let scaling = scaling::measure(&config, &numbers, link, bench_steps as usize)?;
+            if json {
+                print_json(&scaling)?
+            } else {
+                cli::print(scaling.text())?
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::StepOnce { common, bench_steps } => {

@@ -1,7 +1,7 @@
 //! Command-line flags of a training run, shared by every binary that starts one.
 
 use super::{
-    Backbone, Dataset, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, TaskLoss,
+    Backbone, Dataset, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, Schedule, TaskLoss,
 };
 use crate::memory::MemorySize;
 use crate::{Error, Result};
@@ -58,6 +58,14 @@ pub struct TrainArgs {
     /// Network that computes the features; of small pictures resnet20 and what follows
     #[arg(long)]
     pub backbone: Option<Backbone>,
+
+    /// Who of the local modules steps when
+    #[arg(long)]
+    pub schedule: Option<Schedule>,
+
+    /// Schedule async: batches that may wait before each module but the first
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub queue_depth: Option<u32>,
 
     /// Number format of activations
     #[arg(long)]
@@ -117,6 +125,8 @@ impl TrainArgs {
         say("--method", "local.method", self.method.map(named));
         say("--task-loss", "local.task_loss", self.task_loss.map(named));
         say("--backbone", "model.backbone", self.backbone.map(named));
+        say("--schedule", "train.schedule", self.schedule.map(named));
+        say("--queue-depth", "train.queue_depth", self.queue_depth.map(|n| Value::Integer(n.into())));
         say("--precision", "train.precision", self.precision.map(named));
         say("--steps", "train.steps", self.steps.map(|steps| Value::Integer(steps.into())));
         say("--batch-size", "train.batch_size", self.batch_size.map(|size| Value::Integer(size.into())));

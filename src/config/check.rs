@@ -218,6 +218,8 @@ impl RunConfig {
         let train = &self.train;
         size("train.resolution", train.resolution)?;
         between(1, 4096, "train.batch_size", train.batch_size)?;
+        between(0, 64, "train.queue_depth", train.queue_depth)?;
+        between(0, 1024, "train.worker_threads", train.worker_threads)?;
         between(1, train.batch_size, "train.micro_batches", train.micro_batches)?;
         at_least(1, "train.steps", train.steps)?;
         let (steps, warmup) = (train.steps, self.optim.warmup_steps);

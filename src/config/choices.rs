@@ -149,6 +149,17 @@ pub enum Stem {
     V1c,
 }
 
+/// Who of the local modules steps when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// One after another, with one module's activations alive at a time
+    #[default]
+    Sequential,
+    /// All at once, each on another batch: the same numbers, in less time and more memory
+    Async,
+}
+
 /// Number format of activations and matrix products in training. Weights, statistics and losses are float32 always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -16,8 +16,8 @@ mod resolution;
 
 pub use args::{DataArgs, TrainArgs};
 pub use choices::{
-    Backbone, Crop, Dataset, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Method, Precision, Stem, Task,
-    TaskLoss,
+    Backbone, Crop, Dataset, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Method, Precision, Schedule, Stem,
+    Task, TaskLoss,
 };
 pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
@@ -170,6 +170,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn queue_depth() -> usize {
+    1
+}
+
 fn one_part() -> usize {
     1
 }
@@ -231,6 +235,15 @@ pub struct TrainConfig {
     pub resolution: Resolution,
     /// Pictures per step.
     pub batch_size: usize,
+    /// Who of the local modules steps when.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Schedule `async`: batches that may wait before each module but the first.
+    #[serde(default = "queue_depth")]
+    pub queue_depth: usize,
+    /// Schedule `async`, on a CPU: threads of each module's own; 0: all modules share the program's.
+    #[serde(default)]
+    pub worker_threads: usize,
     /// Number format of activations.
     #[serde(default)]
     pub precision: Precision,

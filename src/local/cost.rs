@@ -6,7 +6,7 @@
 
 use super::heads::{decoder_footprint, head_footprint};
 use super::{cut, loss};
-use crate::config::{Method, RunConfig};
+use crate::config::{Method, RunConfig, Schedule, Task};
 use crate::net::{FeatureShape, Footprint, Init, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -26,12 +26,19 @@ pub struct Execution {
     pub micro_batches: usize,
     /// See [`crate::config::TrainConfig::recompute`].
     pub recompute: bool,
+    /// Whether all modules are at work at once, and then how many batches may wait before each.
+    pub queues: Option<usize>,
 }
 
 impl Execution {
     /// What a configuration says.
     pub const fn of(config: &RunConfig) -> Self {
-        Self { micro_batches: config.train.micro_batches, recompute: config.train.recompute }
+        let train = &config.train;
+        let queues = match train.schedule {
+            Schedule::Sequential => None,
+            Schedule::Async => Some(train.queue_depth),
+        };
+        Self { micro_batches: train.micro_batches, recompute: train.recompute, queues }
     }
 }
 
@@ -53,12 +60,18 @@ pub struct StepCost {
     pub modules: Vec<ModuleCost>,
     /// There whatever module is at work: the program, weights, momentum, pictures and labels, batches under way.
     pub fixed: u64,
+    /// Batches on their way between modules that are at work at once; `None` where they go one after another.
+    pub waiting: Option<u64>,
 }
 
 impl StepCost {
     /// Most bytes at once.
     pub fn peak(&self) -> u64 {
-        self.fixed + self.modules.iter().map(|module| module.peak).max().unwrap_or(0)
+        let peaks = self.modules.iter().map(|module| module.peak);
+        match self.waiting {
+            None => self.fixed + peaks.max().unwrap_or(0),
+            Some(waiting) => self.fixed + waiting + peaks.sum::<u64>(),
+        }
     }
 }
 
@@ -193,25 +206,63 @@ impl Costs {
 
     /// What a step will hold. `loading`: whether batches come from a loader.
     pub fn step(&self, ranges: &[Range<usize>], execution: Execution, loading: bool) -> StepCost {
-        let batch = self.config.train.batch_size;
         let weights: usize = self.blocks.iter().map(|block| block.block.parameters).sum::<usize>()
             + (0..ranges.len())
                 .map(|m| self.heads(m, ranges).map(|head| head.parameters).sum::<usize>())
                 .sum::<usize>();
         let states = if self.config.optim.momentum > 0.0 { 2 } else { 1 };
-        let pixels = batch * self.picture.pixels();
-        let labels = match self.config.data.dataset.task() {
-            crate::config::Task::Segmentation => pixels,
-            crate::config::Task::Classification => batch,
-        };
-        // Input and picture in float32, labels as device integers and as they are on the host.
-        let targets = 2 * 3 * pixels * VALUE + labels * (VALUE + size_of::<u16>());
+        let (pixels, labels) = (self.config.train.batch_size * self.picture.pixels(), self.labels());
+        let targets = self.targets();
         let loaded = if loading { LOADED_BATCHES * (3 * pixels * VALUE + labels * size_of::<u16>()) } else { 0 };
         StepCost {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),
+            waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
             fixed: PROCESS + (states * weights * VALUE + targets + loaded) as u64,
         }
+    }
+
+    /// Bytes of a batch's input, picture and label.
+    fn targets(&self) -> usize {
+        let pixels = self.config.train.batch_size * self.picture.pixels();
+        // Input and picture in float32, labels as device integers and as they are on the host.
+        2 * 3 * pixels * VALUE + self.labels() * (VALUE + size_of::<u16>())
+    }
+
+    fn labels(&self) -> usize {
+        let batch = self.config.train.batch_size;
+        match self.config.data.dataset.task() {
+            Task::Segmentation => batch * self.picture.pixels(),
+            Task::Classification => batch,
+        }
+    }
+
+    /// Bytes of a batch's features behind these blocks.
+    fn features(&self, range: &Range<usize>) -> usize {
+        let train = &self.config.train;
+        self.blocks[range.end - 1].block.output.len() * train.batch_size * train.precision.bytes()
+    }
+
+    /// Bytes of batches between modules: features, and the picture and label that go with them.
+    fn waiting(&self, ranges: &[Range<usize>], depth: usize) -> u64 {
+        let targets = self.targets();
+        // One that a module is about to hand over beside those that wait; its output is counted with the module.
+        let between =
+            ranges[..ranges.len() - 1].iter().map(|range| depth * self.features(range) + (depth + 1) * targets);
+        between.sum::<usize>() as u64 + (depth * targets) as u64
+    }
+
+    /// Bytes that each module hands on with every batch (features, picture and label; none of the last), and bytes of its
+    /// gradients.
+    pub fn traffic(&self, ranges: &[Range<usize>]) -> Vec<(u64, u64)> {
+        let of_module = |(module, range): (usize, &Range<usize>)| {
+            let is_last = range.end == self.blocks.len();
+            let handed_on = if is_last { 0 } else { self.features(range) + self.targets() };
+            let blocks = self.blocks[range.clone()].iter().map(|block| block.block.parameters).sum::<usize>();
+            let heads = self.heads(module, ranges).map(|head| head.parameters).sum::<usize>();
+            (handed_on as u64, ((blocks + heads) * VALUE) as u64)
+        };
+        ranges.iter().enumerate().map(of_module).collect()
     }
 
     /// The cuts into `k` modules whose dearest is cheapest, as the blocks of each.

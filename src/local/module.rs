@@ -47,7 +47,7 @@ impl Targets {
     }
 
     /// Of these pictures alone.
-    pub(super) fn part(&self, pictures: Range<usize>) -> Self {
+    pub(crate) fn part(&self, pictures: Range<usize>) -> Self {
         let [batch, ..] = self.label.dims();
         let each = self.label_host.len() / batch;
         Self {

@@ -6,10 +6,9 @@
 //! module is behind the first.
 
 use super::module::{LocalModule, Losses, Targets};
-use super::schedule::{LocalNetwork, mix};
+use super::schedule::{LocalNetwork, in_precision, mix};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
-use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -81,11 +80,11 @@ impl LocalNetwork {
     /// modules have then made the same steps.
     ///
     /// # Errors
-    /// The first of a job that cannot be had, a loss that is not finite, a worker that cannot start.
+    /// The first of a loss that is not finite, a worker that cannot start, and what `tell` returns.
     pub fn train_pipelined(
         &mut self,
         workers: Workers,
-        jobs: impl Iterator<Item = Result<Job>>,
+        jobs: impl Iterator<Item = Job>,
         mut tell: impl FnMut(usize, &[Work]) -> Result<()>,
     ) -> Result<()> {
         let modules = self.modules.len();
@@ -114,24 +113,15 @@ impl LocalNetwork {
             drop((reports_in, incoming));
             let mut steps = Steps { modules, open: Vec::new() };
             let mut outcome = Ok(());
-            for job in jobs {
-                let sent = job.and_then(|job| {
-                    let Job { step, input, targets, lr, seed } = job;
-                    let features = precision.of_activations(input);
-                    let parcel = Parcel { step, features, targets: Arc::new(targets), lr, seed };
-                    queues.0[0].fetch_add(1, SeqCst);
-                    // Refused where the first worker is gone: the reports say why.
-                    let gone = first.send(parcel).is_err();
-                    steps.take(reports.try_iter(), &mut tell)?;
-                    Ok(if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-                });
-                match sent {
-                    Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => break,
-                    Err(error) => {
-                        outcome = Err(error);
-                        break;
-                    }
+            for Job { step, input, targets, lr, seed } in jobs {
+                let features = in_precision(input, precision);
+                let parcel = Parcel { step, features, targets: Arc::new(targets), lr, seed };
+                queues.0[0].fetch_add(1, SeqCst);
+                // Refused where the first worker is gone: the reports say why.
+                let gone = first.send(parcel).is_err();
+                outcome = steps.take(reports.try_iter(), &mut tell);
+                if gone || outcome.is_err() {
+                    break;
                 }
             }
             drop(first); // no more batches: workers end one after the other

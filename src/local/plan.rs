@@ -108,7 +108,7 @@ pub fn candidates(
     for micro_batches in parts {
         // Recomputation that was asked for is not taken away.
         for recompute in if recompute { vec![true] } else { vec![false, true] } {
-            let execution = Execution { micro_batches, recompute };
+            let execution = Execution { micro_batches, recompute, ..Execution::of(first) };
             let few = |k: usize| fixed.num_modules.is_some() || recompute || k <= MOST_MODULES[1];
             for (config, costs) in networks.iter().filter(|(config, _)| few(config.local.num_modules)) {
                 let mut config = config.clone();

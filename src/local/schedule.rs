@@ -78,11 +78,7 @@ impl LocalNetwork {
         seed: u64,
         watch: &mut dyn FnMut(usize, Mark),
     ) -> Result<Vec<Losses>> {
-        // Every layer goes on in the number format that comes in.
-        let mut features = match self.precision {
-            Precision::F32 => input,
-            Precision::Bf16 => input.cast(FloatDType::BF16),
-        };
+        let mut features = in_precision(input, self.precision);
         let mut losses = Vec::with_capacity(self.modules.len());
         for module in &mut self.modules {
             let seed = mix(seed, module.index as u64);
@@ -196,6 +192,14 @@ fn unread(path: &Path, error: &dyn std::fmt::Display) -> Error {
         }
     };
     Error::file(path, message)
+}
+
+/// The input in the number format of activations: every layer goes on in the format that comes in.
+pub(super) fn in_precision(input: Tensor<4>, precision: Precision) -> Tensor<4> {
+    match precision {
+        Precision::F32 => input,
+        Precision::Bf16 => input.cast(FloatDType::BF16),
+    }
 }
 
 /// Another seed for each of a seed's uses (SplitMix64's mixing function).

@@ -1,5 +1,6 @@
 //! What makes local learning local, on a network small enough to train in a test.
 
+use super::pipeline::{Job, Work, Workers};
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
 use crate::config::{Cuts, Dataset, Method, Precision, Resolution, RunConfig, TaskLoss, defaults_for};
@@ -314,4 +315,56 @@ fn losses_in_bfloat16_follow_those_in_float32() {
         let (single, half) = (mean(&single), mean(&half));
         assert!((half / single - 1.0).abs() < 0.02, "module {module}: {half} for {single}");
     }
+}
+
+#[test]
+fn modules_that_work_at_once_learn_what_they_learn_one_after_another() {
+    let config = tiny(3);
+    let sequential = trained(&config, 5);
+    let (input, targets) = batch();
+    for (queue_depth, threads) in [(0, 0), (1, 1), (4, 0)] {
+        let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+        let jobs = (0..5).map(|step| Job {
+            step,
+            input: input.clone(),
+            targets: targets.part(0..2),
+            lr: 0.05,
+            seed: mix(config.seed, step as u64),
+        });
+        let mut steps = Vec::new();
+        let told = |step, works: &[Work]| {
+            assert_eq!(works.len(), 3);
+            assert!(works.iter().all(|work| work.queued <= queue_depth + 1 && (0.0..=1.0).contains(&work.busy)));
+            // Before each module may wait a queue, and one batch is on its way.
+            assert!(works[2].staleness <= 2 * (queue_depth + 2), "{works:?}");
+            steps.push(step);
+            Ok(())
+        };
+        network.train_pipelined(Workers { queue_depth, threads }, jobs, told).unwrap();
+        assert_eq!(steps, [0, 1, 2, 3, 4], "each step once, in order");
+        for (a, b) in sequential.modules.iter().zip(&network.modules) {
+            assert_eq!(weights(a.net()), weights(b.net()), "depth {queue_depth}, module {}", a.index + 1);
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_fails_stops_the_others() {
+    let mut network = LocalNetwork::new(&tiny(3), CLASSES, &device()).unwrap();
+    let (input, targets) = batch();
+    let jobs = (0..50).map(|step| Job {
+        step,
+        input: if step == 2 { input.clone() * f32::NAN } else { input.clone() },
+        targets: targets.part(0..2),
+        lr: 0.05,
+        seed: 0,
+    });
+    let mut told = 0;
+    let workers = Workers { queue_depth: 1, threads: 0 };
+    let failed = network.train_pipelined(workers, jobs, |_, _| {
+        told += 1;
+        Ok(())
+    });
+    let error = failed.unwrap_err().to_string();
+    assert!(error.contains("local module 1 of 3: the loss is NaN") && told <= 2, "{error}, {told} steps");
 }

@@ -4,7 +4,8 @@ use crate::eval::Classification;
 use crate::eval::scores::Scores;
 use crate::files::{plain_cause, write_atomic};
 use crate::local::Losses;
-use crate::render::plots::{self, LossCurves, Series};
+use crate::local::pipeline::Work;
+use crate::render::plots::{self, LossCurves, Series, WorkerCurves};
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{File, OpenOptions};
@@ -47,16 +48,35 @@ pub struct ModuleLine {
     pub task: f32,
     /// λ1·R + λ2·T
     pub total: f32,
+    /// Of the asynchronous schedule.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerLine>,
+}
+
+/// How a worker of the asynchronous schedule came to its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct WorkerLine {
+    /// Batches that waited behind it.
+    pub queued: usize,
+    /// Batches that the first module was ahead by.
+    pub staleness: usize,
+    /// Share of its time that it worked, in 0..=1.
+    pub busy: f64,
 }
 
 impl ModuleLine {
-    /// Lines of a step's losses.
-    pub fn all(losses: &[Losses]) -> Vec<Self> {
+    /// Lines of a step's losses; `works` is empty where modules go one after another.
+    pub fn all(losses: &[Losses], works: &[Work]) -> Vec<Self> {
         let line = |(index, losses): (usize, &Losses)| Self {
             module: index + 1,
             reconstruction: losses.reconstruction,
             task: losses.task,
             total: losses.total,
+            worker: works.get(index).map(|work| WorkerLine {
+                queued: work.queued,
+                staleness: work.staleness,
+                busy: work.busy,
+            }),
         };
         losses.iter().enumerate().map(line).collect()
     }
@@ -243,6 +263,23 @@ impl Metrics {
             .collect();
         plots::loss_plot(folder.join("losses.png"), &curves)?;
         plots::lr_plot(folder.join("lr.png"), &steps.iter().map(|line| (line.step, line.lr)).collect::<Vec<_>>())?;
+        let workers: Vec<WorkerCurves> = (0..num_modules)
+            .map(|index| {
+                let curve = |value: fn(&WorkerLine) -> f64| -> Vec<(usize, f64)> {
+                    let at = |line: &&StepLine| Some((line.step, value(line.losses.get(index)?.worker.as_ref()?)));
+                    steps.iter().filter_map(at).collect()
+                };
+                WorkerCurves {
+                    name: format!("module {}", index + 1),
+                    busy: curve(|line| 100.0 * line.busy),
+                    queued: curve(|line| line.queued as f64),
+                    staleness: curve(|line| line.staleness as f64),
+                }
+            })
+            .collect();
+        if workers.iter().any(|worker| !worker.busy.is_empty()) {
+            plots::worker_plot(folder.join("workers.png"), &workers)?;
+        }
         let Some(first) = evaluations.first() else { return Ok(()) };
         let curve = |i: usize| -> Vec<(usize, f64)> {
             evaluations.iter().filter_map(|line| Some((line.step, line.scores.curves()[i].1?))).collect()
@@ -264,7 +301,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::open(folder.path(), 0).unwrap();
         for step in [5, 10, 15] {
-            let losses = vec![ModuleLine { module: 1, reconstruction: None, task: 0.5, total: 0.5 }];
+            let losses = vec![ModuleLine { module: 1, reconstruction: None, task: 0.5, total: 0.5, worker: None }];
             let line = StepLine { step, lr: 0.1, losses, seconds: 1.0, peak_memory_bytes: None };
             metrics.push(Line::Step(line)).unwrap();
         }

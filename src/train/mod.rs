@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+mod steps;
 
 mod trainer;
 

@@ -1,24 +1,24 @@
 //! The loop.
 
 use super::checkpoint::{self, State};
-use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics, ModuleLine, StepLine};
+use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics};
 use super::progress::Progress;
 use super::schedule::learning_rate;
+use super::steps::RunLog;
 use super::{exhaustion, interrupt, metrics, run_folder};
 use crate::cli::{counted, say};
 use crate::config::{RunConfig, Task};
 use crate::data::Source;
 use crate::data::classes::Classes;
 use crate::data::classes::augment::ClassAugment;
-use crate::data::loader::{Batch, Loader};
+use crate::data::loader::Loader;
 use crate::data::split::{Split, TrainingSet};
 use crate::eval::{Predictor, Protocol, TestTime, classify, evaluate};
-use crate::local::schedule::mix;
-use crate::local::{LocalNetwork, Targets};
+use crate::local::LocalNetwork;
 use crate::memory;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -110,32 +110,29 @@ fn start(
         Task::Classification => train.class_names(),
     };
 
-    let mut trainer = Trainer {
+    let log = RunLog {
         metrics: Metrics::open(&folder, first_step)?,
         progress: Progress::new(config.train.steps, first_step, config.train.batch_size),
         started: Instant::now(),
-        config,
-        device,
-        network,
-        folder,
-        class_names,
         seconds_before,
+        device: device.clone(),
+        optim: config.optim.clone(),
+        steps: config.train.steps,
+        log_every_steps: config.train.log_every_steps,
     };
+    let mut trainer = Trainer { log, config, device, network, folder, class_names };
     let outcome = trainer.steps(train, val, first_step);
-    trainer.progress.finish();
+    trainer.log.progress.finish();
     outcome
 }
 
-struct Trainer {
-    config: RunConfig,
-    device: Device,
-    network: LocalNetwork,
+pub(super) struct Trainer {
+    pub config: RunConfig,
+    pub device: Device,
+    pub network: LocalNetwork,
+    pub log: RunLog,
     folder: PathBuf,
     class_names: Vec<String>,
-    metrics: Metrics,
-    progress: Progress,
-    started: Instant,
-    seconds_before: f64,
 }
 
 impl Trainer {
@@ -148,39 +145,20 @@ impl Trainer {
         let mut table = String::new();
         // Saved, but stopped before the evaluation that was due: do it now, so that the log is that of a whole run.
         let left = due(first_step, settings.eval_every_steps) || first_step == settings.steps;
-        if first_step > 0 && left && !self.metrics.has_evaluation(first_step) {
+        if first_step > 0 && left && !self.log.metrics.has_evaluation(first_step) {
             let overlays = if first_step == settings.steps { settings.overlays } else { 0 };
             match self.evaluate(val, first_step, overlays)? {
                 Some(scores) => table = scores,
                 None => return Ok(self.interrupted(first_step)),
             }
         }
-        for step in first_step..settings.steps {
-            let batch = match loader.next() {
-                Ok(batch) => batch,
-                Err(error) => return Err(self.save_and_explain(step, first_step, error)),
-            };
-            let lr = learning_rate(&self.config.optim, step, settings.steps);
-            let (input, targets) = self.upload(batch);
-            let network = &mut self.network;
-            let losses = exhaustion::guarded(|| Ok(network.train_step(input, &targets, lr, mix(seed, step as u64))))
-                .map_err(|error| self.explain(step + 1, error))?
-                .map_err(|error| self.explain_loss(step + 1, error))?;
-            let done = step + 1;
+        let mut done = first_step;
+        while done < settings.steps {
+            let until = (done + 1..settings.steps)
+                .find(|&step| due(step, settings.save_every_steps) || due(step, settings.eval_every_steps))
+                .unwrap_or(settings.steps);
+            done = self.train(&mut loader, done..until, first_step)?;
             let last = done == settings.steps;
-
-            let line = StepLine {
-                step: done,
-                lr,
-                losses: ModuleLine::all(&losses),
-                seconds: self.seconds(),
-                peak_memory_bytes: memory::peak_bytes(&self.device),
-            };
-            let logged = due(done, settings.log_every_steps) || last;
-            self.progress.step(&line, logged);
-            if logged {
-                self.metrics.push(Line::Step(line))?;
-            }
             let stopping = interrupt::requested();
             if due(done, settings.save_every_steps) || last || stopping {
                 self.save(done)?;
@@ -207,7 +185,7 @@ impl Trainer {
     }
 
     /// What training has come to is not lost to a picture that cannot be read.
-    fn save_and_explain(&self, step: usize, first_step: usize, error: Error) -> Error {
+    pub fn save_and_explain(&self, step: usize, first_step: usize, error: Error) -> Error {
         if step > first_step
             && let Err(unsaved) = self.save(step)
         {
@@ -216,21 +194,10 @@ impl Trainer {
         self.explain(step, error)
     }
 
-    fn upload(&self, batch: Batch) -> (Tensor<4>, Targets) {
-        let Batch { input, label, batch, height, width } = batch;
-        let input = Tensor::from_data(TensorData::new(input, [batch, 3, height, width]), &self.device);
-        let targets = Targets::new(&input, self.network.normalization, label, &self.device);
-        (input, targets)
-    }
-
-    fn seconds(&self) -> f64 {
-        self.seconds_before + self.started.elapsed().as_secs_f64()
-    }
-
     fn save(&self, step: usize) -> Result<()> {
         let state = State {
             step,
-            seconds: self.seconds(),
+            seconds: self.log.seconds(),
             model: self.config.model.clone(),
             local: self.config.local.clone(),
             classes: self.class_names.clone(),
@@ -260,14 +227,14 @@ impl Trainer {
         let (size, normalization) = (self.config.train.resolution, self.network.normalization);
         let augment = ClassAugment::of(&self.config.augment, size, normalization);
         let counted = classify(&predictor, val, &augment, mistakes, |counted| {
-            self.progress.evaluating(counted.images(), val.len());
+            self.log.progress.evaluating(counted.images(), val.len());
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(counted) = counted else { return Ok(None) };
         drop(predictor); // as below
         counted.write(&self.folder)?;
         self.log_scores(step, LoggedScores::of_pictures(&counted))?;
-        self.progress.say(&format!(
+        self.log.progress.say(&format!(
             "step {step}: top-1 error {:.2} %, top-5 error {:.2} % on {}",
             100.0 * counted.top1_error(),
             100.0 * counted.top5_error(),
@@ -277,8 +244,8 @@ impl Trainer {
     }
 
     fn log_scores(&mut self, step: usize, scores: LoggedScores) -> Result<()> {
-        self.metrics.push(Line::Evaluation(EvaluationLine { step, scores, seconds: self.seconds() }))?;
-        self.metrics.plot(&self.folder.join("plots"))
+        self.log.metrics.push(Line::Evaluation(EvaluationLine { step, scores, seconds: self.log.seconds() }))?;
+        self.log.metrics.plot(&self.folder.join("plots"))
     }
 
     fn evaluate_pixels(
@@ -290,7 +257,7 @@ impl Trainer {
     ) -> Result<Option<String>> {
         let plain = Protocol::only(TestTime::default());
         let evaluations = evaluate(&predictor, val, &plain, false, overlays, &self.folder, |counted| {
-            self.progress.evaluating(counted[0].images, val.len());
+            self.log.progress.evaluating(counted[0].images, val.len());
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(evaluation) = evaluations.and_then(|mut all| all.pop()) else { return Ok(None) };
@@ -298,7 +265,7 @@ impl Trainer {
         let report = evaluation.write(&self.folder)?;
         let scores = evaluation.scores();
         self.log_scores(step, LoggedScores::of_pixels(&scores))?;
-        self.progress.say(&format!(
+        self.log.progress.say(&format!(
             "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {}",
             100.0 * scores.miou,
             100.0 * scores.miou_present,
@@ -310,7 +277,7 @@ impl Trainer {
 
     /// The same of a loss that is not finite. A checkpoint of the step before holds the very weights that gave it, and
     /// would give it again whatever the learning rate: it is not the last good one.
-    fn explain_loss(&self, step: usize, error: Error) -> Error {
+    pub fn explain_loss(&self, step: usize, error: Error) -> Error {
         match checkpoint::last(&self.folder) {
             Ok(last) if last.state.step + 1 == step => Error::run(format!(
                 "step {step}: {error}; the checkpoint of step {} holds the weights that gave this loss: remove the folder \
@@ -323,7 +290,7 @@ impl Trainer {
     }
 
     /// What stopped the run, and what is left of it.
-    fn explain(&self, step: usize, error: Error) -> Error {
+    pub fn explain(&self, step: usize, error: Error) -> Error {
         let left = match checkpoint::last(&self.folder) {
             Ok(last) => format!(
                 "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}`",
@@ -336,7 +303,7 @@ impl Trainer {
     }
 }
 
-fn due(step: usize, every: usize) -> bool {
+pub(super) fn due(step: usize, every: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
 }
 

@@ -119,7 +119,10 @@ fn a_run_that_finds_no_memory_ends_with_the_plan_that_would_have_fitted() {
     let outcome = super::support::Outcome::of(output);
     assert_eq!(outcome.code, 1, "{}", outcome.stderr);
     let sentence = outcome.stderr.lines().last().unwrap_or_default();
-    assert!(sentence.starts_with("segtrain: out of memory: this run (2 local modules) was predicted to need "), "{sentence}");
+    assert!(
+        sentence.starts_with("segtrain: out of memory: this run (2 local modules) was predicted to need "),
+        "{sentence}"
+    );
     assert!(sentence.contains("--memory-budget "), "{sentence}");
 }
 

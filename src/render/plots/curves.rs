@@ -29,6 +29,19 @@ pub struct LossCurves {
     pub total: Vec<(usize, f64)>,
 }
 
+/// How one worker of the asynchronous schedule fared: `(step, value)` each.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerCurves {
+    /// Name in the legend, such as `module 1`.
+    pub name: String,
+    /// Share of its time that it worked, in percent.
+    pub busy: Vec<(usize, f64)>,
+    /// Batches that waited.
+    pub queued: Vec<(usize, f64)>,
+    /// Batches that the first module was ahead by.
+    pub staleness: Vec<(usize, f64)>,
+}
+
 pub(super) const SIZE: f64 = 24.0;
 
 /// Losses over steps: one panel a term, one colour a local module. Where there are many points the logged values are
@@ -48,12 +61,34 @@ pub fn loss_plot(path: impl AsRef<Path>, modules: &[LossCurves]) -> Result<()> {
     .into_iter()
     .filter(|(name, series)| *name == "total loss" || series.iter().any(|series| !series.points.is_empty()))
     .collect();
-    let width = 600 * terms.len() as u32;
-    let legend = Legend::new(modules.iter().map(|module| module.name.as_str()), width);
+    side_by_side(path, &terms)
+}
+
+/// Busy share, waiting batches and staleness of each worker over steps.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn worker_plot(path: impl AsRef<Path>, workers: &[WorkerCurves]) -> Result<()> {
+    let curves = |pick: fn(&WorkerCurves) -> &Vec<(usize, f64)>| -> Vec<Series> {
+        workers.iter().map(|worker| Series { name: worker.name.clone(), points: pick(worker).clone() }).collect()
+    };
+    let panels = [
+        ("busy (%)", curves(|worker| &worker.busy)),
+        ("batches waiting", curves(|worker| &worker.queued)),
+        ("batches behind module 1", curves(|worker| &worker.staleness)),
+    ];
+    side_by_side(path, &panels)
+}
+
+/// A panel for each title, with the same lines in each.
+fn side_by_side(path: impl AsRef<Path>, panels: &[(&str, Vec<Series>)]) -> Result<()> {
+    let width = 600 * panels.len() as u32;
+    let lines = panels.first().map_or(&[][..], |(_, series)| series.as_slice());
+    let legend = Legend::new(lines.iter().map(|line| line.name.as_str()), width);
     let picture = draw(width, 504 + legend.height, |area| {
         let (top, bottom) = area.split_vertically(legend.height);
         legend.draw(&top)?;
-        for (panel, (name, series)) in bottom.split_evenly((1, terms.len())).iter().zip(&terms) {
+        for (panel, (name, series)) in bottom.split_evenly((1, panels.len())).iter().zip(panels) {
             let plot = Plot { title: name, y_desc: "", y_top: None, smooth: true, marks: false };
             plot.draw(panel, series)?;
         }

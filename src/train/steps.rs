@@ -1,0 +1,148 @@
+//! Training steps between two saved or scored ones: one module after another, or all at once.
+
+use super::metrics::{Line, Metrics, ModuleLine, StepLine};
+use super::progress::Progress;
+use super::schedule::learning_rate;
+use super::trainer::{Trainer, due};
+use super::{exhaustion, interrupt};
+use crate::config::{OptimConfig, Schedule};
+use crate::data::loader::{Batch, Loader};
+use crate::data::normalize::Normalization;
+use crate::local::pipeline::{Job, Work, Workers};
+use crate::local::schedule::mix;
+use crate::local::{Losses, Targets};
+use crate::{Result, memory};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::ops::Range;
+use std::time::Instant;
+
+/// What a run tells of its steps: to the log, and to whoever looks on.
+pub(super) struct RunLog {
+    pub metrics: Metrics,
+    pub progress: Progress,
+    pub started: Instant,
+    pub seconds_before: f64,
+    pub device: Device,
+    pub optim: OptimConfig,
+    pub steps: usize,
+    pub log_every_steps: usize,
+}
+
+impl RunLog {
+    /// Since the run began, interruptions not counted.
+    pub fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Step `step`, counted from 0, is done.
+    fn step(&mut self, step: usize, losses: &[Losses], works: &[Work]) -> Result<()> {
+        let done = step + 1;
+        let line = StepLine {
+            step: done,
+            lr: learning_rate(&self.optim, step, self.steps),
+            losses: ModuleLine::all(losses, works),
+            seconds: self.seconds(),
+            peak_memory_bytes: memory::peak_bytes(&self.device),
+        };
+        let logged = due(done, self.log_every_steps) || done == self.steps;
+        self.progress.step(&line, logged);
+        if logged { self.metrics.push(Line::Step(line)) } else { Ok(()) }
+    }
+}
+
+impl Trainer {
+    /// Trains on these steps, or on fewer where somebody asks to stop; returns the number of steps done.
+    pub fn train(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+        match self.config.train.schedule {
+            Schedule::Sequential => self.one_after_another(loader, steps, first_step),
+            Schedule::Async => self.all_at_once(loader, steps, first_step),
+        }
+    }
+
+    fn one_after_another(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+        for step in steps.clone() {
+            let batch = match loader.next() {
+                Ok(batch) => batch,
+                Err(error) => return Err(self.save_and_explain(step, first_step, error)),
+            };
+            let Job { input, targets, lr, seed, .. } = self.jobs().job(step, batch);
+            let network = &mut self.network;
+            let losses = exhaustion::guarded(|| Ok(network.train_step(input, &targets, lr, seed)))
+                .map_err(|error| self.explain(step + 1, error))?
+                .map_err(|error| self.explain_loss(step + 1, error))?;
+            self.log.step(step, &losses, &[])?;
+            if interrupt::requested() {
+                return Ok(step + 1);
+            }
+        }
+        Ok(steps.end)
+    }
+
+    fn all_at_once(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+        let make = self.jobs();
+        let first = steps.start;
+        let (mut begun, mut unread) = (first, None);
+        let jobs = steps.map_while(|step| {
+            // At least one step, as one after another does it.
+            if interrupt::requested() && step > first {
+                return None;
+            }
+            match loader.next() {
+                Ok(batch) => {
+                    begun = step + 1;
+                    Some(make.job(step, batch))
+                }
+                Err(error) => {
+                    unread = Some(error);
+                    None
+                }
+            }
+        });
+        let settings = &self.config.train;
+        let workers = Workers { queue_depth: settings.queue_depth, threads: settings.worker_threads };
+        let (network, log) = (&mut self.network, &mut self.log);
+        let mut told = 0;
+        let trained = exhaustion::guarded(|| {
+            Ok(network.train_pipelined(workers, jobs, |step, works| {
+                told = step + 1;
+                let losses: Vec<Losses> = works.iter().map(|work| work.losses).collect();
+                log.step(step, &losses, works)
+            }))
+        });
+        trained.map_err(|error| self.explain(told + 1, error))?.map_err(|error| self.explain_loss(told + 1, error))?;
+        // Every batch that was begun has trained every module.
+        match unread {
+            Some(error) => Err(self.save_and_explain(begun, first_step, error)),
+            None => Ok(begun),
+        }
+    }
+
+    fn jobs(&self) -> Jobs {
+        Jobs {
+            device: self.device.clone(),
+            normalization: self.network.normalization,
+            optim: self.config.optim.clone(),
+            steps: self.config.train.steps,
+            seed: self.config.seed,
+        }
+    }
+}
+
+/// Makes a step's work of its batch.
+struct Jobs {
+    device: Device,
+    normalization: Normalization,
+    optim: OptimConfig,
+    steps: usize,
+    seed: u64,
+}
+
+impl Jobs {
+    fn job(&self, step: usize, batch: Batch) -> Job {
+        let Batch { input, label, batch, height, width } = batch;
+        let input = Tensor::from_data(TensorData::new(input, [batch, 3, height, width]), &self.device);
+        let targets = Targets::new(&input, self.normalization, label, &self.device);
+        let lr = learning_rate(&self.optim, step, self.steps);
+        Job { step, input, targets, lr, seed: mix(self.seed, step as u64) }
+    }
+}
