@@ -12,7 +12,7 @@ use crate::{Error, Result};
 use burn::tensor::Device;
 use std::ops::Range;
 
-/// The program itself, its threads, and their buffers for matrix products.
+/// The program itself, its threads, and what the allocator keeps between blocks.
 const PROCESS: u64 = 48 << 20;
 /// Bytes of a float32 value, and of a label on a device.
 const VALUE: usize = size_of::<f32>();
@@ -58,7 +58,7 @@ pub struct StepCost {
     pub ranges: Vec<Range<usize>>,
     /// Of each module.
     pub modules: Vec<ModuleCost>,
-    /// There whatever module is at work: the program, weights, momentum, pictures and labels, batches under way.
+    /// There whatever module is at work: weights, momentum, pictures and labels, batches under way.
     pub fixed: u64,
     /// Batches on their way between modules that are at work at once; `None` where they go one after another.
     pub waiting: Option<u64>,
@@ -68,10 +68,11 @@ impl StepCost {
     /// Most bytes at once.
     pub fn peak(&self) -> u64 {
         let peaks = self.modules.iter().map(|module| module.peak);
-        match self.waiting {
-            None => self.fixed + peaks.max().unwrap_or(0),
-            Some(waiting) => self.fixed + waiting + peaks.sum::<u64>(),
-        }
+        let at_work = match self.waiting {
+            None => peaks.max().unwrap_or(0),
+            Some(waiting) => waiting + peaks.sum::<u64>(),
+        };
+        PROCESS + self.fixed + at_work
     }
 }
 
@@ -218,7 +219,7 @@ impl Costs {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),
             waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
-            fixed: PROCESS + (states * weights * VALUE + targets + loaded) as u64,
+            fixed: (states * weights * VALUE + targets + loaded) as u64,
         }
     }
 

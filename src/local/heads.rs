@@ -134,7 +134,7 @@ pub fn head_footprint(config: &LocalConfig, features: Features, num_classes: usi
         (LocalHeadKind::Fcn, Method::Greedy) => last(x),
         (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => {
             let hidden = Footprint::unit(x, config.head_channels, 3, 1);
-            hidden.keeping(hidden.output.len()).then(last(hidden.output)) // dropout's output
+            hidden.then(last(hidden.output)) // dropout's output is kept in place of its input
         }
         _ => pooled::footprint(pooled_kind(config), config, features, outputs),
     }
@@ -144,8 +144,12 @@ pub fn head_footprint(config: &LocalConfig, features: Features, num_classes: usi
 pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -> Footprint {
     let channels = decoder_channels(config);
     let unit = |before: Footprint, to: usize| before.then(Footprint::unit(before.output, to, 3, 1));
-    let to_size =
-        |before: Footprint, [height, width]: [usize; 2]| before.then(Footprint::resized(before.output, height, width));
+    let to_size = |before: Footprint, [height, width]: [usize; 2]| {
+        let resized = Footprint::resized(before.output, height, width);
+        // What is resized is not kept for it.
+        let dropped = if resized.kept > 0 { before.output.len() } else { 0 };
+        Footprint { kept: before.kept.saturating_sub(dropped), ..before }.then(resized)
+    };
     let whole = [picture.height, picture.width];
     let before_last = match config.decoder {
         DecoderKind::Direct => {

@@ -80,12 +80,11 @@ impl AsppHead {
         let branches = self.branches.iter().map(of_branch).fold(pooled, |sum, unit| sum.beside(unit, x));
         let joining = self.project.as_ref().unwrap_or(&self.bottleneck);
         let joined = x.with_channels(joining.conv.weight.dims()[1]);
-        // The branches' gradients are cut out of the joined one; each adds its share to the input's.
-        let working = (2 * joined.len()).max(joined.len() + 2 * x.len());
+        // What was joined is gone by then; its gradient is cut into the branches', each of which adds to the input's.
+        let working = joined.len().max(2 * x.len());
         let branches = Footprint { output: joined, working, ..branches.keeping(joined.len()) };
         let hidden = resnet::in_a_row(self.project.iter().chain([&self.bottleneck]), joined);
-        let dropout = Footprint { kept: hidden.output.len(), ..Footprint::nothing(hidden.output) };
-        branches.then(hidden).then(dropout).then(self.classifier.footprint(hidden.output))
+        branches.then(hidden).then(self.classifier.footprint(hidden.output)) // dropout's output in place of its input
     }
 }
 
@@ -118,7 +117,6 @@ impl FcnHead {
     /// See [`super::Block::footprint`].
     pub fn footprint(&self, x: FeatureShape) -> Footprint {
         let hidden = self.conv.footprint(x);
-        let dropout = Footprint { kept: hidden.output.len(), ..Footprint::nothing(hidden.output) };
-        hidden.then(dropout).then(self.classifier.footprint(hidden.output))
+        hidden.then(self.classifier.footprint(hidden.output)) // dropout's output is kept in place of its input
     }
 }

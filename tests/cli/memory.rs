@@ -42,7 +42,10 @@ fn predictions_are_within_a_tenth_of_what_is_measured() {
                 let far = (ratio(&block["kept"]) - 1.0).abs() > 0.1;
                 assert!(!far || block["kept"]["predicted"].as_u64() < Some(1 << 20), "{how:?}: {block}");
             }
-            assert!((ratio(&module["peak"]) - 1.0).abs() < 0.15, "{how:?}: {}", module["peak"]);
+            let number = |key: &str| module["peak"][key].as_f64().expect("bytes");
+            let difference = (number("predicted") - number("measured")).abs();
+            let small = f64::from(4 << 20); // of a network so small the heads' scratch space is a share
+            assert!(difference < f64::max(0.1 * number("measured"), small), "{how:?}: {}", module["peak"]);
         }
         assert!((ratio(&bytes["peak"]) - 1.0).abs() < 0.1, "{how:?}: {}", bytes["peak"]);
     }
@@ -58,11 +61,19 @@ fn a_budget_is_kept_and_written_down() {
         let common = ["--memory-budget", budget, "--print-config"];
         segtrain(folder.path()).args(&SMALL).args(&common).succeeds()
     };
-    let (roomy, tight) = (printed("8GiB"), printed("260MiB"));
+    let roomy = printed("8GiB");
+    let peak: f64 = roomy
+        .stderr
+        .split("predicted peak ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .expect("MiB");
+    let tight = printed(&format!("{:.0}MiB", 0.75 * peak));
     assert!(roomy.stderr.contains("--memory-budget 8.00 GiB: end to end; predicted peak "), "{}", roomy.stderr);
     assert!(roomy.stdout.contains("\nnum_modules = 1\n"), "{}", roomy.stdout);
-    assert!(tight.stderr.contains(" local modules (cut behind layer"), "{}", tight.stderr);
-    assert!(!tight.stdout.contains("\nnum_modules = 1\n") && !tight.stdout.contains("\ncuts = \"auto\"\n"));
+    assert!(tight.stderr.contains("; predicted peak ") && !tight.stderr.contains(": end to end; "), "{}", tight.stderr);
+    let said = ["\nrecompute = true\n", "\ncuts = [\"layer", "\nmicro_batches = 2\n"];
+    assert!(said.iter().any(|key| tight.stdout.contains(key)), "{}", tight.stdout);
 
     // Typed K and --resume keep it; what is printed is what is trained.
     let k = ["--local-k", "3"];

@@ -71,16 +71,17 @@ fn without_a_terminal_stderr_is_plain_lines() {
     let folder = folder();
     let outcome = tiny(folder.path()).args(&["--out", "run"]).succeeds();
     let lines: Vec<&str> = outcome.stderr.lines().collect();
-    assert_eq!(lines.len(), 7, "{}", outcome.stderr);
+    assert_eq!(lines.len(), 8, "{}", outcome.stderr);
     assert_eq!(lines[0], "training on 6 pictures, scoring on 2; crop 32x64, batch 2, 3 steps; run folder run");
     assert!(lines[1].starts_with("local module 1 of 2: stem"), "{}", lines[1]);
     assert!(lines[2].starts_with("local module 2 of 2: ") && lines[2].ends_with(" … head"), "{}", lines[2]);
-    for (line, step) in lines[3..6].iter().zip(1..) {
+    assert!(lines[3].starts_with("predicted peak memory of a step: "), "{}", lines[3]);
+    for (line, step) in lines[4..7].iter().zip(1..) {
         for part in [&*format!("step {step}/3 · loss 1 "), " · loss 2 ", " · lr ", " images/s", "iB · ETA "] {
             assert!(line.contains(part), "{part:?} is not in {line}");
         }
     }
-    assert!(lines[6].starts_with("step 3: mIoU ") && lines[6].ends_with(" on 2 pictures"), "{}", lines[6]);
+    assert!(lines[7].starts_with("step 3: mIoU ") && lines[7].ends_with(" on 2 pictures"), "{}", lines[7]);
 }
 
 #[test]
@@ -323,7 +324,7 @@ fn a_run_outlives_those_who_watched_it() {
 fn help_and_version_go_to_stdout() {
     let folder = folder();
     let help = segtrain(folder.path()).args(&["--help"]).succeeds();
-    assert!(help.stdout.contains("--local-k <K>") && help.stderr.is_empty(), "{}", help.stdout);
+    assert!(help.stdout.contains("--local-k <K|auto>") && help.stderr.is_empty(), "{}", help.stdout);
     let version = segtrain(folder.path()).args(&["--version"]).succeeds();
     assert_eq!(version.stdout, format!("segtrain {}\n", env!("CARGO_PKG_VERSION")));
 }
