@@ -5,14 +5,16 @@
 use super::child;
 use super::local::Row;
 use crate::config::{Flag, Layers, Method, Precision, Resolution, RunConfig, TaskLoss};
+use crate::local::cost::Costs;
+use crate::local::cut;
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::memory;
 use crate::{Error, Result};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution as _, StandardNormal};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use toml::Value;
@@ -60,6 +62,10 @@ pub struct Measured {
     pub seconds: Vec<f64>,
     /// Median of the steps behind the first.
     pub seconds_per_step: f64,
+    /// Multiplications and additions of a step, in 10¹²: forward, and twice as many backward.
+    pub teraflop: f64,
+    /// What the device does of them in a second in a matrix product of 2048³, in 10⁹.
+    pub matmul_gigaflops: f64,
     /// See [`memory::peak_bytes`].
     pub peak_bytes: Option<u64>,
     /// Most bytes on the heap.
@@ -147,6 +153,7 @@ pub(super) fn batch(config: &RunConfig, num_classes: usize, device: &Device) -> 
 pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
     let device = config.open_device()?;
     let num_classes = config.num_classes_expected();
+    let matmul_gigaflops = matmul_gigaflops(&device)?;
     let mut network = LocalNetwork::new(config, num_classes, &device)?;
     let (input, targets) = batch(config, num_classes, &device);
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
@@ -171,12 +178,38 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         precision: config.train.precision,
         device: config.device.resolve().to_string(),
         threads: rayon::current_num_threads(),
+        teraflop: teraflop(config, num_classes)?,
+        matmul_gigaflops,
         seconds_per_step: median(if seconds.len() > 1 { &seconds[1..] } else { &seconds }),
         seconds,
         peak_bytes: memory::peak_bytes(&device),
         heap_bytes: memory::counting::peak() as u64,
         losses,
     })
+}
+
+/// Of a step, whose backward takes twice its forward; blocks that are recomputed go forward twice.
+fn teraflop(config: &RunConfig, num_classes: usize) -> Result<f64> {
+    let costs = Costs::of(config, num_classes);
+    let macs = costs.macs(&cut::module_ranges_of(config, num_classes)?);
+    let again = if config.train.recompute { costs.macs_of_blocks() } else { 0 };
+    Ok((2 * (3 * macs + again) * config.train.batch_size) as f64 / 1e12)
+}
+
+fn matmul_gigaflops(device: &Device) -> Result<f64> {
+    const SIDE: usize = 2048;
+    let device = device.clone().without_autodiff();
+    let matrix = || Tensor::<2>::random([SIDE, SIDE], Distribution::Normal(0.0, 1.0), &device);
+    let (a, b) = (matrix(), matrix());
+    let mut seconds = Vec::new();
+    for _ in 0..4 {
+        let start = Instant::now();
+        let product = a.clone().matmul(b.clone());
+        device.sync().map_err(|e| Error::run(format!("the device does not answer: {e}")))?;
+        seconds.push(start.elapsed().as_secs_f64());
+        drop(product);
+    }
+    Ok(2.0 * (SIDE as f64).powi(3) / median(&seconds[1..]) / 1e9)
 }
 
 pub(super) fn median(values: &[f64]) -> f64 {
@@ -192,7 +225,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
 /// The table: ratios to the first row of the same size, then what they are of.
 pub fn table(all: &[Measured]) -> String {
     let mut text = String::from(
-        "| size | batch | K | method | memory | time | MiB | s/step |\n|---|---:|---:|---|---:|---:|---:|---:|\n",
+        "| size | batch | K | method | memory | time | MiB | s/step | TFLOP | of matmul's rate |\n|---|---:|---:|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for row in all {
         let first = all.iter().find(|first| (first.height, first.width) == (row.height, row.width)).unwrap_or(row);
@@ -201,7 +234,7 @@ pub fn table(all: &[Measured]) -> String {
             _ => ("-".into(), "-".into()),
         };
         text += &format!(
-            "| {}x{} | {} | {} | {} | {} | {:.2} × | {} | {:.3} |\n",
+            "| {}x{} | {} | {} | {} | {} | {:.2} × | {} | {:.3} | {:.2} | {:.0} % |\n",
             row.height,
             row.width,
             row.batch,
@@ -210,7 +243,9 @@ pub fn table(all: &[Measured]) -> String {
             memory.0,
             row.seconds_per_step / first.seconds_per_step,
             memory.1,
-            row.seconds_per_step
+            row.seconds_per_step,
+            row.teraflop,
+            1e5 * row.teraflop / row.seconds_per_step / row.matmul_gigaflops,
         );
     }
     text

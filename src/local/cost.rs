@@ -127,10 +127,15 @@ impl Costs {
 
     /// Multiply-adds of a step's forward for one picture, heads included. Its backward has twice as many.
     pub fn macs(&self, ranges: &[Range<usize>]) -> usize {
-        let blocks: usize = self.blocks.iter().map(|block| block.block.macs).sum();
+        let blocks = self.macs_of_blocks();
         let heads: usize =
             (0..ranges.len()).map(|module| self.heads(module, ranges).map(|head| head.macs).sum::<usize>()).sum();
         blocks + heads
+    }
+
+    /// The same of the blocks alone.
+    pub fn macs_of_blocks(&self) -> usize {
+        self.blocks.iter().map(|block| block.block.macs).sum()
     }
 
     /// The heads of a module, in the order in which they are made.
