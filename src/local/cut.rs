@@ -210,9 +210,8 @@ mod tests {
         config.local.recon_weight = [1.0, 1.0];
         let with = kept_values(&config, 10).unwrap();
         assert_eq!((falling[0], falling[2]), (with[0], with[2]));
-        // Upsampled features, twelve channels before and behind BatchNorm, three colours: of 32x32 pixels.
-        let features = 16; // half of ResNet-20's 32 channels behind layer2.1, where the second module ends
-        assert_eq!(with[1] - falling[1], (features + 2 * 12 + 3) * 32 * 32);
+        // Twelve channels before and behind BatchNorm, three colours: of 32x32 pixels. Upsampled features are not kept.
+        assert_eq!(with[1] - falling[1], (2 * 12 + 3) * 32 * 32);
     }
 
     #[test]

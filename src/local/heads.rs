@@ -4,7 +4,6 @@
 use super::pooled::{self, Features, PooledHead};
 use crate::config::{DecoderKind, LocalConfig, LocalHeadKind, Method, TaskLoss};
 use crate::net::{Conv2d, ConvBnAct, FcnHead, FeatureShape, Footprint, Init, Pass};
-use crate::ops;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -43,17 +42,17 @@ impl ReconDecoder {
     /// `[batch, channels, h, w]` to logits `[batch, 3, height, width]` of the picture whose size is `picture`.
     pub fn forward(&self, x: Tensor<4>, picture: [usize; 2], pass: &Pass) -> Tensor<4> {
         let Some(squeeze) = &self.squeeze else {
-            let x = ops::resize_bilinear(x, picture, true);
-            return self.last.forward(self.convs.iter().fold(x, |x, conv| conv.forward(x, pass)));
+            let Some((first, others)) = self.convs.split_first() else {
+                return self.last.forward_resized(x, picture);
+            };
+            let x = first.forward_resized(x, picture, pass);
+            return self.last.forward(others.iter().fold(x, |x, conv| conv.forward(x, pass)));
         };
         let sizes = upsampled_sizes(picture, self.convs.len() + 1);
         let x = squeeze.forward(x, pass);
-        let x = self
-            .convs
-            .iter()
-            .zip(&sizes)
-            .fold(x, |x, (conv, &size)| conv.forward(ops::resize_bilinear(x, size, true), pass));
-        self.last.forward(ops::resize_bilinear(x, picture, true))
+        let units = self.convs.iter().zip(&sizes);
+        let x = units.fold(x, |x, (conv, &size)| conv.forward_resized(x, size, pass));
+        self.last.forward_resized(x, picture)
     }
 }
 
@@ -143,28 +142,28 @@ pub fn head_footprint(config: &LocalConfig, features: Features, num_classes: usi
 /// What the decoder behind these features costs.
 pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: FeatureShape) -> Footprint {
     let channels = decoder_channels(config);
-    let unit = |before: Footprint, to: usize| before.then(Footprint::unit(before.output, to, 3, 1));
-    let to_size = |before: Footprint, [height, width]: [usize; 2]| {
-        let resized = Footprint::resized(before.output, height, width);
-        // What is resized is not kept for it.
-        let dropped = if resized.kept > 0 { before.output.len() } else { 0 };
-        Footprint { kept: before.kept.saturating_sub(dropped), ..before }.then(resized)
-    };
     let whole = [picture.height, picture.width];
+    // A convolution keeps its input before it is resized, which is the output that the unit before it keeps anyway.
+    let resized = |before: Footprint, [height, width]: [usize; 2]| FeatureShape { height, width, ..before.output };
+    let unit = |before: Footprint, size: [usize; 2], to: usize| {
+        let unit = Footprint::unit(resized(before, size), to, 3, 1);
+        before.then(Footprint { working: unit.output.len() + before.output.len(), ..unit })
+    };
+    let same = |before: Footprint, to: usize| unit(before, [before.output.height, before.output.width], to);
     let before_last = match config.decoder {
         DecoderKind::Direct => {
-            channels.iter().fold(to_size(Footprint::nothing(x), whole), |before, &to| unit(before, to))
+            let first = unit(Footprint::nothing(x), whole, channels[0]);
+            channels[1..].iter().fold(first, |before, &to| same(before, to))
         }
         DecoderKind::Stepwise => {
             let sizes = upsampled_sizes(whole, channels.len());
             let squeezed = Footprint::unit(x, channels[0], 1, 1);
-            let upsampled =
-                channels[1..].iter().zip(&sizes).fold(squeezed, |before, (&to, &size)| unit(to_size(before, size), to));
-            to_size(upsampled, whole)
+            channels[1..].iter().zip(&sizes).fold(squeezed, |before, (&to, &size)| unit(before, size, to))
         }
     };
-    let features = before_last.output;
-    before_last.then(Footprint::conv(features, features.with_channels(3), 27 * features.channels))
+    let full = resized(before_last, whole);
+    let last = Footprint::conv(full, full.with_channels(3), 27 * full.channels);
+    before_last.then(Footprint { working: last.output.len() + before_last.output.len(), ..last })
 }
 
 #[cfg(test)]

@@ -156,16 +156,25 @@ impl Conv2d {
         ConvGeometry { stride: self.stride, padding: self.padding, dilation: self.dilation }
     }
 
+    /// The same of `x` resized bilinearly to `size` (align_corners), of stride 1: see [`ops::resized_conv2d`].
+    pub fn forward_resized(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+        let weight = like(self.weight.val(), &x);
+        self.biased_output(ops::resized_conv2d(x, weight, size, true, self.geometry()))
+    }
+
     /// `[batch, channels_in, height, width]` to `[batch, channels_out, …]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = like(self.weight.val(), &x);
-        let y = match self.groups {
+        self.biased_output(match self.groups {
             1 => ops::conv2d(x, weight, self.geometry()),
             groups => {
                 let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(|n| [n, n]);
                 module::conv2d(x, weight, None, ConvOptions::new(stride, padding, dilation, groups))
             }
-        };
+        })
+    }
+
+    fn biased_output(&self, y: Tensor<4>) -> Tensor<4> {
         match &self.bias {
             None => y,
             Some(bias) => {
@@ -278,6 +287,11 @@ impl ConvBnAct {
     /// `relu(norm(conv(x)))`
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.norm.forward(self.conv.forward(x), None, Act::Relu, pass)
+    }
+
+    /// `relu(norm(conv(resize(x))))`, see [`Conv2d::forward_resized`].
+    pub fn forward_resized(&self, x: Tensor<4>, size: [usize; 2], pass: &Pass) -> Tensor<4> {
+        self.norm.forward(self.conv.forward_resized(x, size), None, Act::Relu, pass)
     }
 
     /// `norm(conv(x))`

@@ -143,6 +143,34 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         }
     }
 
+    fn resized_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        size: [usize; 2],
+        align_corners: bool,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct ResizedConv2d;
+        impl<B: SegOps> Backward<B, 2> for ResizedConv2d {
+            type State = (FloatTensor<B>, FloatTensor<B>, [usize; 2], bool, ConvGeometry);
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let grad = grads.consume::<B>(&ops.node);
+                let (x, weight, size, align_corners, geometry) = ops.state;
+                let (x, weight) = B::resized_conv2d_grad(x, weight, grad, size, align_corners, geometry);
+                register::<B, 2>(grads, ops.parents.map(|node| Some(node?.id)), [x, weight]);
+            }
+        }
+        let nodes = [x.node(), weight.node()];
+        let prep = ResizedConv2d.prepare::<C>(nodes).compute_bound().stateful();
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let output = B::resized_conv2d(x.clone(), weight.clone(), size, align_corners, geometry);
+        match prep {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, size, align_corners, geometry), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
     fn upsample_cross_entropy(
         logits: FloatTensor<Self>,
         label: IntTensor<Self>,

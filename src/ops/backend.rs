@@ -150,6 +150,31 @@ pub trait SegOps: burn::backend::Backend {
         portable::resize_bilinear_grad::<Self>(grad, size, align_corners)
     }
 
+    /// See [`super::resized_conv2d`].
+    #[fusion(default)]
+    fn resized_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        size: [usize; 2],
+        align_corners: bool,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        portable::resized_conv2d::<Self>(x, weight, size, align_corners, geometry)
+    }
+
+    /// Gradients of input and weight of [`Self::resized_conv2d`].
+    #[fusion(default)]
+    fn resized_conv2d_grad(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        size: [usize; 2],
+        align_corners: bool,
+        geometry: ConvGeometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::resized_conv2d_grad::<Self>(x, weight, grad, size, align_corners, geometry)
+    }
+
     /// See [`super::upsample_cross_entropy`]; returns loss `[1]` and its gradient at the logits.
     #[fusion(default)]
     fn upsample_cross_entropy(

@@ -11,6 +11,7 @@
 //! | [`conv2d`] | input, weight |
 //! | [`batch_norm_act`] | input, statistics; the output's sign where a residual was added (the output itself, shared) |
 //! | [`resize_bilinear`] | nothing |
+//! | [`resized_conv2d`] | input before it is resized, weight |
 //! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
 //! | [`bce_with_logits`] | the gradient |
 //! | [`with_gradient`] | the gradient |
@@ -101,6 +102,26 @@ pub fn resize_bilinear(input: Tensor<4>, size: [usize; 2], align_corners: bool) 
         return input;
     }
     Tensor::from_dispatch(Dispatch::resize_bilinear(input.into_dispatch(), size, align_corners))
+}
+
+/// [`conv2d`] of [`resize_bilinear`], for a convolution of stride 1 that keeps the size. What is resized is not kept, and on
+/// the CPU never exists whole: a band of rows at a time is made, used and made again for the backward pass.
+///
+/// # Shapes
+/// `input [batch, channels_in, h, w]` and a size `[height, width]` to `[batch, channels_out, height, width]`.
+pub fn resized_conv2d(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    size: [usize; 2],
+    align_corners: bool,
+    geometry: ConvGeometry,
+) -> Tensor<4> {
+    let [_, _, height, width] = input.dims();
+    if [height, width] == size {
+        return conv2d(input, weight, geometry);
+    }
+    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(Dispatch::resized_conv2d(input, weight, size, align_corners, geometry))
 }
 
 /// Mean cross-entropy per labelled pixel of logits that are bilinearly resized to the label's size. In float32, whatever

@@ -164,6 +164,31 @@ pub(super) fn resize_bilinear_grad<B: Backend>(
     B::float_matmul(B::float_matmul(rows, grad), columns)
 }
 
+pub(super) fn resized_conv2d<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    size: [usize; 2],
+    align_corners: bool,
+    geometry: ConvGeometry,
+) -> FloatTensor<B> {
+    conv2d::<B>(resize_bilinear::<B>(x, size, align_corners), weight, geometry)
+}
+
+pub(super) fn resized_conv2d_grad<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    size: [usize; 2],
+    align_corners: bool,
+    geometry: ConvGeometry,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let [_, _, h, w] = dims(x.shape());
+    let resized = resize_bilinear::<B>(x, size, align_corners);
+    let grad_weight = conv2d_grad_weight::<B>(resized.clone(), weight.clone(), grad.clone(), geometry);
+    let grad_resized = conv2d_grad_input::<B>(resized, weight, grad, geometry);
+    (resize_bilinear_grad::<B>(grad_resized, [h, w], align_corners), grad_weight)
+}
+
 pub(super) fn upsample_cross_entropy<B: Backend>(
     logits: FloatTensor<B>,
     label: IntTensor<B>,

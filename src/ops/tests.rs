@@ -52,6 +52,34 @@ fn convolution_and_its_gradients_equal_burns() {
 }
 
 #[test]
+fn resized_convolution_equals_its_two_parts() {
+    // (channels in, out, kernel, h, w, height, width); the last is of several bands
+    let cases = [
+        (3, 5, 3, 4, 6, 9, 13),
+        (2, 4, 1, 5, 5, 5, 8),
+        (4, 3, 3, 7, 8, 7, 8),
+        (2, 3, 5, 6, 5, 3, 9),
+        (32, 2, 3, 40, 70, 90, 1300),
+    ];
+    for (cin, cout, kernel, h, w, height, width) in cases {
+        for align_corners in [false, true] {
+            let geometry = ConvGeometry { stride: 1, padding: (kernel - 1) / 2, dilation: 1 };
+            let x = random([2, cin, h, w]).require_grad();
+            let weight = random([cout, cin, kernel, kernel]).require_grad();
+            let inputs = [x.clone(), weight.clone()];
+            let parts = conv2d(resize_bilinear(x.clone(), [height, width], align_corners), weight.clone(), geometry);
+            let whole = resized_conv2d(x, weight, [height, width], align_corners, geometry);
+            assert_close(whole.clone(), parts.clone());
+            let probe = random(whole.dims()) / (height * width) as f32;
+            let expected = gradients(parts, probe.clone(), &inputs);
+            for (whole, parts) in gradients(whole, probe, &inputs).into_iter().zip(expected) {
+                assert_close(whole, parts);
+            }
+        }
+    }
+}
+
+#[test]
 fn batch_norm_with_residual_and_relu_equals_its_formula() {
     for (with_residual, act) in [(false, Act::Identity), (false, Act::Relu), (true, Act::Identity), (true, Act::Relu)] {
         let x = (random([3, 5, 7, 9]) * 2.0 + 1.0).detach().require_grad();

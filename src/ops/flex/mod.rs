@@ -5,6 +5,7 @@ mod conv;
 mod loss;
 mod norm;
 pub(super) mod resize;
+mod resized_conv;
 
 use super::backend::{Act, ConvGeometry, SegOps};
 use super::portable;
@@ -134,6 +135,33 @@ impl SegOps for Flex {
             return portable::resize_bilinear_grad::<Self>(grad, size, align_corners);
         }
         resize::backward(&grad, size, align_corners)
+    }
+
+    fn resized_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        size: [usize; 2],
+        align_corners: bool,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        if !all_f32(&[&x, &weight]) {
+            return portable::resized_conv2d::<Self>(x, weight, size, align_corners, geometry);
+        }
+        resized_conv::forward(&x, &weight, size, align_corners, geometry)
+    }
+
+    fn resized_conv2d_grad(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        size: [usize; 2],
+        align_corners: bool,
+        geometry: ConvGeometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !all_f32(&[&x, &weight, &grad]) {
+            return portable::resized_conv2d_grad::<Self>(x, weight, grad, size, align_corners, geometry);
+        }
+        resized_conv::backward(&x, &weight, &grad, size, align_corners, geometry)
     }
 
     fn upsample_cross_entropy(
