@@ -28,7 +28,10 @@ pub fn run<T: DeserializeOwned>(command: &str, config: &RunConfig, args: &[&str]
         .map_err(|e| failed(&plain_cause(&e)))?;
     let said = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
-        let last = said.lines().last().unwrap_or("it was stopped; perhaps the system ended it for want of memory");
+        if done.status.code().is_none() {
+            return Err(failed("the system ended it, perhaps for want of memory; see --memory-budget of segtrain"));
+        }
+        let last = said.lines().last().unwrap_or("it said nothing");
         return Err(failed(last.strip_prefix("segbench: ").unwrap_or(last)));
     }
     serde_json::from_slice(&done.stdout).map_err(|e| failed(&format!("it printed no result ({e})")))

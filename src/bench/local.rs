@@ -133,8 +133,11 @@ impl Plan {
             plan.push((row, k, runs));
         }
         let total: usize = plan.iter().map(|(.., runs)| runs.len()).sum();
-        let first = &plan.first().ok_or_else(|| Error::usage("there is nothing to compare"))?.2[0].config;
+        let first = plan.first().ok_or_else(|| Error::usage("there is nothing to compare"))?.2[0].config.clone();
         let num_classes = Split::open(&first.data, &first.data.train_split)?.class_names().len();
+        for run in plan.iter_mut().flat_map(|(.., runs)| runs) {
+            cut::name_cuts(&mut run.config, num_classes)?; // as the run will write them
+        }
         // K above the number of blocks, too, is told here. Cuts do not depend on the seed.
         let kept: Vec<u64> =
             plan.iter().map(|(.., runs)| activation_bytes(&runs[0].config, num_classes)).collect::<Result<_>>()?;

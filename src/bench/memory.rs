@@ -2,7 +2,7 @@
 
 use super::step::batch;
 use crate::Result;
-use crate::config::RunConfig;
+use crate::config::{RunConfig, Schedule};
 use crate::local::cost::{Costs, Execution, StepCost};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Mark, cut};
@@ -61,6 +61,9 @@ pub struct StepBytes {
 /// # Errors
 /// The device cannot be had; a configuration that cannot be cut.
 pub fn measure(config: &RunConfig) -> Result<StepBytes> {
+    let mut config = config.clone();
+    config.train.schedule = Schedule::Sequential; // a module's share can be told while it is at work alone
+    let config = &config;
     let num_classes = config.num_classes_expected();
     let costs = Costs::of(config, num_classes);
     let ranges = cut::module_ranges_of(config, num_classes)?;
@@ -81,8 +84,10 @@ pub fn measure(config: &RunConfig) -> Result<StepBytes> {
     network.train_step_watched(input.clone(), &targets, lr, mix(seed, 1), &mut |module, mark| {
         measured.note(module, mark, memory::live_bytes(&device), recorder.now() - begin);
     })?;
-    let timeline = recorder.stop().into_iter().map(|(time, bytes)| (time - begin, bytes)).collect();
     let on_cpu = device.memory_pool_usage().is_none();
+    let heap: Vec<(f64, usize)> = recorder.stop().into_iter().map(|(time, bytes)| (time - begin, bytes)).collect();
+    // A GPU's memory is known at the marks alone.
+    let timeline = if on_cpu { heap } else { std::mem::take(&mut measured.points) };
     Ok(measured.report(config, &network, predicted, timeline, at_rest, on_cpu, memory::peak_bytes(&device)))
 }
 
@@ -94,6 +99,8 @@ struct Measured {
     /// Most bytes while each module was at work.
     peaks: Vec<u64>,
     stretches: Vec<Stretch>,
+    /// Seconds and bytes in use at each mark.
+    points: Vec<(f64, usize)>,
     last: u64,
 }
 
@@ -117,6 +124,7 @@ impl Measured {
             }
             Mark::Forward(_) | Mark::AuxHead | Mark::Heads | Mark::Backward(_) => {}
         }
+        self.points.push((now, live as usize));
         self.last = live;
     }
 

@@ -154,7 +154,7 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
     let device = config.open_device()?;
     let num_classes = config.num_classes_expected();
     let matmul_gigaflops = matmul_gigaflops(&device)?;
-    let mut network = LocalNetwork::new(config, num_classes, &device)?;
+    let mut network = LocalNetwork::new(config, num_classes, &device)?; // its steps are the sequential schedule's
     let (input, targets) = batch(config, num_classes, &device);
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..steps {

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
 use infoseg::bench::{data, eval, memory, ops, scaling, step};
 use infoseg::config::{DeviceChoice, Resolution, TrainArgs};
+use infoseg::memory::counting::Counting;
 use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Error, Result, cli};
 use std::path::PathBuf;
@@ -130,6 +131,9 @@ enum Command {
         args: TrainArgs,
     },
 }
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     cli::run("segbench", segbench)

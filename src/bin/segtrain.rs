@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use infoseg::config::TrainArgs;
+use infoseg::memory::counting::Counting;
 use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Result, cli};
 use std::process::ExitCode;
@@ -14,6 +15,9 @@ struct Args {
     #[command(flatten)]
     train: TrainArgs,
 }
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     cli::run("segtrain", segtrain)

@@ -35,7 +35,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "HEIGHTxWIDTH")]
     pub resolution: Option<Resolution>,
 
-    /// K: number of gradient-isolated local modules; 1 is end-to-end training, auto as few as fit into memory
+    /// K: number of gradient-isolated local modules; 1 is end-to-end training, auto as few as fit into memory (then, where that is not
+    /// enough, recomputation and micro-batches)
     #[arg(long, value_name = "K|auto", allow_negative_numbers = true)]
     pub local_k: Option<LocalK>,
 
@@ -43,7 +44,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SIZE")]
     pub memory_budget: Option<MemorySize>,
 
-    /// Keep the inputs of blocks alone and go forward twice: less memory, a third more time
+    /// Keep the inputs of blocks alone and go forward twice: less memory, about a quarter more time
     #[arg(long)]
     pub recompute: bool,
 

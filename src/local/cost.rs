@@ -2,11 +2,12 @@
 //!
 //! All of it follows from shapes: what each block and head keeps for its backward, and the gradients that are there while it
 //! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. Predicted is a step on the CPU;
-//! on a GPU, what its allocator and its convolutions' workspace take comes on top.
+//! on a GPU, what its allocator, its convolutions' workspace and full-size logits take comes on top. So does, anywhere, a dataset
+//! that is held in memory, and the scoring of whole pictures that are larger than the crops.
 
 use super::heads::{decoder_footprint, head_footprint};
 use super::{cut, loss};
-use crate::config::{Method, RunConfig, Schedule, Task};
+use crate::config::{Method, RunConfig, Schedule, Task, TaskLoss};
 use crate::net::{FeatureShape, Footprint, Init, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -18,6 +19,10 @@ const PROCESS: u64 = 48 << 20;
 const VALUE: usize = size_of::<f32>();
 /// Batches that are ready or under way while a step is made.
 const LOADED_BATCHES: usize = 3;
+/// Most places at which a network is tried to be cut.
+const MOST_PLACES: usize = 64;
+/// Square matrices of samples that the contrastive loss holds at once.
+const CONTRASTS: usize = 5;
 
 /// How a step is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +192,8 @@ impl Costs {
         for (i, head) in heads.iter().skip(usize::from(aux.is_some())).enumerate() {
             // The task head's gradient waits while the decoder is at work.
             let waiting = if i > 0 { of_part(output.len()) } else { 0 };
-            peak = peak.max(held + gradients + waiting + of_part(head.kept + head.working));
+            let contrast = if !is_last && i == 0 { self.contrast(part) } else { 0 };
+            peak = peak.max(held + gradients + waiting + contrast + of_part(head.kept + head.working));
             gradients += parameters(head);
         }
         // Backward. A block's `working` counts the gradient that it begins with.
@@ -226,6 +232,16 @@ impl Costs {
             waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
             fixed: (states * weights * VALUE + targets + loaded) as u64,
         }
+    }
+
+    /// Bytes of the contrastive loss of so many pictures.
+    fn contrast(&self, pictures: usize) -> u64 {
+        let samples = match (self.config.local.task_loss, self.config.data.dataset.task()) {
+            (TaskLoss::Softmax, _) => 0,
+            (TaskLoss::Contrast, Task::Segmentation) => self.config.local.contrast_samples,
+            (TaskLoss::Contrast, Task::Classification) => pictures,
+        };
+        (CONTRASTS * samples * samples * VALUE) as u64
     }
 
     /// Bytes of a batch's input, picture and label.
@@ -271,24 +287,33 @@ impl Costs {
         ranges.iter().enumerate().map(of_module).collect()
     }
 
-    /// The cuts into `k` modules whose dearest is cheapest, as the blocks of each.
-    ///
-    /// # Errors
-    /// There are fewer blocks than modules.
-    pub fn balanced(&self, k: usize, execution: Execution) -> Result<Vec<Range<usize>>> {
+    /// What every possible module will hold: `[i][j]` is one that is made of the blocks `i..=j`, of a network that ends
+    /// elsewhere where `j` is not its last block.
+    pub fn of_modules(&self, execution: Execution) -> Vec<Vec<u64>> {
         let n = self.blocks.len();
-        if k > n {
-            return Err(Error::usage(format!("this network has {n} blocks and cannot be cut into {k} modules")));
-        }
+        let stride = n.div_ceil(MOST_PLACES);
         // A module's λ1 depends on its position; that a decoder is there does not, but for weights that reach 0.
         let cost = |i: usize, j: usize| match j {
             _ if j < i => 0,
+            // Of very deep networks not every place is tried.
+            _ if j + 1 < n && !(j + 1).is_multiple_of(stride) => u64::MAX / 4,
+            _ if i > 0 && !i.is_multiple_of(stride) => u64::MAX / 4,
             _ if j + 1 == n && i == 0 => self.module(0, std::slice::from_ref(&(0..n)), execution).peak,
             _ if j + 1 == n => self.module(1, &[0..i, i..n], execution).peak,
             _ => self.module(0, &[i..j + 1, j + 1..n], execution).peak,
         };
-        let costs: Vec<Vec<u64>> = (0..n).map(|i| (0..n).map(|j| cost(i, j)).collect()).collect();
-        let last_blocks = cut::balanced(&costs, k);
-        Ok(cut::ranges(&last_blocks, n))
+        (0..n).map(|i| (0..n).map(|j| cost(i, j)).collect()).collect()
+    }
+
+    /// The cuts into `k` modules whose dearest is cheapest, as the blocks of each; `modules` are [`Costs::of_modules`].
+    ///
+    /// # Errors
+    /// There are fewer blocks than modules.
+    pub fn balanced(&self, k: usize, modules: &[Vec<u64>]) -> Result<Vec<Range<usize>>> {
+        let n = self.blocks.len();
+        if k > n {
+            return Err(Error::usage(format!("this network has {n} blocks and cannot be cut into {k} modules")));
+        }
+        Ok(cut::ranges(&cut::balanced(modules, k), n))
     }
 }

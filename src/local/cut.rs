@@ -47,6 +47,20 @@ pub fn module_ranges_of(config: &RunConfig, num_classes: usize) -> Result<Vec<Ra
     module_ranges(&network(&mut Init::blank(&Device::flex()), config, num_classes), config)
 }
 
+/// Writes the cuts of a network of several modules out by name: how they are chosen may change, a run's may not.
+///
+/// # Errors
+/// See [`module_ranges`].
+pub fn name_cuts(config: &mut RunConfig, num_classes: usize) -> Result<()> {
+    if config.local.num_modules > 1 {
+        let network = network(&mut Init::blank(&Device::flex()), config, num_classes);
+        let ranges = module_ranges(&network, config)?;
+        let last = |range: &Range<usize>| network.blocks[range.end - 1].name.clone();
+        config.local.cuts = Cuts::After(ranges[..ranges.len() - 1].iter().map(last).collect());
+    }
+    Ok(())
+}
+
 /// Blocks of each module, from the last blocks of all but the final one, of `n` blocks.
 pub(super) fn ranges(last_blocks: &[usize], n: usize) -> Vec<Range<usize>> {
     let starts = std::iter::once(0).chain(last_blocks.iter().map(|&last| last + 1));

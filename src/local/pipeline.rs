@@ -149,7 +149,16 @@ impl Steps {
         reports: impl Iterator<Item = Report>,
         tell: &mut impl FnMut(usize, &[Work]) -> Result<()>,
     ) -> Result<()> {
+        let mut failed = None;
         for Report { step, module, work } in reports {
+            let work = match work {
+                Ok(work) => work,
+                // Steps that the others still end are told all the same.
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
             let index = match self.open.iter().position(|(open, _)| *open == step) {
                 Some(index) => index,
                 None => {
@@ -157,13 +166,13 @@ impl Steps {
                     self.open.len() - 1
                 }
             };
-            self.open[index].1[module] = Some(work?);
+            self.open[index].1[module] = Some(work);
             if let Some(all) = self.open[index].1.iter().copied().collect::<Option<Vec<Work>>>() {
                 let (step, _) = self.open.remove(index);
                 tell(step, &all)?;
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 

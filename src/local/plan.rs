@@ -7,12 +7,14 @@
 use super::cost::{Costs, Execution, StepCost};
 use super::cut;
 use crate::cli::counted;
-use crate::config::{Cuts, RunConfig};
+use crate::config::{Cuts, RunConfig, Task, TaskLoss};
 use crate::memory::human;
 use crate::{Error, Result};
 
 /// Most modules that are tried, with recomputation and without.
 const MOST_MODULES: [usize; 2] = [8, 4];
+/// Most where modules are tried first.
+const MOST_CUTS: usize = 32;
 /// A plan is to fit although its prediction may be short by this share.
 const MARGIN: f64 = 0.05;
 
@@ -77,6 +79,8 @@ pub struct Fixed {
     pub num_modules: Option<usize>,
     /// So were the cuts, or the run has been trained with them.
     pub cuts: bool,
+    /// More modules, as many as there are blocks, are to be tried before anything else.
+    pub modules_first: bool,
 }
 
 /// All ways to make the steps, the preferred first. `configure` gives the configuration for a K.
@@ -88,46 +92,67 @@ pub fn candidates(
     num_classes: usize,
     configure: impl Fn(usize) -> Result<RunConfig>,
 ) -> Result<Vec<Plan>> {
+    let first = configure(fixed.num_modules.unwrap_or(1))?;
+    let blocks = Costs::of(&first, num_classes).names().len();
     let ks = match fixed.num_modules {
         Some(k) => k..=k,
-        None => 1..=MOST_MODULES[0],
+        None if fixed.modules_first => 1..=blocks.min(MOST_CUTS),
+        None => 1..=blocks.min(MOST_MODULES[0]),
     };
-    let mut networks = Vec::new();
-    for k in ks {
-        let config = configure(k)?;
-        let costs = Costs::of(&config, num_classes);
-        if fixed.num_modules.is_some() || k <= costs.names().len() {
-            networks.push((config, costs));
+    let networks = ks
+        .map(|k| {
+            let config = configure(k)?;
+            let costs = Costs::of(&config, num_classes);
+            Ok((config, costs))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let own = Execution::of(&first);
+    let mut ways = Vec::new();
+    if fixed.modules_first {
+        ways.push((own, networks.len()));
+    }
+    for micro_batches in parts(&first) {
+        // Recomputation that was asked for is not taken away.
+        for recompute in if own.recompute { vec![true] } else { vec![false, true] } {
+            let few = fixed.num_modules.is_some() || recompute;
+            let most = if few { MOST_MODULES[0] } else { MOST_MODULES[1] };
+            ways.push((Execution { micro_batches, recompute, ..own }, most));
         }
     }
-    let Some((first, _)) = networks.first() else { return Ok(Vec::new()) };
-    let (batch, recompute) = (first.train.batch_size, first.train.recompute);
-    let halvings = (0..).map(|power| 1 << power).take_while(|&parts| parts < batch);
-    let parts: Vec<usize> = halvings.chain([batch]).filter(|&parts| parts >= first.train.micro_batches).collect();
     let mut plans = Vec::new();
-    for micro_batches in parts {
-        // Recomputation that was asked for is not taken away.
-        for recompute in if recompute { vec![true] } else { vec![false, true] } {
-            let execution = Execution { micro_batches, recompute, ..Execution::of(first) };
-            let few = |k: usize| fixed.num_modules.is_some() || recompute || k <= MOST_MODULES[1];
-            for (config, costs) in networks.iter().filter(|(config, _)| few(config.local.num_modules)) {
-                let mut config = config.clone();
-                (config.train.micro_batches, config.train.recompute) = (micro_batches, recompute);
-                let ranges = match fixed.cuts {
-                    true => cut::module_ranges_of(&config, num_classes)?,
-                    false => costs.balanced(config.local.num_modules, execution)?,
-                };
-                if !fixed.cuts {
-                    let last = |range: &std::ops::Range<usize>| costs.names().nth(range.end - 1).map(str::to_string);
-                    let cuts: Vec<String> = ranges[..ranges.len() - 1].iter().filter_map(last).collect();
-                    config.local.cuts = if cuts.is_empty() { Cuts::Auto } else { Cuts::After(cuts) };
-                }
-                let cost = costs.step(&ranges, execution, true);
-                plans.push(Plan { config, cost });
+    for (execution, most) in ways {
+        let modules = if fixed.cuts { Vec::new() } else { networks[networks.len() - 1].1.of_modules(execution) };
+        for (config, costs) in networks.iter().take(most) {
+            let mut config = config.clone();
+            (config.train.micro_batches, config.train.recompute) = (execution.micro_batches, execution.recompute);
+            let ranges = match fixed.cuts {
+                true => cut::module_ranges_of(&config, num_classes)?,
+                false => costs.balanced(config.local.num_modules, &modules)?,
+            };
+            if !fixed.cuts {
+                let last = |range: &std::ops::Range<usize>| costs.names().nth(range.end - 1).map(str::to_string);
+                let cuts: Vec<String> = ranges[..ranges.len() - 1].iter().filter_map(last).collect();
+                config.local.cuts = if cuts.is_empty() { Cuts::Auto } else { Cuts::After(cuts) };
             }
+            let cost = costs.step(&ranges, execution, true);
+            plans.push(Plan { config, cost });
         }
     }
     Ok(plans)
+}
+
+/// Numbers of micro-batches to try, rising: those of the configuration, powers of two, one for each picture.
+fn parts(config: &RunConfig) -> Vec<usize> {
+    let (own, batch) = (config.train.micro_batches, config.train.batch_size);
+    let pictures_alone = config.data.dataset.task() == Task::Classification;
+    if config.local.task_loss == TaskLoss::Contrast && pictures_alone {
+        return vec![own]; // pictures are contrasted within a part: small ones have nothing to contrast
+    }
+    let powers = (0..).map(|power| 1 << power).take_while(|&parts| parts < batch);
+    let mut parts: Vec<usize> = powers.chain([own, batch]).filter(|&parts| parts >= own).collect();
+    parts.sort_unstable();
+    parts.dedup();
+    parts
 }
 
 /// The preferred way that fits into `budget` bytes.
@@ -155,9 +180,9 @@ pub fn smallest(plans: &[Plan]) -> Option<&Plan> {
     plans.iter().min_by_key(|plan| plan.peak())
 }
 
-/// An amount that is no less, as it is typed: `5.3GiB`.
+/// An amount that is no less, as it is typed: `5340MiB`.
 pub fn budget_text(bytes: u64) -> String {
-    format!("{:.1}GiB", (bytes as f64 / f64::from(1 << 30) * 10.0).ceil() / 10.0)
+    format!("{}MiB", bytes.div_ceil(1 << 20))
 }
 
 #[cfg(test)]
@@ -190,7 +215,7 @@ mod tests {
 
     #[test]
     fn nothing_fits_into_nothing_and_the_smallest_is_named() {
-        let plans = candidates(Fixed { num_modules: Some(2), cuts: false }, 19, configured).unwrap();
+        let plans = candidates(Fixed { num_modules: Some(2), ..Fixed::default() }, 19, configured).unwrap();
         assert!(plans.iter().all(|plan| plan.config.local.num_modules == 2));
         let smallest = plans.iter().map(Plan::needs).min().unwrap();
         let error = fit(&plans, 1 << 20, "--memory-budget 1MiB").unwrap_err().to_string();

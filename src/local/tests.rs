@@ -277,6 +277,24 @@ fn gradients_of_micro_batches_add_up() {
 }
 
 #[test]
+fn a_part_without_labelled_pixels_and_recomputed_parts_train() {
+    let (input, mut targets) = batch();
+    let half = targets.label_host.len() / 2;
+    targets.label_host[half..].fill(255);
+    let targets = Targets::new(&input, Normalization::IMAGENET, targets.label_host, &device());
+    let losses = |recompute| {
+        let mut config = tiny(2);
+        (config.train.micro_batches, config.train.recompute) = (2, recompute);
+        let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+        let losses = network.train_step(input.clone(), &targets, 0.05, 3).unwrap();
+        (losses, network.modules.iter().map(|module| weights(module.net())).collect::<Vec<_>>())
+    };
+    let (plain, recomputed) = (losses(false), losses(true));
+    assert!(plain.0.iter().all(|losses| losses.task.is_finite() && losses.task > 0.0), "{:?}", plain.0);
+    assert_eq!(plain, recomputed);
+}
+
+#[test]
 fn a_step_tells_where_it_has_come_to() {
     let mut network = LocalNetwork::new(&tiny(2), CLASSES, &device()).unwrap();
     let (input, targets) = batch();

@@ -20,9 +20,16 @@ const EVENTS: usize = 1 << 18;
 #[cfg(target_os = "linux")]
 const LARGE: usize = 4 << 20;
 
-/// The system's allocator, counting.
+/// The system's allocator, counting. A program that wants it makes it its own:
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOCATOR: infoseg::memory::counting::Counting = infoseg::memory::counting::Counting;
+/// # fn main() {}
+/// ```
 pub struct Counting;
 
+#[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
@@ -73,9 +80,9 @@ pub fn on_exhaustion(limit: Option<u64>, words: LastWords) {
     }
 }
 
-/// What [`on_exhaustion`] was told to say where memory runs out now.
-pub fn last_words() -> Option<&'static str> {
-    LAST_WORDS.get().map(|words| words.about(peak() as u64))
+/// What [`on_exhaustion`] was told to say where `bytes` could be had.
+pub fn last_words(bytes: u64) -> Option<&'static str> {
+    LAST_WORDS.get().map(|words| words.about(bytes))
 }
 
 struct Timeline {
@@ -85,7 +92,7 @@ struct Timeline {
     events: Vec<(AtomicU64, AtomicUsize)>,
 }
 
-/// Records bytes on the heap over time while it is there. One at a time; a second records nothing.
+/// Records bytes on the heap over time while it is there. One at a time: a second begins anew.
 pub struct Recorder(());
 
 impl Recorder {
@@ -150,7 +157,7 @@ fn record(size: usize, live: usize) {
 
 /// Says the last words, if there are any, and leaves. It must not allocate.
 fn give_up() {
-    if let Some(sentence) = last_words() {
+    if let Some(sentence) = last_words(peak() as u64) {
         let mut stderr = std::io::stderr();
         let _ = stderr.write_all(sentence.as_bytes());
         let _ = stderr.write_all(b"\n");

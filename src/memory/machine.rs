@@ -1,6 +1,7 @@
 //! What the operating system tells of memory.
 
 use std::fs::read_to_string;
+use std::path::Path;
 
 /// `VmHWM` of `/proc/self/status`: the process's peak resident set.
 pub fn peak_resident() -> Option<u64> {
@@ -11,9 +12,22 @@ pub fn peak_resident() -> Option<u64> {
 /// is left out: a training step that lives in it does not end. `None` where the system does not tell.
 pub fn total() -> Option<u64> {
     let machine = kibibytes(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
-    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let group = limits.iter().filter_map(|path| read_to_string(path).ok()?.trim().parse::<u64>().ok()).min();
-    Some(group.map_or(machine, |group| group.min(machine)))
+    Some(group_limit().map_or(machine, |group| group.min(machine)))
+}
+
+/// Bytes that nobody uses now, as the system estimates it.
+pub fn available() -> Option<u64> {
+    kibibytes(&read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// The least of the limits of this process's control group and those around it.
+fn group_limit() -> Option<u64> {
+    let limit = |path: &Path| read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let own = read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/').to_string();
+    let groups = Path::new(&own).ancestors().map(|group| Path::new("/sys/fs/cgroup").join(group).join("memory.max"));
+    let old = Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").to_path_buf();
+    groups.chain([old]).filter_map(|path| limit(&path)).min()
 }
 
 /// The number behind `key` in lines such as `VmHWM:   1234 kB`, in bytes.

@@ -4,7 +4,6 @@ pub mod counting;
 mod machine;
 mod size;
 
-pub use machine::total as machine_bytes;
 pub use size::{MemorySize, human};
 
 use crate::config::DeviceChoice;
@@ -28,6 +27,15 @@ pub fn available(device: DeviceChoice) -> Result<u64, String> {
             .ok_or_else(|| "this system does not tell how much memory it has; say --memory-budget SIZE".into()),
         gpu => Err(format!("{gpu} does not tell how much memory it has; say --memory-budget SIZE")),
     }
+}
+
+/// Bytes that the heap can grow to before the system ends the process: what is free now and what is on the heap already, or
+/// the control group's limit; less a reserve for what is not on the heap.
+pub fn heap_limit() -> Option<u64> {
+    const RESERVE: u64 = 256 << 20;
+    let free = machine::available()? + counting::live() as u64;
+    let limit = machine::total().map_or(free, |total| total.min(free));
+    Some(limit.saturating_sub(RESERVE))
 }
 
 /// Whether what training takes can be read, so that a budget can be kept to.

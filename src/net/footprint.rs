@@ -44,13 +44,6 @@ impl Footprint {
         Self::conv(x, FeatureShape { channels, height, width }, weights).normalized(x)
     }
 
-    /// Of a bilinear resizing.
-    pub const fn resized(x: FeatureShape, height: usize, width: usize) -> Self {
-        let output = FeatureShape { height, width, ..x };
-        let kept = if output.pixels() == x.pixels() { 0 } else { output.len() };
-        Self { kept, working: output.len() + x.len(), ..Self::nothing(output) }
-    }
-
     /// This one and then another. Backward, the other comes first: while it does, all of this one is still kept.
     pub fn then(self, next: Self) -> Self {
         let while_first = self.working.saturating_sub(next.kept);

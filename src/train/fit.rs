@@ -39,12 +39,13 @@ pub fn load(args: &TrainArgs) -> Result<RunConfig> {
 /// What the command line leaves no choice about.
 fn fixed(args: &TrainArgs, config: &RunConfig) -> Fixed {
     let resumed = args.resume.is_some(); // a run goes on with its own modules
-    let typed = args.set.iter().any(|set| set.starts_with("local.num_modules"));
+    let typed = args.set.iter().any(|set| set.starts_with("local.num_modules") || set.starts_with("local.cuts"));
     let number = matches!(args.local_k, Some(LocalK::Modules(_)));
     let is_said = resumed || typed || number || config.local.method == Method::E2e;
     Fixed {
         num_modules: is_said.then_some(config.local.num_modules),
         cuts: resumed || (is_said && matches!(config.local.cuts, Cuts::After(_))),
+        modules_first: args.memory_budget.is_none(),
     }
 }
 

@@ -21,6 +21,10 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
     if folder.exists() && !folder.is_dir() {
         return Err(Error::file(&folder, "is a file; name a folder with --out"));
     }
+    // Of a run that ended before its first step, such as for want of memory. A configuration alone may be somebody's own.
+    if folder.join("metrics.jsonl").exists() {
+        remove_unstarted(&folder);
+    }
     let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         let advice = match checkpoint::last(&folder).is_ok() {
@@ -39,7 +43,11 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
 pub fn remove_unstarted(folder: &Path) {
     let log = folder.join("metrics.jsonl");
     let logged = log.metadata().is_ok_and(|log| log.len() > 0);
-    if logged || folder.join("checkpoints").exists() {
+    let ours = ["metrics.jsonl", "config.toml"];
+    let others = folder.read_dir().is_ok_and(|mut entries| {
+        entries.any(|entry| entry.is_ok_and(|entry| !ours.iter().any(|name| entry.file_name() == *name)))
+    });
+    if logged || others {
         return;
     }
     // What cannot be removed is met, and told, by the next start.

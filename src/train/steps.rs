@@ -66,8 +66,8 @@ impl Trainer {
                 Err(error) => return Err(self.save_and_explain(step, first_step, error)),
             };
             let Job { input, targets, lr, seed, .. } = self.jobs().job(step, batch);
-            let network = &mut self.network;
-            let losses = exhaustion::guarded(|| Ok(network.train_step(input, &targets, lr, seed)))
+            let (network, device) = (&mut self.network, &self.device);
+            let losses = exhaustion::guarded(device, || Ok(network.train_step(input, &targets, lr, seed)))
                 .map_err(|error| self.explain(step + 1, error))?
                 .map_err(|error| self.explain_loss(step + 1, error))?;
             self.log.step(step, &losses, &[])?;
@@ -100,9 +100,9 @@ impl Trainer {
         });
         let settings = &self.config.train;
         let workers = Workers { queue_depth: settings.queue_depth, threads: settings.worker_threads };
-        let (network, log) = (&mut self.network, &mut self.log);
+        let (network, log, device) = (&mut self.network, &mut self.log, &self.device);
         let mut told = 0;
-        let trained = exhaustion::guarded(|| {
+        let trained = exhaustion::guarded(device, || {
             Ok(network.train_pipelined(workers, jobs, |step, works| {
                 told = step + 1;
                 let losses: Vec<Losses> = works.iter().map(|work| work.losses).collect();

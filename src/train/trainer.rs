@@ -14,7 +14,7 @@ use crate::data::classes::augment::ClassAugment;
 use crate::data::loader::Loader;
 use crate::data::split::{Split, TrainingSet};
 use crate::eval::{Predictor, Protocol, TestTime, classify, evaluate};
-use crate::local::LocalNetwork;
+use crate::local::{LocalNetwork, cut};
 use crate::memory;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
@@ -67,6 +67,9 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     let val = Split::open(&config.data, &config.data.val_split)?;
     let class_names = train.class_names();
     checkpoint.iter().try_for_each(|checkpoint| checkpoint.check_classes(&train))?;
+    if checkpoint.is_none() {
+        cut::name_cuts(&mut config, class_names.len())?;
+    }
     let device = config.open_device()?;
     let mut network = LocalNetwork::new(&config, class_names.len(), &device)?;
     if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {

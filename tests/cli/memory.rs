@@ -96,6 +96,14 @@ fn budgets_that_cannot_be_are_answered_with_what_can() {
     // What it names does work.
     let named = sentence.split("needs --memory-budget ").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
     segtrain(folder.path()).args(&SMALL).args(&["--memory-budget", named, "--print-config"]).succeeds();
+    // Cuts that are typed are kept; what has one module has nothing to cut; classification has budgets, too.
+    let typed = ["--memory-budget", "4GiB", "--print-config", "--set", "local.cuts=[\"layer2.0\"]", "--local-k", "2"];
+    assert!(segtrain(folder.path()).args(&SMALL).args(&typed).succeeds().stdout.contains("cuts = [\"layer2.0\"]"));
+    let alone = ["--memory-budget", "145MiB", "--print-config", "--method", "e2e"];
+    let alone = segtrain(folder.path()).args(&SMALL).args(&alone).succeeds();
+    assert!(alone.stderr.contains(": end to end, with recomputation; "), "{}", alone.stderr);
+    let digits = ["--dataset", "synthetic-digits", "--memory-budget", "1GiB", "--print-config"];
+    assert!(segtrain(folder.path()).args(&digits).succeeds().stderr.contains("predicted peak"));
     tiny_with(folder.path(), &[("--local-k", "several")]).fails(2, &["--local-k", "from 1, or auto"]);
     let none = ["--set", "train.micro_batches=3"];
     tiny(folder.path()).args(&none).fails(2, &["train.micro_batches = 3", "at most 2"]);
@@ -131,10 +139,12 @@ fn a_run_that_finds_no_memory_ends_with_the_plan_that_would_have_fitted() {
     assert_eq!(outcome.code, 1, "{}", outcome.stderr);
     let sentence = outcome.stderr.lines().last().unwrap_or_default();
     assert!(
-        sentence.starts_with("segtrain: out of memory: this run (2 local modules) was predicted to need "),
+        sentence.starts_with("segtrain: out of memory: this run (2 local modules (cut behind layer"),
         "{sentence}"
     );
-    assert!(sentence.contains("--memory-budget "), "{sentence}");
+    assert!(sentence.contains("--local-k auto --memory-budget "), "{sentence}");
+    // The folder of a run that never began is no obstacle.
+    tiny(folder.path()).args(&["--out", "run"]).succeeds();
 }
 
 #[test]

@@ -2,6 +2,7 @@ mod bad_input;
 mod classify;
 mod memory;
 mod readme;
+mod schedules;
 mod segdata;
 mod segeval;
 mod segeval_predictions;

@@ -42,29 +42,36 @@ impl Problem {
         })
     }
 
-    /// `[1, channels, rows, width]`: the enlarged rows of one picture `[channels, h, w]`.
-    fn enlarged(&self, picture: &[f32], rows: &Range<usize>) -> FlexTensor {
+    /// Pictures that are worked on together: of small ones as many as make a band, of large ones one.
+    fn pictures(&self) -> usize {
+        (BAND_VALUES / (self.x[1] * self.size[0] * self.size[1])).clamp(1, self.x[0])
+    }
+
+    /// `[pictures, channels, rows, width]`: the enlarged rows of pictures `[channels, h, w]` each.
+    fn enlarged(&self, pictures: &[f32], rows: &Range<usize>) -> FlexTensor {
         let ([_, channels, h, w], width) = (self.x, self.size[1]);
-        let mut values = vec![0f32; channels * rows.len() * width];
-        values.par_chunks_mut(rows.len() * width).zip(picture.par_chunks(h * w)).for_each(|(target, plane)| {
+        let planes = pictures.len() / (h * w);
+        let mut values = vec![0f32; planes * rows.len() * width];
+        values.par_chunks_mut(rows.len() * width).zip(pictures.par_chunks(h * w)).for_each(|(target, plane)| {
             let mut blended = vec![0f32; w];
             for (y, target) in rows.clone().zip(target.chunks_mut(width)) {
                 self.resize.row(plane, y, &mut blended, target);
             }
         });
-        tensor(values, [1, channels, rows.len(), width])
+        tensor(values, [planes / channels, channels, rows.len(), width])
     }
 
-    /// `[1, channels_out, input rows, width]`: one picture's gradient in the band's own rows, 0 in the others.
-    fn gradient(&self, picture: &[f32], band: &Band) -> FlexTensor {
+    /// `[pictures, channels_out, input rows, width]`: pictures' gradients in the band's own rows, 0 in the others.
+    fn gradient(&self, pictures: &[f32], band: &Band) -> FlexTensor {
         let [height, width] = self.size;
         let (rows, skipped) = (band.input.len(), band.output.start - band.input.start);
-        let mut values = vec![0f32; self.channels_out * rows * width];
-        for (target, plane) in values.chunks_mut(rows * width).zip(picture.chunks(height * width)) {
+        let planes = pictures.len() / (height * width);
+        let mut values = vec![0f32; planes * rows * width];
+        for (target, plane) in values.chunks_mut(rows * width).zip(pictures.chunks(height * width)) {
             let own = &plane[band.output.start * width..band.output.end * width];
             target[skipped * width..][..own.len()].copy_from_slice(own);
         }
-        tensor(values, [1, self.channels_out, rows, width])
+        tensor(values, [planes / self.channels_out, self.channels_out, rows, width])
     }
 }
 
@@ -81,9 +88,11 @@ pub(in crate::ops) fn forward(
     let [batch, channels, h, w] = dims;
     let ([height, width], channels_out) = (size, problem.channels_out);
     let mut output = vec![0f32; batch * channels_out * height * width];
-    for (picture, output) in f32s(&x).chunks(channels * h * w).zip(output.chunks_mut(channels_out * height * width)) {
+    let together = problem.pictures();
+    let outputs = output.chunks_mut(together * channels_out * height * width);
+    for (pictures, output) in f32s(&x).chunks(together * channels * h * w).zip(outputs) {
         for band in problem.bands() {
-            let rows = conv::forward(&problem.enlarged(picture, &band.input), weight, geometry);
+            let rows = conv::forward(&problem.enlarged(pictures, &band.input), weight, geometry);
             let (of_channel, skipped) = (band.input.len() * width, band.output.start - band.input.start);
             for (plane, rows) in output.chunks_mut(height * width).zip(f32s(&rows).chunks(of_channel)) {
                 let target = &mut plane[band.output.start * width..band.output.end * width];
@@ -109,15 +118,18 @@ pub(in crate::ops) fn backward(
     let ([_, channels, h, w], width) = (dims, size[1]);
     let mut grad_x = vec![0f32; dims.iter().product()];
     let mut grad_weight = vec![0f32; weights.iter().product()];
-    let pictures = f32s(&x).chunks(channels * h * w).zip(f32s(&grad).chunks(problem.channels_out * size[0] * width));
-    for ((picture, grad), grad_x) in pictures.zip(grad_x.chunks_mut(channels * h * w)) {
+    let together = problem.pictures();
+    let (of_x, of_grad) = (together * channels * h * w, together * problem.channels_out * size[0] * width);
+    let groups = f32s(&x).chunks(of_x).zip(f32s(&grad).chunks(of_grad));
+    for ((pictures, grad), grad_x) in groups.zip(grad_x.chunks_mut(of_x)) {
         for band in problem.bands() {
             let grad = problem.gradient(grad, &band);
-            let enlarged = problem.enlarged(picture, &band.input);
+            let enlarged = problem.enlarged(pictures, &band.input);
             let of_band = conv::grad_weight(&enlarged, weights, &grad, geometry);
             drop(enlarged);
             grad_weight.iter_mut().zip(f32s(&of_band)).for_each(|(sum, value)| *sum += value);
-            let rows = conv::grad_input([1, channels, band.input.len(), width], weight, &grad, geometry);
+            let count = pictures.len() / (channels * h * w);
+            let rows = conv::grad_input([count, channels, band.input.len(), width], weight, &grad, geometry);
             let planes = f32s(&rows).par_chunks(band.input.len() * width);
             grad_x.par_chunks_mut(h * w).zip(planes).for_each(|(plane, rows)| {
                 let mut blended = vec![0f32; w];

@@ -1,0 +1,95 @@
+//! `--schedule async`: all modules at once, and the numbers of one after another.
+
+use super::support::{folder, json, log, names, segbench, tiny, tiny_with};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// A log without what only workers write, and what a worker wrote: queued, staleness and busy share of each module.
+fn without_workers(run: &Path) -> (Vec<Value>, Vec<[f64; 3]>) {
+    let mut lines = log(run);
+    let mut workers = Vec::new();
+    for module in lines.iter_mut().filter_map(|line| line.get_mut("losses")?.as_array_mut()).flatten() {
+        let module = module.as_object_mut().expect("a module's line");
+        let taken = ["queued", "staleness", "busy"].map(|key| module.remove(key).and_then(|value| value.as_f64()));
+        if let [Some(queued), Some(staleness), Some(busy)] = taken {
+            workers.push([queued, staleness, busy]);
+        }
+    }
+    (lines, workers)
+}
+
+#[test]
+fn at_once_or_one_after_another_is_the_same_run() {
+    let folder = folder();
+    let three = |out: &str| tiny_with(folder.path(), &[("--local-k", "3"), ("--steps", "6")]).args(&["--out", out]);
+    let saving = ["--set", "train.save_every_steps=4", "--set", "train.eval_every_steps=2"];
+    three("sequential").args(&saving).succeeds();
+    let (sequential, none) = without_workers(&folder.path().join("sequential"));
+    assert!(none.is_empty());
+    for depth in ["0", "3"] {
+        let run = format!("async{depth}");
+        let outcome = three(&run).args(&saving).args(&["--schedule", "async", "--queue-depth", depth]).succeeds();
+        for module in 1..=3 {
+            assert!(outcome.stderr.contains(&format!("\n  module {module}: busy ")), "{}", outcome.stderr);
+        }
+        let (lines, workers) = without_workers(&folder.path().join(&run));
+        assert_eq!(lines, sequential, "queue depth {depth}");
+        assert_eq!(workers.len(), 6 * 3);
+        assert!(workers.iter().all(|[queued, _, busy]| *queued <= depth.parse::<f64>().unwrap() + 1.0 && *busy <= 1.0));
+        assert!(names(folder.path().join(&run).join("plots")).contains(&"workers.png".to_string()));
+        let weights = |run: &str| fs::read(folder.path().join(run).join("checkpoints/step-000006/optimizer3.bpk"));
+        assert_eq!(
+            json(folder.path().join(&run).join("report.json")),
+            json(folder.path().join("sequential/report.json"))
+        );
+        assert!(weights(&run).is_ok() && weights("sequential").is_ok());
+    }
+    // A run may go on with the other schedule.
+    let resumed = ["--resume", "async3", "--steps", "8", "--schedule", "sequential"];
+    super::support::segtrain(folder.path()).args(&resumed).succeeds();
+}
+
+#[test]
+fn a_worker_s_failure_ends_the_run_with_its_cause() {
+    let folder = folder();
+    let hopeless = ["--schedule", "async", "--set", "optim.lr=1e30", "--set", "optim.warmup_steps=0", "--out", "run"];
+    tiny_with(folder.path(), &[("--steps", "30")]).args(&hopeless).fails(1, &["local module", "lower optim.lr"]);
+}
+
+#[test]
+fn depths_that_cannot_be_are_refused() {
+    let folder = folder();
+    tiny(folder.path()).args(&["--queue-depth", "-1"]).fails(2, &["--queue-depth"]);
+    tiny(folder.path()).args(&["--queue-depth", "65"]).fails(2, &["train.queue_depth = 65", "at most 64"]);
+    tiny(folder.path()).args(&["--schedule", "sometimes"]).fails(2, &["--schedule", "async"]);
+}
+
+#[test]
+fn scaling_is_predicted_and_checked() {
+    let folder = folder();
+    let small = [
+        "scaling",
+        "--resolution",
+        "64x64",
+        "--batch-size",
+        "2",
+        "--local-k",
+        "2",
+        "--device",
+        "cpu",
+        "--bench-steps",
+        "1",
+    ];
+    let table = segbench(folder.path()).args(&small).succeeds().stdout;
+    assert!(table.contains("| 8 |") && table.contains("images/s one after another on one thread"), "{table}");
+    let json = segbench(folder.path()).args(&small).args(&["--numbers", "1,2", "--json"]).succeeds().stdout;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let rows = json["predicted"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2);
+    assert!(rows[1]["asynchronous"].as_f64() >= rows[1]["sequential"].as_f64());
+    assert!(
+        json["modules"][0]["handed_on"].as_u64() > Some(1000) && json["modules"][1]["handed_on"].as_u64() == Some(0)
+    );
+    segbench(folder.path()).args(&["scaling", "--link", "0"]).fails(2, &["--link 0", "above 0"]);
+}
