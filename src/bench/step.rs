@@ -153,7 +153,6 @@ pub(super) fn batch(config: &RunConfig, num_classes: usize, device: &Device) -> 
 pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
     let device = config.open_device()?;
     let num_classes = config.num_classes_expected();
-    let matmul_gigaflops = matmul_gigaflops(&device)?;
     let mut network = LocalNetwork::new(config, num_classes, &device)?; // its steps are the sequential schedule's
     let (input, targets) = batch(config, num_classes, &device);
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
@@ -164,6 +163,7 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         seconds.push(start.elapsed().as_secs_f64());
         losses = made.iter().map(|losses| losses.total).collect();
     }
+    let (peak_bytes, heap_bytes) = (memory::peak_bytes(&device), memory::counting::peak() as u64);
     let last = |names: &[String]| names.last().cloned().unwrap_or_default();
     let others = &network.modules[..network.modules.len() - 1];
     Ok(Measured {
@@ -179,11 +179,11 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         device: config.device.resolve().to_string(),
         threads: rayon::current_num_threads(),
         teraflop: teraflop(config, num_classes)?,
-        matmul_gigaflops,
+        matmul_gigaflops: matmul_gigaflops(&device)?,
         seconds_per_step: median(if seconds.len() > 1 { &seconds[1..] } else { &seconds }),
         seconds,
-        peak_bytes: memory::peak_bytes(&device),
-        heap_bytes: memory::counting::peak() as u64,
+        peak_bytes,
+        heap_bytes,
         losses,
     })
 }
