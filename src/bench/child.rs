@@ -29,7 +29,9 @@ pub fn run<T: DeserializeOwned>(command: &str, config: &RunConfig, args: &[&str]
     let said = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
         if done.status.code().is_none() {
-            return Err(failed("the system ended it, perhaps for want of memory; see --memory-budget of segtrain"));
+            return Err(failed(
+                "the system ended it, perhaps for want of memory: more modules, or a smaller --resolution or --batch-size, need less",
+            ));
         }
         let last = said.lines().last().unwrap_or("it said nothing");
         return Err(failed(last.strip_prefix("segbench: ").unwrap_or(last)));

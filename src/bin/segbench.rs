@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
 use infoseg::bench::{data, eval, memory, ops, scaling, step};
-use infoseg::config::{DeviceChoice, Resolution, TrainArgs};
+use infoseg::config::{DeviceChoice, Resolution, Schedule, TrainArgs};
 use infoseg::memory::counting::Counting;
 use infoseg::train::{Outcome, interrupt, load, run};
 use infoseg::{Error, Result, cli};
@@ -143,6 +143,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::Local { common, methods, ks, seeds } => local(common, methods, ks, seeds),
         Command::Step { common, ks, methods, resolutions, bench_steps, json } => {
+            refuse_schedule(&common)?;
             refuse(&[
                 ("--local-k", common.local_k.is_some(), "--ks"),
                 ("--memory-budget", common.memory_budget.is_some(), "--ks"),
@@ -159,6 +160,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Memory { common, plot, json } => {
+            refuse_schedule(&common)?;
             let config = load(&common)?;
             config.device.pin_default();
             let bytes = memory::measure(&config)?;
@@ -217,6 +219,17 @@ fn segbench(args: Args) -> Result<ExitCode> {
                 Outcome::Interrupted { .. } => Ok(ExitCode::from(interrupt::EXIT_CODE)),
             }
         }
+    }
+}
+
+/// Steps are measured with one module at work at a time.
+fn refuse_schedule(common: &TrainArgs) -> Result<()> {
+    match common.schedule {
+        Some(Schedule::Async) => Err(Error::usage(
+            "--schedule async: this measures one module after another; segtrain says what a run of all at once will take, \
+             and `segbench scaling` how fast it is",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,8 @@ use std::ops::Range;
 
 /// The program itself, its threads, and what the allocator keeps between blocks.
 const PROCESS: u64 = 48 << 20;
+/// What the allocator keeps between blocks for each thread that works for itself.
+const WORKER: u64 = 32 << 20;
 /// Bytes of a float32 value, and of a label on a device.
 const VALUE: usize = size_of::<f32>();
 /// Batches that are ready or under way while a step is made.
@@ -75,7 +77,7 @@ impl StepCost {
         let peaks = self.modules.iter().map(|module| module.peak);
         let at_work = match self.waiting {
             None => peaks.max().unwrap_or(0),
-            Some(waiting) => waiting + peaks.sum::<u64>(),
+            Some(waiting) => waiting + peaks.map(|peak| peak + WORKER).sum::<u64>(),
         };
         PROCESS + self.fixed + at_work
     }

@@ -7,7 +7,7 @@
 use super::cost::{Costs, Execution, StepCost};
 use super::cut;
 use crate::cli::counted;
-use crate::config::{Cuts, RunConfig, Task, TaskLoss};
+use crate::config::{Cuts, RunConfig, Schedule, Task, TaskLoss};
 use crate::memory::human;
 use crate::{Error, Result};
 
@@ -93,11 +93,13 @@ pub fn candidates(
     configure: impl Fn(usize) -> Result<RunConfig>,
 ) -> Result<Vec<Plan>> {
     let first = configure(fixed.num_modules.unwrap_or(1))?;
+    // One module alone has nobody to work beside.
+    let fewest = if first.train.schedule == Schedule::Async { 2 } else { 1 };
     let blocks = Costs::of(&first, num_classes).names().len();
     let ks = match fixed.num_modules {
         Some(k) => k..=k,
-        None if fixed.modules_first => 1..=blocks.min(MOST_CUTS),
-        None => 1..=blocks.min(MOST_MODULES[0]),
+        None if fixed.modules_first => fewest..=blocks.min(MOST_CUTS),
+        None => fewest..=blocks.min(MOST_MODULES[0]),
     };
     let networks = ks
         .map(|k| {
@@ -166,12 +168,14 @@ pub fn fit(plans: &[Plan], budget: u64, said: &str) -> Result<Plan> {
     let smallest = smallest(plans).ok_or_else(|| Error::run("there is no plan"))?;
     let train = &smallest.config.train;
     Err(Error::usage(format!(
-        "{said}: no plan for {} of {} fits into {}; the smallest, {smallest}, needs --memory-budget {}; else choose a \
-         smaller --resolution or --batch-size",
+        "{said}: no plan for {} of {} fits into {}; the smallest, {smallest}, needs --memory-budget {} (its \
+         predicted {} and {:.0} % to spare); else choose a smaller --resolution or --batch-size",
         counted(train.batch_size, "picture"),
         train.resolution,
         human(budget),
         budget_text(smallest.needs()),
+        human(smallest.peak()),
+        100.0 * MARGIN,
     )))
 }
 

@@ -30,14 +30,18 @@ impl FromStr for MemorySize {
         let (number, unit) = (lower[..end].parse::<f64>(), lower[end..].trim());
         let unit = UNITS.iter().find(|(name, _)| *name == unit);
         match (number, unit) {
+            // A bare 8 means GiB to the person who types it, and no one means eight bytes.
+            (Ok(number), Some(&("", _))) if number < (1 << 20) as f64 => Err(without_unit(text)),
             (Ok(number), Some(&(_, bytes))) if number > 0.0 && number * (bytes as f64) < (1u64 << 62) as f64 => {
                 Ok(Self((number * bytes as f64) as u64))
             }
-            _ => Err(Error::usage(format!(
-                "\"{text}\" is not an amount of memory; write a number and a unit, such as 8GiB or 6000MB"
-            ))),
+            _ => Err(without_unit(text)),
         }
     }
+}
+
+fn without_unit(text: &str) -> Error {
+    Error::usage(format!("\"{text}\" is not an amount of memory; write a number and a unit, such as 8GiB or 6000MB"))
 }
 
 impl fmt::Display for MemorySize {
@@ -66,14 +70,14 @@ mod tests {
         for (text, bytes) in [("8GiB", 8 << 30), ("512 mib", 512 << 20), ("6GB", 6_000_000_000), ("1.5GiB", 3 << 29)] {
             assert_eq!(text.parse::<MemorySize>().unwrap(), MemorySize(bytes), "{text}");
         }
-        assert_eq!("4096".parse::<MemorySize>().unwrap(), MemorySize(4096));
+        assert_eq!("8589934592".parse::<MemorySize>().unwrap(), MemorySize(8 << 30));
         assert_eq!((human(5 << 28).as_str(), human(310 << 20).as_str()), ("1.25 GiB", "310 MiB"));
         assert_eq!(human(100_000), "98 KiB");
     }
 
     #[test]
     fn an_unreadable_amount_tells_the_form() {
-        for text in ["", "8 gigs", "GiB", "-1GiB", "0", "1..2GB", "9e99GiB", "99999999999TiB"] {
+        for text in ["", "8", "8 gigs", "GiB", "-1GiB", "0", "1..2GB", "9e99GiB", "99999999999TiB"] {
             let message = text.parse::<MemorySize>().unwrap_err().to_string();
             assert!(message.contains("such as 8GiB"), "{text}: {message}");
         }

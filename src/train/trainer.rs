@@ -70,6 +70,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     if checkpoint.is_none() {
         cut::name_cuts(&mut config, class_names.len())?;
     }
+    let plan = exhaustion::prepare(&config, class_names.len())?;
     let device = config.open_device()?;
     let mut network = LocalNetwork::new(&config, class_names.len(), &device)?;
     if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {
@@ -86,7 +87,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         None => run_folder::create(&mut config)?,
     };
     let resumed = checkpoint.is_some();
-    let outcome = start(config, device, network, folder.clone(), checkpoint, train, &val);
+    let outcome = start(config, device, network, folder.clone(), checkpoint, plan.peak(), train, &val);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
@@ -100,14 +101,14 @@ fn start(
     network: LocalNetwork,
     folder: PathBuf,
     checkpoint: Option<checkpoint::Checkpoint>,
+    predicted: u64,
     train: Split,
     val: &Split,
 ) -> Result<Outcome> {
     let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
     interrupt::install()?;
     describe(&config, &network, &train, val, &folder);
-    let plan = exhaustion::prepare(&config, train.class_names().len())?;
-    say(format_args!("predicted peak memory of a step: {}", memory::human(plan.peak())));
+    say(format_args!("predicted peak memory of a step: {}", memory::human(predicted)));
     let class_names = match config.data.dataset.task() {
         Task::Segmentation => Vec::new(),
         Task::Classification => train.class_names(),

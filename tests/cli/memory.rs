@@ -94,7 +94,7 @@ fn budgets_that_cannot_be_are_answered_with_what_can() {
     budget("8 gigs", &["--memory-budget", "write a number and a unit, such as 8GiB"]);
     let sentence = budget("1MiB", &["no plan for 2 pictures of 128x256 fits into 1 MiB", "needs --memory-budget "]);
     // What it names does work.
-    let named = sentence.split("needs --memory-budget ").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
+    let named = sentence.split("needs --memory-budget ").nth(1).and_then(|rest| rest.split(" (").next()).unwrap();
     segtrain(folder.path()).args(&SMALL).args(&["--memory-budget", named, "--print-config"]).succeeds();
     // Cuts that are typed are kept; what has one module has nothing to cut; classification has budgets, too.
     let typed = ["--memory-budget", "4GiB", "--print-config", "--set", "local.cuts=[\"layer2.0\"]", "--local-k", "2"];
@@ -138,10 +138,7 @@ fn a_run_that_finds_no_memory_ends_with_the_plan_that_would_have_fitted() {
     let outcome = super::support::Outcome::of(output);
     assert_eq!(outcome.code, 1, "{}", outcome.stderr);
     let sentence = outcome.stderr.lines().last().unwrap_or_default();
-    assert!(
-        sentence.starts_with("segtrain: out of memory: this run (2 local modules (cut behind layer"),
-        "{sentence}"
-    );
+    assert!(sentence.starts_with("segtrain: out of memory: this run (2 local modules (cut behind layer"), "{sentence}");
     assert!(sentence.contains("--local-k auto --memory-budget "), "{sentence}");
     // The folder of a run that never began is no obstacle.
     tiny(folder.path()).args(&["--out", "run"]).succeeds();
