@@ -33,12 +33,9 @@ pub struct Measured {
 /// # Errors
 /// The dataset cannot be read.
 pub fn measure(config: &RunConfig, count: usize) -> Result<Measured> {
-    let open = || -> Result<TrainingSet> {
-        let train = Split::open(&config.data, &config.data.train_split)?;
-        let normalization = config.data.dataset.normalization();
-        Ok(TrainingSet::new(train, &config.augment, config.train.resolution, normalization))
-    };
-    let pictures = open()?;
+    let train = Split::open(&config.data, &config.data.train_split)?;
+    let normalization = config.data.dataset.normalization();
+    let pictures = TrainingSet::new(train, &config.augment, config.train.resolution, normalization);
     // Once over the files before: the disk is not what is measured.
     for index in 0..pictures.len().min(count) {
         pictures.sample(config.seed, 0, index)?;
