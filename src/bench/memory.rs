@@ -162,7 +162,7 @@ impl Measured {
             train.batch_size,
             if train.micro_batches > 1 { format!(" in {} parts", train.micro_batches) } else { String::new() },
             if train.recompute { ", recomputed" } else { "" },
-            config.device.resolve(),
+            config.first_device().resolve(),
         );
         let peak = Bytes { predicted: predicted.peak(), measured: peak };
         StepBytes { title, modules, peak, timeline, stretches: self.stretches }

@@ -176,7 +176,7 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         width: config.train.resolution.width,
         batch: config.train.batch_size,
         precision: config.train.precision,
-        device: config.device.resolve().to_string(),
+        device: config.first_device().resolve().to_string(),
         threads: rayon::current_num_threads(),
         teraflop: teraflop(config, num_classes)?,
         matmul_gigaflops: matmul_gigaflops(&device)?,

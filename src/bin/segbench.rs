@@ -162,7 +162,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
         Command::Memory { common, plot, json } => {
             refuse_schedule(&common)?;
             let config = load(&common)?;
-            config.device.pin_default();
+            config.first_device().pin_default();
             let bytes = memory::measure(&config)?;
             if json {
                 print_json(&bytes)?;
@@ -185,7 +185,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
         }
         Command::Eval { common, rounds } => {
             let config = load(&common)?;
-            config.device.pin_default();
+            config.first_device().pin_default();
             print_json(&eval::measure(&config, rounds as usize)?)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -194,7 +194,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
                 return Err(Error::usage(format!("--link {link}: a link has a speed above 0")));
             }
             let config = load(&common)?;
-            config.device.pin_default();
+            config.first_device().pin_default();
             let numbers: Vec<usize> = numbers.into_iter().map(|number| number as usize).collect();
             let link = scaling::Link { bandwidth: link * 1e9 };
             let scaling = scaling::measure(&config, &numbers, link, bench_steps as usize)?;
@@ -207,13 +207,13 @@ fn segbench(args: Args) -> Result<ExitCode> {
         }
         Command::StepOnce { common, bench_steps } => {
             let config = load(&common)?;
-            config.device.pin_default();
+            config.first_device().pin_default();
             print_json(&step::measure(&config, bench_steps as usize)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Train { args } => {
             let config = args.load()?;
-            config.device.pin_default();
+            config.first_device().pin_default();
             match run(config, args.resume.is_some())? {
                 Outcome::Done { .. } => Ok(ExitCode::SUCCESS),
                 Outcome::Interrupted { .. } => Ok(ExitCode::from(interrupt::EXIT_CODE)),

@@ -77,7 +77,7 @@ fn segeval(args: Args) -> Result<ExitCode> {
 fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     let mut config = RunConfig::of_run(run)?;
     args.data.apply(&mut config)?;
-    let device = args.device.unwrap_or(config.device);
+    let device = args.device.clone().unwrap_or_else(|| config.device.clone());
     device.pin_default();
     let test_time = args.test_time.test_time()?;
     let protocols = match args.protocol {

@@ -99,7 +99,7 @@ fn segpredict(args: Args) -> Result<ExitCode> {
                 )));
             }
             let jobs = jobs(some(inputs)?, &args.out)?;
-            let device = args.device.unwrap_or(config.device);
+            let device = args.device.clone().unwrap_or_else(|| config.device.clone());
             device.pin_default();
             (Predictor::load(run, &config, &device.open()?)?, jobs)
         }
@@ -159,7 +159,7 @@ fn foreign(file: &Path, args: &Args) -> Result<Predictor> {
             file.display()
         )));
     }
-    let device = args.device.unwrap_or(DeviceChoice::Auto);
+    let device = args.device.clone().unwrap_or(DeviceChoice::Auto);
     device.pin_default();
     let output_stride = args.output_stride.as_deref().map(|stride| if stride == "16" { 16 } else { 8 });
     let (predictor, _, report) = Predictor::pretrained(&checkpoint, output_stride, &device.open()?)?;

@@ -29,7 +29,7 @@ fn segtrain(args: Args) -> Result<ExitCode> {
         cli::print(config.to_commented_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    config.device.pin_default();
+    config.first_device().pin_default();
     match run(config, args.train.resume.is_some())? {
         Outcome::Done { folder, table } => {
             cli::print(format_args!("{table}\n"))?;

@@ -84,6 +84,14 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<DeviceChoice>,
 
+    /// Several devices instead, such as cuda:0,cuda:1: local modules are placed on them, neighbours together, by predicted work
+    #[arg(long, value_name = "DEVICE,…", value_delimiter = ',')]
+    pub devices: Option<Vec<DeviceChoice>>,
+
+    /// With --devices: number (from 0) of each local module's device, such as 0,1,1
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    pub place: Option<Vec<u32>>,
+
     /// Seeds weights, data order, augmentation and dropout
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
@@ -131,7 +139,9 @@ impl TrainArgs {
         say("--precision", "train.precision", self.precision.map(named));
         say("--steps", "train.steps", self.steps.map(|steps| Value::Integer(steps.into())));
         say("--batch-size", "train.batch_size", self.batch_size.map(|size| Value::Integer(size.into())));
-        say("--device", "device", self.device.map(named));
+        say("--device", "device", self.device.as_ref().map(named));
+        say("--devices", "parallel.devices", self.devices.as_ref().map(named));
+        say("--place", "parallel.place", self.place.as_ref().map(named));
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
         say("--pretrained", "train.pretrained", path("--pretrained", self.pretrained.as_deref())?);
         say("--out", "train.out", path("--out", self.out.as_deref())?);
@@ -233,7 +243,7 @@ fn refuse_unused_root(root: Option<&Path>, config: &RunConfig) -> Result<()> {
     }
 }
 
-/// Anything that serde writes as one TOML string.
+/// Anything that serde writes as one TOML value.
 fn named(value: impl Serialize) -> Value {
     Value::try_from(value).expect("choices are written as their name")
 }

@@ -86,7 +86,8 @@ impl RunConfig {
         self.check_model()?;
         self.check_local()?;
         self.check_optim()?;
-        self.check_train()
+        self.check_train()?;
+        self.check_parallel().map_err(|(key, message)| Problem { key, message })
     }
 
     fn check_data(&self) -> Result<(), Problem> {

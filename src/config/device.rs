@@ -1,43 +1,27 @@
 //! Where to compute.
 
-use super::{Precision, RunConfig};
 use crate::{Error, Result};
 #[cfg(feature = "vulkan")]
 use burn::tensor::DeviceKind;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 use burn::tensor::DeviceType;
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-impl RunConfig {
-    /// Opens the device to train on: with autodiff, and sure of its number format.
-    ///
-    /// # Errors
-    /// See [`DeviceChoice::open`]; the device does not compute in the configured number format.
-    pub fn open_device(&self) -> Result<Device> {
-        let device = self.device.open()?;
-        let resolved = self.device.resolve();
-        let on_cpu = matches!(resolved, DeviceChoice::Auto | DeviceChoice::Cpu);
-        if self.train.precision == Precision::Bf16 && (on_cpu || !device.supports_dtype(FloatDType::BF16)) {
-            let name = if on_cpu { "cpu".to_string() } else { resolved.to_string() };
-            return Err(Error::usage(format!(
-                "train.precision = bf16: {name} does not train in bfloat16; --precision f32 works everywhere, at twice the \
-                 memory"
-            )));
-        }
-        Ok(device.autodiff())
-    }
-}
+/// Most shares of a CPU.
+const MAX_SHARES: usize = 64;
 
-/// Where to compute; text form `auto | cpu | cuda[:index] | vulkan[:index]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where to compute; text form `auto | cpu[:index] | cuda[:index] | vulkan[:index]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
     /// The first CUDA device, else the first Vulkan GPU, that the build and the machine have; else the CPU.
     Auto,
     /// burn's flex backend.
     Cpu,
+    /// A share of the CPU's cores, for one of several workers: as many shares as are named have the same number each.
+    CpuShare(usize),
     /// The CUDA device of this index.
     Cuda(usize),
     /// The Vulkan device of this index: discrete GPUs first, then integrated ones, virtual ones, software.
@@ -49,18 +33,18 @@ impl DeviceChoice {
     ///
     /// # Errors
     /// The build lacks the backend, or the machine has no device of that index.
-    pub fn open(self) -> Result<Device> {
+    pub fn open(&self) -> Result<Device> {
         match self.resolve() {
-            Self::Auto | Self::Cpu => Ok(Device::flex()),
+            Self::Auto | Self::Cpu | Self::CpuShare(_) => Ok(Device::flex()),
             Self::Cuda(index) => open_cuda(index),
             Self::Vulkan(index) => open_vulkan(index),
         }
     }
 
     /// What `auto` stands for on this machine and in this build; any other choice stays as it is.
-    pub fn resolve(self) -> Self {
-        if self != Self::Auto {
-            return self;
+    pub fn resolve(&self) -> Self {
+        if *self != Self::Auto {
+            return self.clone();
         }
         #[cfg(feature = "cuda")]
         if !Device::enumerate(DeviceType::Cuda).is_empty() {
@@ -73,6 +57,11 @@ impl DeviceChoice {
         Self::Cpu
     }
 
+    /// Whether the CPU computes.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.resolve(), Self::Auto | Self::Cpu | Self::CpuShare(_))
+    }
+
     /// Makes burn's own default device the backend of this choice.
     ///
     /// Some burn calls (loading an optimizer's record, for one) use `Device::default()`, which takes the first
@@ -80,7 +69,7 @@ impl DeviceChoice {
     /// second GPU those calls still pass through the first.
     ///
     /// Call this first in `main`: it writes to the environment, which must not happen while other threads read it.
-    pub fn pin_default(self) {
+    pub fn pin_default(&self) {
         let backend = match self.resolve() {
             // A backend that is not in the build must not be named: burn panics. `open` reports it properly.
             Self::Cuda(_) if cfg!(feature = "cuda") => "cuda",
@@ -155,10 +144,12 @@ impl FromStr for DeviceChoice {
         match (name, index) {
             ("auto", _) if text == "auto" => Ok(Self::Auto),
             ("cpu", _) if text == "cpu" => Ok(Self::Cpu),
+            ("cpu", Some(index)) if index < MAX_SHARES => Ok(Self::CpuShare(index)),
             ("cuda", Some(index)) => Ok(Self::Cuda(index)),
             ("vulkan", Some(index)) => Ok(Self::Vulkan(index)),
             _ => Err(Error::usage(format!(
-                "\"{text}\" is not a device; write auto, cpu, cuda, vulkan, or with an index such as cuda:1"
+                "\"{text}\" is not a device; write auto, cpu, cuda, vulkan, or with an index such as cuda:1 (cpu:0, cpu:1, …: \
+                 shares of the CPU's cores)"
             ))),
         }
     }
@@ -169,6 +160,7 @@ impl fmt::Display for DeviceChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
+            Self::CpuShare(index) => write!(f, "cpu:{index}"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
             Self::Vulkan(index) => write!(f, "vulkan:{index}"),
         }
@@ -198,6 +190,7 @@ mod tests {
         for (text, choice) in [
             ("auto", DeviceChoice::Auto),
             ("cpu", DeviceChoice::Cpu),
+            ("cpu:1", DeviceChoice::CpuShare(1)),
             ("cuda:0", DeviceChoice::Cuda(0)),
             ("vulkan:3", DeviceChoice::Vulkan(3)),
         ] {
@@ -209,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_unknown_device_lists_the_known() {
-        for text in ["gpu", "cuda:", "cuda:x", "cpu:0", "auto:1", ""] {
+        for text in ["gpu", "cuda:", "cuda:x", "cpu:64", "auto:1", ""] {
             let message = text.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(message.contains("auto, cpu, cuda, vulkan"), "{message}");
         }

@@ -11,6 +11,7 @@ mod cuts;
 mod device;
 mod layers;
 mod local_k;
+mod parallel;
 pub mod paper;
 mod resolution;
 
@@ -22,6 +23,7 @@ pub use choices::{
 pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
 pub use local_k::LocalK;
+pub use parallel::ParallelConfig;
 pub use resolution::Resolution;
 
 use crate::data::labels::NUM_CLASSES;
@@ -48,6 +50,9 @@ pub struct RunConfig {
     pub optim: OptimConfig,
     /// Length of the run and its intervals.
     pub train: TrainConfig,
+    /// Several devices.
+    #[serde(default)]
+    pub parallel: ParallelConfig,
 }
 
 impl RunConfig {

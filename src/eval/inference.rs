@@ -24,7 +24,7 @@ pub struct Predictor {
 impl Predictor {
     /// The network as it is now; later training does not change it.
     pub fn of(network: &LocalNetwork, device: &Device) -> Self {
-        let blocks = network.modules.iter().flat_map(|module| module.blocks_for_evaluation()).collect();
+        let blocks = network.modules.iter().flat_map(|module| module.blocks_for_evaluation(device)).collect();
         Self { blocks, normalization: network.normalization, device: device.clone().without_autodiff() }
     }
 

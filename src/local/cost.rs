@@ -134,10 +134,16 @@ impl Costs {
 
     /// Multiply-adds of a step's forward for one picture, heads included. Its backward has twice as many.
     pub fn macs(&self, ranges: &[Range<usize>]) -> usize {
-        let blocks = self.macs_of_blocks();
-        let heads: usize =
-            (0..ranges.len()).map(|module| self.heads(module, ranges).map(|head| head.macs).sum::<usize>()).sum();
-        blocks + heads
+        self.macs_of_modules(ranges).iter().sum()
+    }
+
+    /// The same of each module.
+    pub fn macs_of_modules(&self, ranges: &[Range<usize>]) -> Vec<usize> {
+        let of_module = |(module, range): (usize, &Range<usize>)| {
+            let blocks = self.blocks[range.clone()].iter().map(|block| block.block.macs).sum::<usize>();
+            blocks + self.heads(module, ranges).map(|head| head.macs).sum::<usize>()
+        };
+        ranges.iter().enumerate().map(of_module).collect()
     }
 
     /// The same of the blocks alone.

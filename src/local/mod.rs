@@ -1,6 +1,6 @@
 //! The paper: a network cut into K local modules that never exchange a gradient.
 //!
-//! Read in this order: [`cut`] (where), [`cost`] and [`plan`] (memory), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
+//! Read in this order: [`cut`] (where), [`cost`] and [`plan`] (memory), [`place`] (devices), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
 //! a module learns from), [`module`] (one module), [`step`] (its training pass), [`schedule`] and [`pipeline`]
 //! (who steps when).
 
@@ -10,6 +10,7 @@ pub mod heads;
 pub mod loss;
 pub mod module;
 pub mod pipeline;
+pub mod place;
 pub mod plan;
 pub mod pooled;
 pub mod schedule;

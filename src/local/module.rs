@@ -46,6 +46,16 @@ impl Targets {
         }
     }
 
+    /// The same on another device.
+    pub(super) fn on(&self, device: &Device) -> Self {
+        Self {
+            image: self.image.clone().to_device(device),
+            label: self.label.clone().to_device(device),
+            label_host: self.label_host.clone(),
+            size: self.size,
+        }
+    }
+
     /// Of these pictures alone.
     pub(crate) fn part(&self, pictures: Range<usize>) -> Self {
         let [batch, ..] = self.label.dims();
@@ -103,6 +113,10 @@ pub struct LocalModule {
     pub index: usize,
     /// Names of its blocks.
     pub block_names: Vec<String>,
+    /// Number of its device among those of the run.
+    pub device_number: usize,
+    /// Where it computes.
+    pub(super) device: Device,
     // Taken out while the optimizer rebuilds it; always there between calls.
     net: Option<ModuleNet>,
     optimizer: ModuleOptimizer,
@@ -146,6 +160,8 @@ impl LocalModule {
         Self {
             index,
             block_names,
+            device_number: 0,
+            device: init.device().clone(),
             net: Some(ModuleNet { blocks, heads }),
             optimizer: sgd(&config.optim),
             recon_weight,
@@ -207,6 +223,19 @@ impl LocalModule {
         Ok((output, losses))
     }
 
+    /// Moves it to another device. An optimizer's state follows at the next step.
+    pub(super) fn move_to(&mut self, device: &Device) {
+        if self.device != *device {
+            self.net = self.net.take().map(|net| net.fork(device));
+            self.device = device.clone();
+        }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Whether the network ends with it.
     pub fn is_last(&self) -> bool {
         self.index + 1 == self.local.num_modules
@@ -217,9 +246,10 @@ impl LocalModule {
         matches!(&self.net().heads, Heads::Task(TaskHeads { aux_head: Some(_), .. }))
     }
 
-    /// The blocks for evaluation: outside autodiff, sharing this module's weights as they are now.
-    pub fn blocks_for_evaluation(&self) -> Vec<Block> {
-        self.net().blocks.valid()
+    /// The blocks for evaluation on a device: outside autodiff, where it is the module's sharing its weights as they are now.
+    pub fn blocks_for_evaluation(&self, device: &Device) -> Vec<Block> {
+        let blocks = self.net().blocks.valid();
+        if self.device == *device { blocks } else { blocks.fork(&device.clone().without_autodiff()) }
     }
 
     pub(crate) fn state(&self) -> (&ModuleNet, &ModuleOptimizer) {

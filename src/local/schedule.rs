@@ -56,6 +56,14 @@ impl LocalNetwork {
         Ok(Self { modules, normalization: config.data.dataset.normalization(), precision: config.train.precision })
     }
 
+    /// Puts each module on its device, as [`super::place::of`] says.
+    pub fn place(&mut self, devices: &[Device], place: &[usize]) {
+        for (module, &number) in self.modules.iter_mut().zip(place) {
+            module.device_number = number;
+            module.move_to(&devices[number]);
+        }
+    }
+
     /// One step of every module, one after another: module k's activations are gone before module k + 1 begins.
     ///
     /// `input [batch, 3, height, width]`; `seed` is the step's own.

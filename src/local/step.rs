@@ -91,6 +91,9 @@ impl LocalModule {
         seed: u64,
         watch: Watch,
     ) -> (Tensor<4>, Losses, GradientsParams) {
+        let features = features.to_device(&self.device);
+        let elsewhere = (targets.image.device() != self.device).then(|| targets.on(&self.device));
+        let targets = elsewhere.as_ref().unwrap_or(targets);
         let [batch, ..] = features.dims();
         let mut step = Step { module: self, gradients: GradientsAccumulator::new(), seed: mix(seed, 0), watch };
         (step.watch)(Mark::Start);

@@ -20,9 +20,9 @@ pub fn peak_bytes(device: &Device) -> Option<u64> {
 ///
 /// # Errors
 /// Why it is not known, as a clause.
-pub fn available(device: DeviceChoice) -> Result<u64, String> {
+pub fn available(device: &DeviceChoice) -> Result<u64, String> {
     match device.resolve() {
-        DeviceChoice::Auto | DeviceChoice::Cpu => machine::total()
+        cpu if cpu.is_cpu() => machine::total()
             .map(|bytes| bytes / 10 * 9)
             .ok_or_else(|| "this system does not tell how much memory it has; say --memory-budget SIZE".into()),
         gpu => Err(format!("{gpu} does not tell how much memory it has; say --memory-budget SIZE")),
@@ -42,10 +42,10 @@ pub fn heap_limit() -> Option<u64> {
 ///
 /// # Errors
 /// Why not, as a clause.
-pub fn check_measurable(device: DeviceChoice) -> Result<(), String> {
+pub fn check_measurable(device: &DeviceChoice) -> Result<(), String> {
     let resolved = device.resolve();
-    let measured = match resolved {
-        DeviceChoice::Auto | DeviceChoice::Cpu => machine::peak_resident().is_some(),
+    let measured = match &resolved {
+        cpu if cpu.is_cpu() => machine::peak_resident().is_some(),
         // Where it cannot be opened at all, that is told when it is.
         gpu => gpu.open().map_or(true, |device| device.memory_pool_report().is_some()),
     };

@@ -29,6 +29,11 @@ impl<'a> Init<'a> {
         Self { device, rng: None }
     }
 
+    /// Where the weights are made.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
     fn draw<const D: usize>(&mut self, shape: [usize; D], law: impl Distribution<f32>) -> Param<Tensor<D>> {
         let number = shape.iter().product();
         let values = match &mut self.rng {

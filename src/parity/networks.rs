@@ -75,7 +75,7 @@ pub fn compute(case: &str, fixture: &Fixture, device: &Device) -> Tensors {
     }
     results.extend(trained.weights().tensors.into_iter().map(|(name, data)| (format!("after/{name}"), data)));
     let pass = Pass::evaluation();
-    let blocks = trained.modules.iter().flat_map(|module| module.blocks_for_evaluation());
+    let blocks = trained.modules.iter().flat_map(|module| module.blocks_for_evaluation(module.device()));
     let input = fixture.tensor("input", &device.clone().without_autodiff());
     let logits = blocks.into_iter().fold(input, |x, block| block.forward(x, &pass));
     results.insert("evaluation".into(), logits.into_data());

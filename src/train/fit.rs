@@ -21,8 +21,8 @@ pub fn load(args: &TrainArgs) -> Result<RunConfig> {
     let plans =
         plan::candidates(fixed(args, &config), config.num_classes_expected(), |k| configured(args, &config, k))?;
     let budget = match budget {
-        Some(bytes) => memory::check_measurable(config.device).map(|()| bytes),
-        None => memory::available(config.device),
+        Some(bytes) => memory::check_measurable(config.first_device()).map(|()| bytes),
+        None => memory::available(config.first_device()),
     };
     let budget = budget.map_err(|why| match plan::smallest(&plans) {
         Some(smallest) => Error::usage(format!(

@@ -22,7 +22,7 @@ pub(super) struct RunLog {
     pub progress: Progress,
     pub started: Instant,
     pub seconds_before: f64,
-    pub device: Device,
+    pub devices: Vec<Device>,
     pub optim: OptimConfig,
     pub steps: usize,
     pub log_every_steps: usize,
@@ -42,7 +42,7 @@ impl RunLog {
             lr: learning_rate(&self.optim, step, self.steps),
             losses: ModuleLine::all(losses, works),
             seconds: self.seconds(),
-            peak_memory_bytes: memory::peak_bytes(&self.device),
+            peak_memory_bytes: self.devices.iter().filter_map(memory::peak_bytes).max(),
         };
         let logged = due(done, self.log_every_steps) || done == self.steps;
         self.progress.step(&line, logged);
@@ -99,7 +99,7 @@ impl Trainer {
             }
         });
         let settings = &self.config.train;
-        let workers = Workers { queue_depth: settings.queue_depth, threads: settings.worker_threads };
+        let workers = Workers { queue_depth: settings.queue_depth, threads: self.config.threads_of_worker() };
         let (network, log, device) = (&mut self.network, &mut self.log, &self.device);
         let mut told = 0;
         let trained = exhaustion::guarded(device, || {

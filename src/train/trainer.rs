@@ -14,7 +14,7 @@ use crate::data::classes::augment::ClassAugment;
 use crate::data::loader::Loader;
 use crate::data::split::{Split, TrainingSet};
 use crate::eval::{Predictor, Protocol, TestTime, classify, evaluate};
-use crate::local::{LocalNetwork, cut};
+use crate::local::{LocalNetwork, cut, place};
 use crate::memory;
 use crate::weights::Checkpoint;
 use crate::{Error, Result};
@@ -71,12 +71,13 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         cut::name_cuts(&mut config, class_names.len())?;
     }
     let plan = exhaustion::prepare(&config, class_names.len())?;
-    let device = config.open_device()?;
-    let mut network = LocalNetwork::new(&config, class_names.len(), &device)?;
+    let devices = config.open_devices()?;
+    let mut network = LocalNetwork::new(&config, class_names.len(), &devices[0])?;
     if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {
         let pretrained = Checkpoint::read(&config.train.pretrained)?;
         say(pretrained.load_into(&mut network, &config.model, false)?);
     }
+    network.place(&devices, &place::of(&config, class_names.len())?);
     let folder = match &checkpoint {
         Some(checkpoint) => {
             network.load(&checkpoint.folder, true)?;
@@ -87,7 +88,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         None => run_folder::create(&mut config)?,
     };
     let resumed = checkpoint.is_some();
-    let outcome = start(config, device, network, folder.clone(), checkpoint, plan.peak(), train, &val);
+    let outcome = start(config, devices, network, folder.clone(), checkpoint, plan.peak(), train, &val);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
@@ -97,7 +98,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
 /// Trains in a run folder that is there.
 fn start(
     config: RunConfig,
-    device: Device,
+    devices: Vec<Device>,
     network: LocalNetwork,
     folder: PathBuf,
     checkpoint: Option<checkpoint::Checkpoint>,
@@ -119,11 +120,12 @@ fn start(
         progress: Progress::new(config.train.steps, first_step, config.train.batch_size),
         started: Instant::now(),
         seconds_before,
-        device: device.clone(),
+        devices: devices.clone(),
         optim: config.optim.clone(),
         steps: config.train.steps,
         log_every_steps: config.train.log_every_steps,
     };
+    let device = devices.into_iter().next().expect("a run has a device");
     let mut trainer = Trainer { log, config, device, network, folder, class_names };
     let outcome = trainer.steps(train, val, first_step);
     trainer.log.progress.finish();
@@ -343,7 +345,11 @@ fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Spl
     for module in &network.modules {
         let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
         let blocks = if first == last { first.clone() } else { format!("{first} … {last}") };
-        say(format_args!("local module {} of {}: {blocks}", module.index + 1, network.modules.len()));
+        let on = match config.parallel.devices.as_slice() {
+            [_, _, ..] => format!(" on {}", config.parallel.devices[module.device_number]),
+            _ => String::new(),
+        };
+        say(format_args!("local module {} of {}: {blocks}{on}", module.index + 1, network.modules.len()));
     }
     let has_aux_head = network.modules.last().is_some_and(|module| module.has_aux_head());
     let segments = config.data.dataset.task() == Task::Segmentation;

@@ -93,3 +93,23 @@ fn scaling_is_predicted_and_checked() {
     );
     segbench(folder.path()).args(&["scaling", "--link", "0"]).fails(2, &["--link 0", "above 0"]);
 }
+
+#[test]
+fn modules_are_placed_on_devices() {
+    let folder = folder();
+    let run = |out: &str| tiny_with(folder.path(), &[("--local-k", "3"), ("--steps", "3")]).args(&["--out", out]);
+    run("one").succeeds();
+    let two = ["--devices", "cpu:0,cpu:1", "--schedule", "async"];
+    let placed = run("two").args(&two).succeeds().stderr;
+    let lines: Vec<&str> = placed.lines().filter(|line| line.starts_with("local module ")).collect();
+    assert!(lines[0].ends_with(" on cpu:0") && lines[2].ends_with(" on cpu:1"), "{placed}");
+    assert_eq!(without_workers(&folder.path().join("two")).0, without_workers(&folder.path().join("one")).0);
+    let said = run("three").args(&two).args(&["--place", "1,0,1"]).succeeds().stderr;
+    assert!(said.lines().any(|line| line.starts_with("local module 2 ") && line.ends_with(" on cpu:0")), "{said}");
+
+    run("no").args(&["--devices", "cpu:0,cpu:0"]).fails(2, &["cpu:0 is named twice"]);
+    run("no").args(&["--devices", "cpu,cpu:1"]).fails(2, &["cpu:1 is named twice", "cpu:0, cpu:1"]);
+    run("no").args(&["--devices", "cpu:0,cpu:1,cpu:2,cpu:3"]).fails(2, &["4 devices for 3 local modules"]);
+    run("no").args(&two).args(&["--place", "0,1"]).fails(2, &["names 2 devices for 3 local modules"]);
+    run("no").args(&["--devices", "cuda:0,cpu"]).fails(2, &["cuda"]);
+}

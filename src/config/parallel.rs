@@ -1,0 +1,144 @@
+//! Several devices: which there are, and which of them each local module or replica is on.
+
+use super::{DeviceChoice, Precision, RunConfig};
+use crate::cli::counted;
+use crate::{Error, Result};
+use burn::tensor::{Device, FloatDType};
+use serde::{Deserialize, Serialize};
+
+/// Several devices.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParallelConfig {
+    /// Where to compute; empty: on `device` alone.
+    pub devices: Vec<DeviceChoice>,
+    /// Number (from 0) in `devices` of each local module's; empty: neighbours together, balanced by predicted work.
+    pub place: Vec<usize>,
+}
+
+impl RunConfig {
+    /// Where to compute, the first device first: there pictures arrive, and there the network is scored.
+    pub fn devices(&self) -> &[DeviceChoice] {
+        match self.parallel.devices.as_slice() {
+            [] => std::slice::from_ref(&self.device),
+            devices => devices,
+        }
+    }
+
+    /// The first of [`Self::devices`].
+    pub fn first_device(&self) -> &DeviceChoice {
+        &self.devices()[0]
+    }
+
+    /// Opens the device to train on, the first of several: with autodiff, and sure of its number format.
+    ///
+    /// # Errors
+    /// See [`RunConfig::open_devices`].
+    pub fn open_device(&self) -> Result<Device> {
+        self.open(self.first_device())
+    }
+
+    /// Opens all devices to train on.
+    ///
+    /// # Errors
+    /// See [`DeviceChoice::open`]; a device does not compute in the configured number format, or is named twice.
+    pub fn open_devices(&self) -> Result<Vec<Device>> {
+        let mut seen: Vec<DeviceChoice> = Vec::new();
+        for choice in self.devices() {
+            let is = choice.resolve();
+            // The whole CPU beside a share of it is the same cores twice.
+            let whole = |choice: &DeviceChoice| matches!(choice, DeviceChoice::Auto | DeviceChoice::Cpu);
+            if let Some(twin) = seen.iter().find(|seen| **seen == is || (seen.is_cpu() && is.is_cpu() && (whole(seen) || whole(&is)))) {
+                let of_cpu = if is.is_cpu() { "; shares of the CPU's cores are cpu:0, cpu:1, …" } else { "" };
+                let also = if twin.to_string() == choice.to_string() { String::new() } else { format!(" (as {twin})") };
+                return Err(Error::usage(format!("--devices: {choice} is named twice{also}; name each device once{of_cpu}")));
+            }
+            seen.push(is);
+        }
+        self.devices().iter().map(|choice| self.open(choice)).collect()
+    }
+
+    fn open(&self, choice: &DeviceChoice) -> Result<Device> {
+        let device = choice.open()?;
+        let on_cpu = choice.is_cpu();
+        if self.train.precision == Precision::Bf16 && (on_cpu || !device.supports_dtype(FloatDType::BF16)) {
+            let name = if on_cpu { "cpu".to_string() } else { choice.resolve().to_string() };
+            return Err(Error::usage(format!(
+                "train.precision = bf16: {name} does not train in bfloat16; --precision f32 works everywhere, at twice the \
+                 memory"
+            )));
+        }
+        Ok(device.autodiff())
+    }
+
+    /// Threads of each module's worker; 0: all share the program's. Shares of the CPU have the same number of cores each.
+    pub fn threads_of_worker(&self) -> usize {
+        let shares = self.devices().iter().filter(|choice| matches!(choice, DeviceChoice::CpuShare(_))).count();
+        match (self.train.worker_threads, shares) {
+            (0, 1..) => (std::thread::available_parallelism().map_or(1, usize::from) / shares).max(1),
+            (threads, _) => threads,
+        }
+    }
+
+    pub(super) fn check_parallel(&self) -> std::result::Result<(), (&'static str, String)> {
+        let (devices, place, k) = (&self.parallel.devices, &self.parallel.place, self.local.num_modules);
+        let list = |choices: &[DeviceChoice]| choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if devices.len() > k {
+            let message = format!(
+                "parallel.devices = [{}]: {} for {}; name {k} at most, or cut into as many modules with --local-k {}",
+                list(devices),
+                counted(devices.len(), "device"),
+                counted(k, "local module"),
+                devices.len()
+            );
+            return Err(("parallel.devices", message));
+        }
+        if place.is_empty() {
+            return Ok(());
+        }
+        let said = format!("parallel.place = {place:?}");
+        if place.len() != k {
+            let modules = counted(k, "local module");
+            return Err(("parallel.place", format!("{said}: names {} for {modules}; name one for each", counted(place.len(), "device"))));
+        }
+        let known = self.devices().len();
+        match place.iter().find(|&&device| device >= known) {
+            Some(device) => Err((
+                "parallel.place",
+                format!("{said}: there is no device number {device}; they are 0 to {} ({})", known - 1, list(self.devices())),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Dataset, defaults_for};
+
+    fn with(devices: &[&str], place: &[usize]) -> RunConfig {
+        let mut config = defaults_for(Dataset::Synthetic);
+        config.parallel.devices = devices.iter().map(|text| text.parse().unwrap()).collect();
+        config.parallel.place = place.to_vec();
+        config
+    }
+
+    #[test]
+    fn a_device_is_named_once() {
+        assert_eq!(with(&["cpu:0", "cpu:1"], &[]).open_devices().unwrap().len(), 2);
+        for twice in [&["cpu", "cpu"], &["cpu:1", "cpu:1"], &["cpu", "cpu:0"]] {
+            let message = with(twice, &[]).open_devices().unwrap_err().to_string();
+            assert!(message.contains("is named twice"), "{message}");
+        }
+    }
+
+    #[test]
+    fn devices_and_places_fit_the_modules() {
+        let message = |devices: &[&str], place: &[usize]| with(devices, place).check().unwrap_err().to_string();
+        assert!(message(&["cpu:0", "cpu:1", "cpu:2"], &[]).contains("3 devices for 2 local modules"));
+        assert!(message(&["cpu:0", "cpu:1"], &[0]).contains("names 1 device for 2 local modules"));
+        assert!(message(&["cpu:0", "cpu:1"], &[0, 2]).contains("no device number 2; they are 0 to 1 (cpu:0, cpu:1)"));
+        with(&["cpu:0", "cpu:1"], &[1, 0]).check().unwrap();
+    }
+}
