@@ -158,6 +158,8 @@ pub enum Schedule {
     Sequential,
     /// All at once, each on another batch: the same numbers, in less time and more memory
     Async,
+    /// Each module for all its steps before the next begins, on stored features of the one before
+    Staged,
 }
 
 /// Number format of activations and matrix products in training. Weights, statistics and losses are float32 always.

@@ -1,11 +1,11 @@
 //! Where to compute.
 
 use crate::{Error, Result};
+use burn::tensor::Device;
 #[cfg(feature = "vulkan")]
 use burn::tensor::DeviceKind;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 use burn::tensor::DeviceType;
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 

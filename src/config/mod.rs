@@ -11,8 +11,8 @@ mod cuts;
 mod device;
 mod layers;
 mod local_k;
-mod parallel;
 pub mod paper;
+mod parallel;
 mod resolution;
 
 pub use args::{DataArgs, TrainArgs};
@@ -249,6 +249,9 @@ pub struct TrainConfig {
     /// Schedule `async`, on a CPU: threads of each module's own; 0: all modules share the program's.
     #[serde(default)]
     pub worker_threads: usize,
+    /// Schedule `staged`: batches whose features are stored, and used again after as many steps; 0: as many as steps.
+    #[serde(default)]
+    pub stored_batches: usize,
     /// Number format of activations.
     #[serde(default)]
     pub precision: Precision,

@@ -48,10 +48,14 @@ impl RunConfig {
             let is = choice.resolve();
             // The whole CPU beside a share of it is the same cores twice.
             let whole = |choice: &DeviceChoice| matches!(choice, DeviceChoice::Auto | DeviceChoice::Cpu);
-            if let Some(twin) = seen.iter().find(|seen| **seen == is || (seen.is_cpu() && is.is_cpu() && (whole(seen) || whole(&is)))) {
+            if let Some(twin) =
+                seen.iter().find(|seen| **seen == is || (seen.is_cpu() && is.is_cpu() && (whole(seen) || whole(&is))))
+            {
                 let of_cpu = if is.is_cpu() { "; shares of the CPU's cores are cpu:0, cpu:1, …" } else { "" };
                 let also = if twin.to_string() == choice.to_string() { String::new() } else { format!(" (as {twin})") };
-                return Err(Error::usage(format!("--devices: {choice} is named twice{also}; name each device once{of_cpu}")));
+                return Err(Error::usage(format!(
+                    "--devices: {choice} is named twice{also}; name each device once{of_cpu}"
+                )));
             }
             seen.push(is);
         }
@@ -99,13 +103,20 @@ impl RunConfig {
         let said = format!("parallel.place = {place:?}");
         if place.len() != k {
             let modules = counted(k, "local module");
-            return Err(("parallel.place", format!("{said}: names {} for {modules}; name one for each", counted(place.len(), "device"))));
+            return Err((
+                "parallel.place",
+                format!("{said}: names {} for {modules}; name one for each", counted(place.len(), "device")),
+            ));
         }
         let known = self.devices().len();
         match place.iter().find(|&&device| device >= known) {
             Some(device) => Err((
                 "parallel.place",
-                format!("{said}: there is no device number {device}; they are 0 to {} ({})", known - 1, list(self.devices())),
+                format!(
+                    "{said}: there is no device number {device}; they are 0 to {} ({})",
+                    known - 1,
+                    list(self.devices())
+                ),
             )),
             None => Ok(()),
         }

@@ -55,6 +55,8 @@ struct Shared {
     len: u64,
     seed: u64,
     batch_size: u64,
+    /// Samples after which the same ones come again.
+    period: u64,
 }
 
 struct State {
@@ -73,10 +75,29 @@ impl Loader {
     /// Starts `workers` threads (at least one) that make batches of `batch_size` training pictures.
     ///
     /// With `first_step = s` the first batch is the one that an uninterrupted run sees at step `s` (0-based).
-    pub fn new(pictures: TrainingSet, batch_size: usize, seed: u64, workers: usize, first_step: usize) -> Self {
+    pub fn new(
+        pictures: impl Into<Arc<TrainingSet>>,
+        batch_size: usize,
+        seed: u64,
+        workers: usize,
+        first_step: usize,
+    ) -> Self {
+        Self::cycled(pictures, batch_size, seed, workers, first_step, usize::MAX / batch_size.max(1))
+    }
+
+    /// The same, but the batch of every step is that of `step % period`.
+    pub fn cycled(
+        pictures: impl Into<Arc<TrainingSet>>,
+        batch_size: usize,
+        seed: u64,
+        workers: usize,
+        first_step: usize,
+        period: usize,
+    ) -> Self {
+        let pictures = pictures.into();
         let (len, crop) = (pictures.len(), pictures.crop());
         let make = move |epoch: u64, index: usize| pictures.sample(seed, epoch, index);
-        Self::start(Box::new(make), len, crop, batch_size, seed, workers, first_step)
+        Self::start(Box::new(make), len, crop, batch_size, seed, workers, first_step, period)
     }
 
     fn start(
@@ -87,6 +108,7 @@ impl Loader {
         seed: u64,
         workers: usize,
         first_step: usize,
+        period: usize,
     ) -> Self {
         let batch_size = batch_size.max(1);
         let state = State {
@@ -104,6 +126,7 @@ impl Loader {
             len: len as u64,
             seed,
             batch_size: batch_size as u64,
+            period: (period.max(1) * batch_size) as u64,
         });
         let wanted = if len == 0 { 0 } else { workers.max(1) };
         let mut workers = Vec::new();
@@ -181,7 +204,8 @@ impl Shared {
 
     fn work(&self) {
         while let Some((n, order)) = self.take_number() {
-            let (epoch, index) = (n / self.len, order[(n % self.len) as usize] as usize);
+            let of = n % self.period;
+            let (epoch, index) = (of / self.len, order[(of % self.len) as usize] as usize);
             let sample = catch_unwind(AssertUnwindSafe(|| (self.make)(epoch, index)))
                 .unwrap_or_else(|panic| Err(panicked(panic.as_ref(), index)));
             self.lock().finished.insert(n, sample);
@@ -200,7 +224,7 @@ impl Shared {
         }
         let n = state.next_sample;
         state.next_sample += 1;
-        let epoch = n / self.len;
+        let epoch = n % self.period / self.len;
         let order = match &state.epoch {
             Some((known, order)) if *known == epoch => Arc::clone(order),
             _ => {

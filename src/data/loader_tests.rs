@@ -27,7 +27,7 @@ fn numbers(
     let make = move |_: u64, index: usize| {
         make(index).map(|()| TrainSample { input: vec![index as f32; 3], label: vec![index as u16] })
     };
-    Loader::start(Box::new(make), len, Resolution { height: 1, width: 1 }, batch_size, 1, workers, 0)
+    Loader::start(Box::new(make), len, Resolution { height: 1, width: 1 }, batch_size, 1, workers, 0, 1000)
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Execution {
     pub const fn of(config: &RunConfig) -> Self {
         let train = &config.train;
         let queues = match train.schedule {
-            Schedule::Sequential => None,
+            Schedule::Sequential | Schedule::Staged => None,
             Schedule::Async => Some(train.queue_depth),
         };
         Self { micro_batches: train.micro_batches, recompute: train.recompute, queues }

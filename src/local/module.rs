@@ -6,7 +6,7 @@ use super::pooled::Features;
 use super::step::{Mark, Watch};
 use crate::config::{LocalConfig, Method, OptimConfig, RunConfig};
 use crate::data::normalize::Normalization;
-use crate::net::{Block, FcnHead, Init};
+use crate::net::{Block, FcnHead, Init, Pass};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
@@ -246,6 +246,11 @@ impl LocalModule {
         matches!(&self.net().heads, Heads::Task(TaskHeads { aux_head: Some(_), .. }))
     }
 
+    /// Its blocks as they are now, to compute features with on its own device.
+    pub fn frozen(&self) -> Frozen {
+        Frozen { blocks: self.blocks_for_evaluation(&self.device), device: self.device.clone().without_autodiff() }
+    }
+
     /// The blocks for evaluation on a device: outside autodiff, where it is the module's sharing its weights as they are now.
     pub fn blocks_for_evaluation(&self, device: &Device) -> Vec<Block> {
         let blocks = self.net().blocks.valid();
@@ -258,6 +263,20 @@ impl LocalModule {
 
     pub(crate) fn state_mut(&mut self) -> (&mut Option<ModuleNet>, &mut ModuleOptimizer) {
         (&mut self.net, &mut self.optimizer)
+    }
+}
+
+/// A module that does not learn any more.
+pub struct Frozen {
+    blocks: Vec<Block>,
+    device: Device,
+}
+
+impl Frozen {
+    /// Features `[batch, channels, height, width]` to features, by running statistics and without dropout.
+    pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
+        let features = features.without_autodiff().to_device(&self.device);
+        self.blocks.iter().fold(features, |x, block| block.forward(x, &Pass::evaluation()))
     }
 }
 

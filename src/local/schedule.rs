@@ -10,6 +10,7 @@ use crate::net::{Init, Network, network};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
+use flate2::Crc;
 use std::path::{Path, PathBuf};
 
 /// A network in K local modules. End-to-end training is K = 1.
@@ -99,6 +100,13 @@ impl LocalNetwork {
         Ok(losses)
     }
 
+    /// CRC-32 of the weights and running statistics of the blocks of the first `modules` modules.
+    pub fn checksum(&self, modules: usize) -> u32 {
+        let mut sum = Checksum(Crc::new());
+        self.modules[..modules].iter().for_each(|module| module.net().blocks.visit(&mut sum));
+        sum.0.sum()
+    }
+
     /// Refuses weights or running statistics that are not finite: a step whose loss was can still have made them so.
     ///
     /// # Errors
@@ -161,6 +169,14 @@ impl LocalNetwork {
     }
 }
 
+struct Checksum(Crc);
+
+impl ModuleVisitor for Checksum {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.update(param.val().into_data().as_bytes());
+    }
+}
+
 /// Whether everything visited is finite.
 struct Finite(bool);
 
@@ -203,7 +219,7 @@ fn unread(path: &Path, error: &dyn std::fmt::Display) -> Error {
 }
 
 /// The input in the number format of activations: every layer goes on in the format that comes in.
-pub(super) fn in_precision(input: Tensor<4>, precision: Precision) -> Tensor<4> {
+pub(crate) fn in_precision(input: Tensor<4>, precision: Precision) -> Tensor<4> {
     match precision {
         Precision::F32 => input,
         Precision::Bf16 => input.cast(FloatDType::BF16),

@@ -3,7 +3,7 @@
 //! A checkpoint is written into a folder aside, synced to disk and renamed: either all of it is there, or nothing.
 
 use crate::cli::say;
-use crate::config::{LocalConfig, ModelConfig, RunConfig};
+use crate::config::{LocalConfig, ModelConfig, RunConfig, Schedule};
 use crate::data::labels::NUM_CLASSES;
 use crate::data::split::Split;
 use crate::files::{plain_cause, sync_folder};
@@ -24,6 +24,9 @@ pub struct State {
     pub model: ModelConfig,
     /// How it was cut.
     pub local: LocalConfig,
+    /// Whether its modules learn one by one; steps are then counted through all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub staged: bool,
     /// Names of a classification network's classes; empty of segmentation, whose classes are Cityscapes'.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
@@ -167,6 +170,14 @@ impl Checkpoint {
     /// # Errors
     /// The first key that differs.
     pub fn check_fits(&self, config: &RunConfig) -> Result<()> {
+        if self.state.staged != (config.train.schedule == Schedule::Staged) {
+            let (own, other) = if self.state.staged { ("staged", "another") } else { ("another", "staged") };
+            return Err(Error::usage(format!(
+                "--schedule: this run is of the {own} schedule and cannot go on with {other} ({}); start a new run with \
+                 another --out",
+                self.folder.display()
+            )));
+        }
         let theirs = (self.state.model.clone(), self.state.local.clone());
         let ours = (config.model.clone(), config.local.clone());
         for (section, theirs, ours) in [

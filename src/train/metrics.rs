@@ -67,18 +67,14 @@ pub struct WorkerLine {
 impl ModuleLine {
     /// Lines of a step's losses; `works` is empty where modules go one after another.
     pub fn all(losses: &[Losses], works: &[Work]) -> Vec<Self> {
-        let line = |(index, losses): (usize, &Losses)| Self {
-            module: index + 1,
-            reconstruction: losses.reconstruction,
-            task: losses.task,
-            total: losses.total,
-            worker: works.get(index).map(|work| WorkerLine {
-                queued: work.queued,
-                staleness: work.staleness,
-                busy: work.busy,
-            }),
-        };
-        losses.iter().enumerate().map(line).collect()
+        losses.iter().enumerate().map(|(index, losses)| Self::of(index, losses, works.get(index))).collect()
+    }
+
+    /// Of one module, counted from 0.
+    pub fn of(index: usize, losses: &Losses, work: Option<&Work>) -> Self {
+        let worker = work.map(|work| WorkerLine { queued: work.queued, staleness: work.staleness, busy: work.busy });
+        let Losses { reconstruction, task, total } = *losses;
+        Self { module: index + 1, reconstruction, task, total, worker }
     }
 }
 
@@ -244,14 +240,13 @@ impl Metrics {
                 Line::Evaluation(line) => Some(line),
             })
             .collect();
-        let num_modules = steps.first().map_or(0, |line| line.losses.len());
+        let num_modules = steps.iter().flat_map(|line| &line.losses).map(|line| line.module).max().unwrap_or(0);
+        // Where modules learn one by one, a line is of one of them.
+        let of = |line: &StepLine, index: usize| line.losses.iter().find(|line| line.module == index + 1).cloned();
         let curves: Vec<LossCurves> = (0..num_modules)
             .map(|index| {
                 let curve = |value: fn(&ModuleLine) -> Option<f32>| {
-                    steps
-                        .iter()
-                        .filter_map(|line| Some((line.step, f64::from(value(line.losses.get(index)?)?))))
-                        .collect()
+                    steps.iter().filter_map(|line| Some((line.step, f64::from(value(&of(line, index)?)?)))).collect()
                 };
                 LossCurves {
                     name: format!("module {}", index + 1),
@@ -266,7 +261,7 @@ impl Metrics {
         let workers: Vec<WorkerCurves> = (0..num_modules)
             .map(|index| {
                 let curve = |value: fn(&WorkerLine) -> f64| -> Vec<(usize, f64)> {
-                    let at = |line: &&StepLine| Some((line.step, value(line.losses.get(index)?.worker.as_ref()?)));
+                    let at = |line: &&StepLine| Some((line.step, value(&of(line, index)?.worker?)));
                     steps.iter().filter_map(at).collect()
                 };
                 WorkerCurves {

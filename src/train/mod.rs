@@ -5,12 +5,14 @@
 
 pub mod checkpoint;
 mod exhaustion;
+pub mod features;
 mod fit;
 pub mod interrupt;
 pub mod metrics;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+mod staged;
 mod steps;
 
 mod trainer;

@@ -78,6 +78,13 @@ impl Progress {
         }
     }
 
+    /// Features are written to disk: `done` of `batches`.
+    pub fn storing(&self, done: usize, batches: usize) {
+        if self.terminal {
+            self.bar.set_message(format!("storing features {done}/{batches}"));
+        }
+    }
+
     /// Says something without disturbing the bar.
     pub fn say(&self, text: &str) {
         if self.terminal {

@@ -24,7 +24,10 @@ pub(super) struct RunLog {
     pub seconds_before: f64,
     pub devices: Vec<Device>,
     pub optim: OptimConfig,
+    /// Of each module.
     pub steps: usize,
+    /// Of the run: of the staged schedule those of all modules.
+    pub total_steps: usize,
     pub log_every_steps: usize,
 }
 
@@ -36,15 +39,24 @@ impl RunLog {
 
     /// Step `step`, counted from 0, is done.
     fn step(&mut self, step: usize, losses: &[Losses], works: &[Work]) -> Result<()> {
+        self.step_with(step, ModuleLine::all(losses, works))
+    }
+
+    /// The same of one module (from 0) alone.
+    pub fn step_of(&mut self, step: usize, module: usize, losses: Losses) -> Result<()> {
+        self.step_with(step, vec![ModuleLine::of(module, &losses, None)])
+    }
+
+    fn step_with(&mut self, step: usize, losses: Vec<ModuleLine>) -> Result<()> {
         let done = step + 1;
         let line = StepLine {
             step: done,
-            lr: learning_rate(&self.optim, step, self.steps),
-            losses: ModuleLine::all(losses, works),
+            lr: learning_rate(&self.optim, step % self.steps, self.steps),
+            losses,
             seconds: self.seconds(),
             peak_memory_bytes: self.devices.iter().filter_map(memory::peak_bytes).max(),
         };
-        let logged = due(done, self.log_every_steps) || done == self.steps;
+        let logged = due(done, self.log_every_steps) || done == self.total_steps;
         self.progress.step(&line, logged);
         if logged { self.metrics.push(Line::Step(line)) } else { Ok(()) }
     }
@@ -55,6 +67,7 @@ impl Trainer {
     pub fn train(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         match self.config.train.schedule {
             Schedule::Sequential => self.one_after_another(loader, steps, first_step),
+            Schedule::Staged => unreachable!("the staged schedule has a loop of its own"),
             Schedule::Async => self.all_at_once(loader, steps, first_step),
         }
     }
@@ -117,7 +130,7 @@ impl Trainer {
         }
     }
 
-    fn jobs(&self) -> Jobs {
+    pub(super) fn jobs(&self) -> Jobs {
         Jobs {
             device: self.device.clone(),
             normalization: self.network.normalization,
@@ -129,7 +142,7 @@ impl Trainer {
 }
 
 /// Makes a step's work of its batch.
-struct Jobs {
+pub(super) struct Jobs {
     device: Device,
     normalization: Normalization,
     optim: OptimConfig,
@@ -138,7 +151,7 @@ struct Jobs {
 }
 
 impl Jobs {
-    fn job(&self, step: usize, batch: Batch) -> Job {
+    pub fn job(&self, step: usize, batch: Batch) -> Job {
         let Batch { input, label, batch, height, width } = batch;
         let input = Tensor::from_data(TensorData::new(input, [batch, 3, height, width]), &self.device);
         let targets = Targets::new(&input, self.normalization, label, &self.device);

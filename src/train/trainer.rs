@@ -7,7 +7,7 @@ use super::schedule::learning_rate;
 use super::steps::RunLog;
 use super::{exhaustion, interrupt, metrics, run_folder};
 use crate::cli::{counted, say};
-use crate::config::{RunConfig, Task};
+use crate::config::{RunConfig, Schedule, Task};
 use crate::data::Source;
 use crate::data::classes::Classes;
 use crate::data::classes::augment::ClassAugment;
@@ -55,7 +55,8 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         // A run that was stopped in its last evaluation has that left to do.
         let log = Metrics::read(&config.train.out.join("metrics.jsonl")).unwrap_or_default();
         let scored = metrics::has_evaluation(&log, checkpoint.state.step);
-        if checkpoint.state.step > config.train.steps || (checkpoint.state.step == config.train.steps && scored) {
+        let total = total_steps(&config);
+        if checkpoint.state.step > total || (checkpoint.state.step == total && scored) {
             return Err(Error::usage(format!(
                 "{}: step {}, its last, is done already; train longer with --steps N",
                 config.train.out.display(),
@@ -117,17 +118,21 @@ fn start(
 
     let log = RunLog {
         metrics: Metrics::open(&folder, first_step)?,
-        progress: Progress::new(config.train.steps, first_step, config.train.batch_size),
+        progress: Progress::new(total_steps(&config), first_step, config.train.batch_size),
         started: Instant::now(),
         seconds_before,
         devices: devices.clone(),
         optim: config.optim.clone(),
         steps: config.train.steps,
+        total_steps: total_steps(&config),
         log_every_steps: config.train.log_every_steps,
     };
     let device = devices.into_iter().next().expect("a run has a device");
     let mut trainer = Trainer { log, config, device, network, folder, class_names };
-    let outcome = trainer.steps(train, val, first_step);
+    let outcome = match trainer.config.train.schedule {
+        Schedule::Staged => trainer.staged(train, val, first_step),
+        Schedule::Sequential | Schedule::Async => trainer.steps(train, val, first_step),
+    };
     trainer.log.progress.finish();
     outcome
 }
@@ -137,8 +142,14 @@ pub(super) struct Trainer {
     pub device: Device,
     pub network: LocalNetwork,
     pub log: RunLog,
-    folder: PathBuf,
+    pub folder: PathBuf,
     class_names: Vec<String>,
+}
+
+/// Steps of a run; of the staged schedule those of all modules.
+fn total_steps(config: &RunConfig) -> usize {
+    let modules = if config.train.schedule == Schedule::Staged { config.local.num_modules } else { 1 };
+    modules * config.train.steps
 }
 
 impl Trainer {
@@ -186,7 +197,7 @@ impl Trainer {
         Ok(Outcome::Done { folder: self.folder.clone(), table })
     }
 
-    fn interrupted(&self, step: usize) -> Outcome {
+    pub fn interrupted(&self, step: usize) -> Outcome {
         Outcome::Interrupted { folder: self.folder.clone(), step }
     }
 
@@ -200,12 +211,13 @@ impl Trainer {
         self.explain(step, error)
     }
 
-    fn save(&self, step: usize) -> Result<()> {
+    pub fn save(&self, step: usize) -> Result<()> {
         let state = State {
             step,
             seconds: self.log.seconds(),
             model: self.config.model.clone(),
             local: self.config.local.clone(),
+            staged: self.config.train.schedule == Schedule::Staged,
             classes: self.class_names.clone(),
         };
         self.network
@@ -215,7 +227,7 @@ impl Trainer {
     }
 
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
-    fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
+    pub fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
         match val {
             Split::Pixels(source) => self.evaluate_pixels(predictor, source, step, overlays),
@@ -317,6 +329,9 @@ pub(super) fn due(step: usize, every: usize) -> bool {
 /// of the things it depends on.
 fn tell_new_schedule(config: &RunConfig, step: usize) {
     let Ok(before) = RunConfig::of_run(&config.train.out) else { return };
+    if config.train.schedule == Schedule::Staged {
+        return; // the schedule is each module's own
+    }
     let was = learning_rate(&before.optim, step.min(before.train.steps), before.train.steps);
     let is = learning_rate(&config.optim, step, config.train.steps);
     let (was, is) = (format!("{was:.2e}"), format!("{is:.2e}"));

@@ -113,3 +113,75 @@ fn modules_are_placed_on_devices() {
     run("no").args(&two).args(&["--place", "0,1"]).fails(2, &["names 2 devices for 3 local modules"]);
     run("no").args(&["--devices", "cuda:0,cpu"]).fails(2, &["cuda"]);
 }
+
+/// A staged run of three modules with four steps each, and where it is.
+fn staged(folder: &Path, out: &str) -> super::support::Program {
+    tiny_with(folder, &[("--local-k", "3"), ("--steps", "4")]).args(&["--schedule", "staged", "--out", out]).args(&[
+        "--set",
+        "train.save_every_steps=1",
+        "--set",
+        "train.keep_checkpoints=20",
+    ])
+}
+
+#[test]
+fn modules_that_learn_one_by_one_go_on_where_they_stopped() {
+    let folder = folder();
+    let whole = staged(folder.path(), "whole").succeeds();
+    assert!(whole.stderr.contains("module 1 is frozen; its features of 4 batches are in whole/features/module1"));
+    let run = folder.path().join("whole");
+    assert!(!run.join("features").exists(), "nobody reads them again");
+    let modules: Vec<u64> =
+        log(&run).iter().filter_map(|line| Some(line["losses"].as_array()?[0]["module"].as_u64()?)).collect();
+    assert_eq!(modules, [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
+    let weights = |run: &str, step: usize, module: usize| {
+        let file = format!("{run}/checkpoints/step-{step:06}/module{module}.bpk");
+        fs::read(folder.path().join(file)).expect("a checkpoint")
+    };
+    assert_eq!(weights("whole", 4, 1), weights("whole", 12, 1), "module 1 is frozen after its steps");
+
+    // As if it had been killed while module 2 was learning, its features and all that came later lost.
+    fs::rename(&run, folder.path().join("killed")).unwrap();
+    for step in 7..=12 {
+        fs::remove_dir_all(folder.path().join(format!("killed/checkpoints/step-{step:06}"))).unwrap();
+    }
+    staged(folder.path(), "whole").succeeds();
+    super::support::segtrain(folder.path()).args(&["--resume", "killed"]).succeeds();
+    for module in 1..=3 {
+        assert_eq!(weights("killed", 12, module), weights("whole", 12, module), "module {module}");
+    }
+    let refused = ["--resume", "killed", "--schedule", "sequential"];
+    super::support::segtrain(folder.path()).args(&refused).fails(2, &["staged schedule", "another --out"]);
+}
+
+#[test]
+fn damaged_or_foreign_features_are_refused() {
+    let folder = folder();
+    staged(folder.path(), "run").args(&["--set", "train.stored_batches=2"]).succeeds();
+    let run = folder.path().join("run");
+    for step in 7..=12 {
+        fs::remove_dir_all(run.join(format!("checkpoints/step-{step:06}"))).unwrap();
+    }
+    let resume = || super::support::segtrain(folder.path()).args(&["--resume", "run"]);
+    // Somebody else's features are where this run's will be.
+    let features = run.join("features/module1");
+    fs::create_dir_all(&features).unwrap();
+    fs::write(features.join("features.json"), "{\"seed\": 77}").unwrap();
+    resume().fails(1, &["features/module1", "another configuration", "seed", "step 6 is intact"]);
+    fs::remove_dir_all(&features).unwrap();
+    // A file that was written, and has lost a bit since.
+    fs::create_dir_all(&features).unwrap();
+    for batch in 0..2 {
+        fs::write(
+            features.join(format!("batch-00000{batch}.features")),
+            b"ISGFEAT1 and what else there is of it, as it is",
+        )
+        .unwrap();
+    }
+    let file = "features/module1/batch-000000.features";
+    resume().fails(1, &[file, "checksum", "remove this file", "segtrain --resume run"]);
+    for batch in 0..2 {
+        fs::remove_file(features.join(format!("batch-00000{batch}.features"))).unwrap();
+    }
+    resume().succeeds();
+}
