@@ -92,6 +92,14 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     pub place: Option<Vec<u32>>,
 
+    /// Data parallelism: a whole network on each of N devices, --batch-size pictures each, gradients summed module by module
+    #[arg(long, value_name = "N")]
+    pub replicas: Option<u32>,
+
+    /// With --replicas: BatchNorm's statistics are of all replicas' pictures
+    #[arg(long)]
+    pub sync_bn: bool,
+
     /// Seeds weights, data order, augmentation and dropout
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
@@ -142,6 +150,8 @@ impl TrainArgs {
         say("--device", "device", self.device.as_ref().map(named));
         say("--devices", "parallel.devices", self.devices.as_ref().map(named));
         say("--place", "parallel.place", self.place.as_ref().map(named));
+        say("--replicas", "parallel.replicas", self.replicas.map(|n| Value::Integer(n.into())));
+        say("--sync-bn", "parallel.sync_bn", self.sync_bn.then_some(Value::Boolean(true)));
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
         say("--pretrained", "train.pretrained", path("--pretrained", self.pretrained.as_deref())?);
         say("--out", "train.out", path("--out", self.out.as_deref())?);

@@ -1,19 +1,35 @@
 //! Several devices: which there are, and which of them each local module or replica is on.
 
-use super::{DeviceChoice, Precision, RunConfig};
+use super::{DeviceChoice, Precision, RunConfig, Schedule};
 use crate::cli::counted;
 use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
 
 /// Several devices.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParallelConfig {
     /// Where to compute; empty: on `device` alone.
     pub devices: Vec<DeviceChoice>,
     /// Number (from 0) in `devices` of each local module's; empty: neighbours together, balanced by predicted work.
     pub place: Vec<usize>,
+    /// Data parallelism: a whole network on each of so many devices, with `batch_size` pictures each.
+    #[serde(default = "one")]
+    pub replicas: usize,
+    /// Whether BatchNorm's statistics are those of all replicas' pictures.
+    #[serde(default)]
+    pub sync_bn: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Default for ParallelConfig {
+    fn default() -> Self {
+        Self { devices: Vec::new(), place: Vec::new(), replicas: one(), sync_bn: false }
+    }
 }
 
 impl RunConfig {
@@ -87,6 +103,19 @@ impl RunConfig {
     pub(super) fn check_parallel(&self) -> std::result::Result<(), (&'static str, String)> {
         let (devices, place, k) = (&self.parallel.devices, &self.parallel.place, self.local.num_modules);
         let list = |choices: &[DeviceChoice]| choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let replicas = self.parallel.replicas;
+        if replicas == 0 {
+            return Err(("parallel.replicas", "parallel.replicas = 0: must be at least 1".into()));
+        }
+        if replicas > 1 {
+            return self.check_replicas();
+        }
+        if self.parallel.sync_bn {
+            return Err((
+                "parallel.sync_bn",
+                "parallel.sync_bn = true: there is one replica alone; say --replicas N".into(),
+            ));
+        }
         if devices.len() > k {
             let message = format!(
                 "parallel.devices = [{}]: {} for {}; name {k} at most, or cut into as many modules with --local-k {}",
@@ -123,6 +152,38 @@ impl RunConfig {
     }
 }
 
+impl RunConfig {
+    fn check_replicas(&self) -> std::result::Result<(), (&'static str, String)> {
+        let (train, replicas, devices) = (&self.train, self.parallel.replicas, self.devices());
+        let said = format!("parallel.replicas = {replicas}");
+        let wrong = |message: String| Err(("parallel.replicas", format!("{said}: {message}")));
+        if devices.len() != replicas {
+            let known: Vec<String> = devices.iter().map(ToString::to_string).collect();
+            return wrong(format!(
+                "each needs a device of its own, and {} named ({}); name {replicas} with --devices, such as \
+                 cuda:0,cuda:1 or, for shares of the CPU's cores, cpu:0,cpu:1",
+                if devices.len() == 1 { "1 is".into() } else { format!("{} are", devices.len()) },
+                known.join(", ")
+            ));
+        }
+        if train.schedule != Schedule::Sequential {
+            return wrong(
+                "replicas train by the sequential schedule alone; leave out --schedule, or --replicas".into(),
+            );
+        }
+        if !self.parallel.place.is_empty() {
+            return wrong("every replica is on one device; leave out --place".into());
+        }
+        if train.micro_batches > 1 {
+            let parts = train.micro_batches;
+            return wrong(format!(
+                "train.micro_batches = {parts} is for one device; use 1, and a smaller --batch-size"
+            ));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +203,21 @@ mod tests {
             let message = with(twice, &[]).open_devices().unwrap_err().to_string();
             assert!(message.contains("is named twice"), "{message}");
         }
+    }
+
+    #[test]
+    fn replicas_have_a_device_each() {
+        let mut config = with(&["cpu:0", "cpu:1"], &[]);
+        config.parallel.replicas = 3;
+        let message = config.check().unwrap_err().to_string();
+        assert!(
+            message.contains("parallel.replicas = 3: each needs a device of its own, and 2 are named"),
+            "{message}"
+        );
+        config.parallel.replicas = 2;
+        config.check().unwrap();
+        config.train.schedule = Schedule::Async;
+        assert!(config.check().is_err());
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct StepCost {
     pub modules: Vec<ModuleCost>,
     /// There whatever module is at work: weights, momentum, pictures and labels, batches under way.
     pub fixed: u64,
+    /// Whole networks that share this memory.
+    pub copies: u64,
     /// Batches on their way between modules that are at work at once; `None` where they go one after another.
     pub waiting: Option<u64>,
 }
@@ -79,7 +81,7 @@ impl StepCost {
             None => peaks.max().unwrap_or(0),
             Some(waiting) => waiting + peaks.map(|peak| peak + WORKER).sum::<u64>(),
         };
-        PROCESS + self.fixed + at_work
+        PROCESS + self.copies * (self.fixed + at_work)
     }
 }
 
@@ -237,6 +239,7 @@ impl Costs {
         StepCost {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),
+            copies: if self.config.first_device().is_cpu() { self.config.parallel.replicas as u64 } else { 1 },
             waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
             fixed: (states * weights * VALUE + targets + loaded) as u64,
         }

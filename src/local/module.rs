@@ -6,12 +6,12 @@ use super::pooled::Features;
 use super::step::{Mark, Watch};
 use crate::config::{LocalConfig, Method, OptimConfig, RunConfig};
 use crate::data::normalize::Normalization;
-use crate::net::{Block, FcnHead, Init, Pass};
+use crate::net::{Block, FcnHead, Init, Pass, Replica};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::ops::Range;
 
@@ -127,6 +127,8 @@ pub struct LocalModule {
     pub(super) local: LocalConfig,
     pub(super) recompute: bool,
     pub(super) micro_batches: usize,
+    /// Where it is one of several that make a batch together.
+    pub(super) replica: Replica,
 }
 
 /// What a module is made of, before its heads are.
@@ -171,6 +173,7 @@ impl LocalModule {
             local,
             recompute: config.train.recompute,
             micro_batches: config.train.micro_batches,
+            replica: Replica::default(),
         }
     }
 
@@ -205,7 +208,20 @@ impl LocalModule {
         seed: u64,
         watch: Watch,
     ) -> Result<(Tensor<4>, Losses)> {
-        let (output, losses, gradients) = self.backward_watched(features, targets, seed, watch);
+        let (output, losses, gradients) = self.backward_watched(features, targets, seed, None, watch);
+        self.check_loss(&losses, lr)?;
+        self.update(lr, gradients);
+        watch(Mark::Updated);
+        Ok((output, losses))
+    }
+
+    /// Moves the weights along these gradients.
+    pub(super) fn update(&mut self, lr: f64, gradients: GradientsParams) {
+        let net = self.net.take().expect("the network is only away while the optimizer has it");
+        self.net = Some(self.optimizer.step(lr, net, gradients));
+    }
+
+    pub(super) fn check_loss(&self, losses: &Losses, lr: f64) -> Result<()> {
         if !losses.total.is_finite() {
             return Err(Error::run(format!(
                 "local module {} of {}: the loss is {} (reconstruction {}, task {}); lower optim.lr (now {lr:.2e}) or \
@@ -217,10 +233,7 @@ impl LocalModule {
                 losses.task,
             )));
         }
-        let net = self.net.take().expect("the network is only away while the optimizer has it");
-        self.net = Some(self.optimizer.step(lr, net, gradients));
-        watch(Mark::Updated);
-        Ok((output, losses))
+        Ok(())
     }
 
     /// Moves it to another device. An optimizer's state follows at the next step.

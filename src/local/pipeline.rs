@@ -176,6 +176,15 @@ impl Steps {
     }
 }
 
+/// A pool of so many threads; 0: none, the program's is meant.
+pub(super) fn pool(threads: usize) -> Result<Option<rayon::ThreadPool>> {
+    if threads == 0 {
+        return Ok(None);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map(Some).map_err(|cause| Error::run(format!("cannot start the threads of a worker: {cause}")))
+}
+
 struct Worker<'a> {
     module: &'a mut LocalModule,
     incoming: Receiver<Parcel>,
@@ -189,16 +198,11 @@ struct Worker<'a> {
 impl Worker<'_> {
     /// Works until there are no more batches, in a pool of so many threads of its own; 0: the program's.
     fn run(self, threads: usize) {
-        if threads == 0 {
-            return self.work();
-        }
         let (module, reports) = (self.module.index, self.reports.clone());
-        match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-            Ok(pool) => pool.install(|| self.work()),
-            Err(cause) => {
-                let work = Err(Error::run(format!("cannot start the threads of a worker: {cause}")));
-                let _ = reports.send(Report { step: 0, module, work });
-            }
+        match pool(threads) {
+            Ok(Some(pool)) => pool.install(|| self.work()),
+            Ok(None) => self.work(),
+            Err(error) => drop(reports.send(Report { step: 0, module, work: Err(error) })),
         }
     }
 

@@ -8,7 +8,7 @@ use super::loss;
 use super::module::{Heads, LocalModule, Losses, ModuleNet, Targets, TaskHeads};
 use super::schedule::mix;
 use crate::config::TaskLoss;
-use crate::net::{Block, Pass};
+use crate::net::{Block, Pass, Replica};
 use crate::ops;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -68,9 +68,9 @@ impl Terms {
     }
 }
 
-/// Share of a micro-batch in its batch's losses.
-#[derive(Clone, Copy)]
-struct Share {
+/// Share of a micro-batch, or of a replica's part, in its batch's losses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
     /// Of what is averaged over pictures.
     pictures: f64,
     /// Of what is averaged over labelled pixels.
@@ -81,7 +81,7 @@ impl LocalModule {
     /// A training step without its update: detached output, losses, and what the optimizer would step along. Running
     /// statistics do move.
     pub fn backward(&self, features: Tensor<4>, targets: &Targets, seed: u64) -> (Tensor<4>, Losses, GradientsParams) {
-        self.backward_watched(features, targets, seed, &mut |_| ())
+        self.backward_watched(features, targets, seed, None, &mut |_| ())
     }
 
     pub(super) fn backward_watched(
@@ -89,14 +89,21 @@ impl LocalModule {
         features: Tensor<4>,
         targets: &Targets,
         seed: u64,
+        share: Option<Share>,
         watch: Watch,
     ) -> (Tensor<4>, Losses, GradientsParams) {
         let features = features.to_device(&self.device);
         let elsewhere = (targets.image.device() != self.device).then(|| targets.on(&self.device));
         let targets = elsewhere.as_ref().unwrap_or(targets);
         let [batch, ..] = features.dims();
-        let mut step = Step { module: self, gradients: GradientsAccumulator::new(), seed: mix(seed, 0), watch };
+        let gradients = GradientsAccumulator::new();
+        let replica = &self.replica;
+        let mut step = Step { module: self, gradients, seed: mix(seed, 0), watch, replica };
         (step.watch)(Mark::Start);
+        if let Some(share) = share {
+            let (output, terms) = step.pass(features, targets, share);
+            return (output, terms.read(), step.gradients.grads());
+        }
         if self.micro_batches <= 1 || batch == 1 {
             let (output, terms) = step.pass(features, targets, Share { pictures: 1.0, labelled: 1.0 });
             return (output, terms.read(), step.gradients.grads());
@@ -118,7 +125,7 @@ impl LocalModule {
         (Tensor::cat(outputs, 0), losses, step.gradients.grads())
     }
 
-    fn share(&self, labels: &[u16], pictures: Range<usize>, batch: usize) -> Share {
+    pub(super) fn share(&self, labels: &[u16], pictures: Range<usize>, batch: usize) -> Share {
         let each = labels.len() / batch;
         let labelled = |labels: &[u16]| labels.iter().filter(|&&label| usize::from(label) < self.num_classes).count();
         let (part, all) = (labelled(&labels[pictures.start * each..pictures.end * each]), labelled(labels));
@@ -151,6 +158,7 @@ struct Step<'a, 'w> {
     gradients: GradientsAccumulator<ModuleNet>,
     seed: u64,
     watch: Watch<'w>,
+    replica: &'a Replica,
 }
 
 /// Positions of the heads, for their share of randomness; blocks have their own index.
@@ -162,6 +170,10 @@ impl Step<'_, '_> {
     /// Dropout is drawn for each block and head by itself, so that one that goes forward again draws the same.
     fn randomness(&self, position: u64) -> u64 {
         mix(self.seed, position)
+    }
+
+    fn training(&self, position: u64) -> Pass {
+        Pass::training(self.randomness(position)).of(self.replica)
     }
 
     /// Forward and backward of a batch, or of a part of one: detached output and losses.
@@ -178,7 +190,7 @@ impl Step<'_, '_> {
             if let Heads::Task(TaskHeads { aux_head: Some(aux_head), after }) = &net.heads
                 && *after == i
             {
-                let pass = Pass::training(self.randomness(AUX_HEAD));
+                let pass = self.training(AUX_HEAD);
                 let weight = self.module.aux_weight;
                 aux = Some(self.beside(&x, weight, share.labelled, |x| {
                     ops::upsample_cross_entropy(aux_head.forward(x, &pass), targets.label.clone(), false)
@@ -207,7 +219,7 @@ impl Step<'_, '_> {
     /// A block's detached output, and what is kept of it.
     fn forward(&self, i: usize, block: &Block, x: Tensor<4>) -> (Tensor<4>, Kept) {
         if self.module.recompute {
-            let pass = Pass::rehearsal(self.randomness(i as u64));
+            let pass = Pass::rehearsal(self.randomness(i as u64)).of(self.replica);
             let output = block.valid().forward(x.clone().without_autodiff(), &pass);
             return (output.autodiff(), Kept::Input(x));
         }
@@ -218,7 +230,7 @@ impl Step<'_, '_> {
     /// A block's input and output with the tape between them. What comes before the module needs no gradient.
     fn taped(&self, i: usize, block: &Block, x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let input = if i > 0 { x.require_grad() } else { x };
-        let output = block.forward(input.clone(), &Pass::training(self.randomness(i as u64)));
+        let output = block.forward(input.clone(), &self.training(i as u64));
         (input, output)
     }
 
@@ -263,9 +275,9 @@ impl Step<'_, '_> {
             }
             Heads::Local(heads) => heads,
         };
-        let seed = self.randomness(LOCAL_HEAD);
+        let (seed, pass) = (self.randomness(LOCAL_HEAD), self.training(LOCAL_HEAD));
         let (task, mut gradient) = self.beside(x, module.task_weight, share.labelled, |x| {
-            let scores = heads.local_head.forward(x, &Pass::training(seed));
+            let scores = heads.local_head.forward(x, &pass);
             match module.local.task_loss {
                 TaskLoss::Softmax => ops::upsample_cross_entropy(scores, targets.label.clone(), true),
                 TaskLoss::Contrast => module.contrast(scores, targets, seed),
@@ -275,7 +287,7 @@ impl Step<'_, '_> {
         let Some(decoder) = &heads.recon_decoder else {
             return (Terms { reconstruction: None, task, total: weighted }, gradient);
         };
-        let pass = Pass::training(self.randomness(DECODER));
+        let pass = self.training(DECODER);
         let (reconstruction, of_decoder) = self.beside(x, module.recon_weight, share.pictures, |x| {
             ops::bce_with_logits(decoder.forward(x, targets.size, &pass), targets.image.clone())
         });

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 const CLASSES: usize = 4;
 
-fn tiny(num_modules: usize) -> RunConfig {
+pub(super) fn tiny(num_modules: usize) -> RunConfig {
     let mut config = defaults_for(Dataset::Synthetic);
     config.model.width = 0.1;
     config.model.atrous_rates = vec![1, 2];
@@ -33,13 +33,19 @@ fn device() -> Device {
 
 /// Two pictures whose left half is class 1, right half class 2, with an ignored stripe.
 fn batch() -> (Tensor<4>, Targets) {
+    batch_of(2)
+}
+
+/// The same of so many pictures; each has another share of ignored pixels.
+pub(super) fn batch_of(pictures: usize) -> (Tensor<4>, Targets) {
     let (height, width) = (32, 48);
     let device = device();
     device.seed(7);
-    let input = Tensor::random([2, 3, height, width], Distribution::Normal(0.0, 1.0), &device);
-    let label = (0..2 * height * width).map(|i| match i % width {
+    let input = Tensor::random([pictures, 3, height, width], Distribution::Normal(0.0, 1.0), &device);
+    let label = (0..pictures * height * width).map(|i| match i % width {
         0..24 => 1,
         24..30 => 255,
+        30..48 if pictures > 2 && i / (height * width) == 1 => 255,
         _ => 2,
     });
     let targets = Targets::new(&input, Normalization::IMAGENET, label.collect(), &device);
@@ -47,7 +53,7 @@ fn batch() -> (Tensor<4>, Targets) {
 }
 
 /// Every weight and statistic of a module, in order.
-fn weights<M: Module>(module: &M) -> Vec<f32> {
+pub(super) fn weights<M: Module>(module: &M) -> Vec<f32> {
     struct Collect(Vec<f32>);
     impl ModuleVisitor for Collect {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

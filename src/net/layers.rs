@@ -1,7 +1,7 @@
 //! Convolution, BatchNorm and the unit of both with a ReLU that everything is built of.
 
 use super::{FeatureShape, Footprint};
-use crate::ops::{self, Act, ConvGeometry};
+use crate::ops::{self, Act, ConvGeometry, Rank};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
@@ -75,13 +75,28 @@ pub struct Pass {
     training: bool,
     moves_statistics: bool,
     dropout: RefCell<ChaCha8Rng>,
+    replica: Replica,
+}
+
+/// Which part of a batch a pass is of, where several replicas make one together.
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    /// Pictures of the batch before this part, and behind it.
+    pub others: [usize; 2],
+    /// Whom BatchNorm's statistics are common with.
+    pub sync: Option<Rank>,
 }
 
 impl Pass {
     /// Batch statistics (which also move the running ones) and dropout drawn from `seed`.
     pub fn training(seed: u64) -> Self {
         let dropout = RefCell::new(ChaCha8Rng::seed_from_u64(seed));
-        Self { training: true, moves_statistics: true, dropout }
+        Self { training: true, moves_statistics: true, dropout, replica: Replica::default() }
+    }
+
+    /// The same for this part of a batch.
+    pub fn of(self, replica: &Replica) -> Self {
+        Self { replica: replica.clone(), ..self }
     }
 
     /// As training, but running statistics stay: the same pass will be made again, for its gradient.
@@ -103,8 +118,16 @@ impl Pass {
         let [batch, channels, _, _] = x.dims();
         let mut rng = self.dropout.borrow_mut();
         let kept = 1.0 / (1.0 - probability) as f32;
-        let mask: Vec<f32> =
-            (0..batch * channels).map(|_| if rng.random_bool(probability) { 0.0 } else { kept }).collect();
+        let mut draw = || if rng.random_bool(probability) { 0.0 } else { kept };
+        // What is drawn for a picture does not depend on how the batch is divided.
+        let [before, behind] = self.replica.others;
+        (0..before * channels).for_each(|_| {
+            draw();
+        });
+        let mask: Vec<f32> = (0..batch * channels).map(|_| draw()).collect();
+        (0..behind * channels).for_each(|_| {
+            draw();
+        });
         let mask = Tensor::from_data(TensorData::new(mask, [batch, channels, 1, 1]), &x.device());
         let mask = like(mask, &x);
         x * mask
@@ -245,9 +268,14 @@ impl BatchNorm {
     /// `act(norm(x) + residual)`; all `[batch, channels, height, width]`.
     pub fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>, act: Act, pass: &Pass) -> Tensor<4> {
         let [batch, _, height, width] = x.dims();
-        let count = batch * height * width;
+        let sync = pass.replica.sync.as_ref();
+        let count = batch * height * width * sync.map_or(1, Rank::number);
         if pass.training && count > 1 {
-            let normalized = ops::batch_norm_act(x, self.gamma.val(), self.beta.val(), residual, EPS, act);
+            let (gamma, beta) = (self.gamma.val(), self.beta.val());
+            let normalized = match sync {
+                None => ops::batch_norm_act(x, gamma, beta, residual, EPS, act),
+                Some(rank) => ops::sync_batch_norm_act(x, gamma, beta, residual, EPS, act, rank),
+            };
             if pass.moves_statistics {
                 let unbiased = normalized.variance * (count as f64 / (count - 1) as f64);
                 move_towards(&self.running_mean, normalized.mean);

@@ -13,7 +13,7 @@ pub mod resnet;
 pub use classifier::ClassHead;
 pub use footprint::Footprint;
 pub use heads::{AsppHead, FcnHead};
-pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass};
+pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass, Replica};
 pub use network::{Block, NamedBlock, Network, network};
 
 /// Height, width and channels of one picture's features: what blocks are planned by, before any tensor exists.

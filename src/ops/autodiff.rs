@@ -1,6 +1,8 @@
 //! The backward of every operation, once for all backends: what is kept, and which kernel uses it.
 
 use super::backend::{Act, ConvGeometry, SegOps};
+use super::ranks::Rank;
+use super::sync_norm;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -66,6 +68,41 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
             OpsKind::Tracked(prep) => {
                 let kept = Normalization { x, gamma, beta, mean: mean.clone(), variance: variance.clone() };
                 prep.finish((kept, eps, act), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        };
+        (output, Self::from_inner(mean), Self::from_inner(variance))
+    }
+
+    fn sync_batch_norm_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        eps: f64,
+        act: Act,
+        rank: Rank,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        #[derive(Debug)]
+        struct SyncBatchNormAct;
+        impl<B: SegOps> Backward<B, 3> for SyncBatchNormAct {
+            type State = (Normalization<B>, f64, Act, Rank);
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let grad = grads.consume::<B>(&ops.node);
+                let (kept, eps, act, rank) = ops.state;
+                let Normalization { x, gamma, beta, mean, variance } = kept;
+                let by_input = sync_norm::gradients::<B>(x, gamma, beta, mean, variance, grad, eps, act, &rank);
+                register::<B, 3>(grads, ops.parents.map(|node| Some(node?.id)), by_input);
+            }
+        }
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        let prep = SyncBatchNormAct.prepare::<C>(nodes).compute_bound().stateful();
+        let (x, gamma, beta) = (x.into_primitive(), gamma.into_primitive(), beta.into_primitive());
+        let (output, mean, variance) =
+            B::sync_batch_norm_act(x.clone(), gamma.clone(), beta.clone(), eps, act, rank.clone());
+        let output = match prep {
+            OpsKind::Tracked(prep) => {
+                let kept = Normalization { x, gamma, beta, mean: mean.clone(), variance: variance.clone() };
+                prep.finish((kept, eps, act, rank), output)
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
         };

@@ -1,6 +1,7 @@
 //! The operations as an extension of burn's `Backend`: what each backend must answer.
 
-use super::portable;
+use super::ranks::Rank;
+use super::{portable, sync_norm};
 use burn::backend::backend_extension;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
@@ -91,6 +92,19 @@ pub trait SegOps: burn::backend::Backend {
         act: Act,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         portable::batch_norm_act::<Self>(x, gamma, beta, Some(residual), eps, act)
+    }
+
+    /// See [`super::sync_batch_norm_act`]; returns output, mean, biased variance.
+    #[fusion(default)]
+    fn sync_batch_norm_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        eps: f64,
+        act: Act,
+        rank: Rank,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        sync_norm::forward::<Self>(x, gamma, beta, eps, act, &rank)
     }
 
     /// Gradients of input, gamma and beta of [`Self::batch_norm_act`].

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`conv2d`] | input, weight |
 //! | [`batch_norm_act`] | input, statistics; the output's sign where a residual was added (the output itself, shared) |
+//! | [`sync_batch_norm_act`] | input, statistics |
 //! | [`resize_bilinear`] | nothing |
 //! | [`resized_conv2d`] | input before it is resized, weight |
 //! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
@@ -21,10 +22,13 @@ mod autodiff;
 mod backend;
 mod flex;
 mod portable;
+mod ranks;
+mod sync_norm;
 
 pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
 pub(crate) use flex::resize::Resize;
+pub use ranks::{Abandoned, Pending, Rank};
 
 use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};
@@ -70,6 +74,32 @@ pub fn batch_norm_act(
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
     }
+}
+
+/// The same with the statistics of the batches of all replicas, which are of the same size; each replica calls it at the same
+/// place. A residual is added, and the ReLU behind it made, by burn's own operations, which keep more.
+///
+/// # Shapes
+/// As of [`batch_norm_act`].
+pub fn sync_batch_norm_act(
+    input: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    eps: f64,
+    act: Act,
+    rank: &Rank,
+) -> Normalized {
+    let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    let inner = if residual.is_some() { Act::Identity } else { act };
+    let (output, mean, variance) = Dispatch::sync_batch_norm_act(input, gamma, beta, eps, inner, rank.clone());
+    let output = Tensor::from_dispatch(output);
+    let output = match (residual, act) {
+        (None, _) => output,
+        (Some(residual), Act::Identity) => output + residual,
+        (Some(residual), Act::Relu) => burn::tensor::activation::relu(output + residual),
+    };
+    Normalized { output, mean: Tensor::from_dispatch(mean), variance: Tensor::from_dispatch(variance) }
 }
 
 /// `act(scale·x + shift + residual)` with one scale and shift a channel: BatchNorm at evaluation.

@@ -5,10 +5,11 @@ use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::trainer::{Trainer, due};
 use super::{exhaustion, interrupt};
-use crate::config::{OptimConfig, Schedule};
+use crate::config::{DeviceChoice, OptimConfig, Schedule};
 use crate::data::loader::{Batch, Loader};
 use crate::data::normalize::Normalization;
 use crate::local::pipeline::{Job, Work, Workers};
+use crate::local::replicas::{self, Together};
 use crate::local::schedule::mix;
 use crate::local::{Losses, Targets};
 use crate::{Result, memory};
@@ -66,6 +67,7 @@ impl Trainer {
     /// Trains on these steps, or on fewer where somebody asks to stop; returns the number of steps done.
     pub fn train(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         match self.config.train.schedule {
+            Schedule::Sequential if !self.replicas.is_empty() => self.all_together(loader, steps, first_step),
             Schedule::Sequential => self.one_after_another(loader, steps, first_step),
             Schedule::Staged => unreachable!("the staged schedule has a loop of its own"),
             Schedule::Async => self.all_at_once(loader, steps, first_step),
@@ -92,10 +94,47 @@ impl Trainer {
     }
 
     fn all_at_once(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+        let workers = Workers { queue_depth: self.config.train.queue_depth, threads: self.config.threads_of_worker() };
+        self.streamed(loader, steps, first_step, |trainer, jobs, told| {
+            let Trainer { network, log, .. } = trainer;
+            network.train_pipelined(workers, jobs, |step, works| {
+                *told = step + 1;
+                let losses: Vec<Losses> = works.iter().map(|work| work.losses).collect();
+                log.step(step, &losses, works)
+            })
+        })
+    }
+
+    fn all_together(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+        let on_cuda = self.config.devices().iter().all(|choice| matches!(choice.resolve(), DeviceChoice::Cuda(_)));
+        let together = Together {
+            sync_bn: self.config.parallel.sync_bn,
+            threads: self.config.threads_of_worker(),
+            collective: if on_cuda { self.devices.clone() } else { Vec::new() },
+        };
+        self.streamed(loader, steps, first_step, |trainer, jobs, told| {
+            let Trainer { network, replicas: others, log, .. } = trainer;
+            let networks = std::iter::once(network).chain(others).collect();
+            replicas::train(networks, &together, jobs, |step, losses| {
+                *told = step + 1;
+                log.step(step, losses, &[])
+            })
+        })
+    }
+
+    /// Gives `train` the work of these steps, or of fewer where somebody asks to stop; it counts the steps that it has told
+    /// of.
+    fn streamed(
+        &mut self,
+        loader: &mut Loader,
+        steps: Range<usize>,
+        first_step: usize,
+        train: impl FnOnce(&mut Self, &mut dyn Iterator<Item = Job>, &mut usize) -> Result<()>,
+    ) -> Result<usize> {
         let make = self.jobs();
         let first = steps.start;
         let (mut begun, mut unread) = (first, None);
-        let jobs = steps.map_while(|step| {
+        let mut jobs = steps.map_while(|step| {
             // At least one step, as one after another does it.
             if interrupt::requested() && step > first {
                 return None;
@@ -111,17 +150,9 @@ impl Trainer {
                 }
             }
         });
-        let settings = &self.config.train;
-        let workers = Workers { queue_depth: settings.queue_depth, threads: self.config.threads_of_worker() };
-        let (network, log, device) = (&mut self.network, &mut self.log, &self.device);
-        let mut told = 0;
-        let trained = exhaustion::guarded(device, || {
-            Ok(network.train_pipelined(workers, jobs, |step, works| {
-                told = step + 1;
-                let losses: Vec<Losses> = works.iter().map(|work| work.losses).collect();
-                log.step(step, &losses, works)
-            }))
-        });
+        let (mut told, device) = (0, self.device.clone());
+        let trained = exhaustion::guarded(&device, || Ok(train(self, &mut jobs, &mut told)));
+        drop(jobs);
         trained.map_err(|error| self.explain(told + 1, error))?.map_err(|error| self.explain_loss(told + 1, error))?;
         // Every batch that was begun has trained every module.
         match unread {

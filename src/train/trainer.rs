@@ -73,15 +73,26 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     }
     let plan = exhaustion::prepare(&config, class_names.len())?;
     let devices = config.open_devices()?;
-    let mut network = LocalNetwork::new(&config, class_names.len(), &devices[0])?;
-    if checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty() {
-        let pretrained = Checkpoint::read(&config.train.pretrained)?;
-        say(pretrained.load_into(&mut network, &config.model, false)?);
+    let fresh = checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty();
+    let pretrained = if fresh { Some(Checkpoint::read(&config.train.pretrained)?) } else { None };
+    let mut networks = Vec::new();
+    for (index, device) in devices[..config.parallel.replicas].iter().enumerate() {
+        let mut network = LocalNetwork::new(&config, class_names.len(), device)?;
+        if let Some(pretrained) = &pretrained {
+            let report = pretrained.load_into(&mut network, &config.model, false)?;
+            Some(report).filter(|_| index == 0).into_iter().for_each(say);
+        }
+        if let Some(checkpoint) = &checkpoint {
+            network.load(&checkpoint.folder, true)?;
+        }
+        networks.push(network);
     }
-    network.place(&devices, &place::of(&config, class_names.len())?);
+    let mut network = networks.remove(0);
+    if networks.is_empty() {
+        network.place(&devices, &place::of(&config, class_names.len())?);
+    }
     let folder = match &checkpoint {
         Some(checkpoint) => {
-            network.load(&checkpoint.folder, true)?;
             tell_new_schedule(&config, checkpoint.state.step);
             run_folder::write_config(&config.train.out, &config)?;
             config.train.out.clone()
@@ -89,7 +100,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         None => run_folder::create(&mut config)?,
     };
     let resumed = checkpoint.is_some();
-    let outcome = start(config, devices, network, folder.clone(), checkpoint, plan.peak(), train, &val);
+    let outcome = start(config, devices, network, networks, folder.clone(), checkpoint, plan.peak(), train, &val);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
@@ -101,6 +112,7 @@ fn start(
     config: RunConfig,
     devices: Vec<Device>,
     network: LocalNetwork,
+    replicas: Vec<LocalNetwork>,
     folder: PathBuf,
     checkpoint: Option<checkpoint::Checkpoint>,
     predicted: u64,
@@ -118,7 +130,7 @@ fn start(
 
     let log = RunLog {
         metrics: Metrics::open(&folder, first_step)?,
-        progress: Progress::new(total_steps(&config), first_step, config.train.batch_size),
+        progress: Progress::new(total_steps(&config), first_step, config.train.batch_size * config.parallel.replicas),
         started: Instant::now(),
         seconds_before,
         devices: devices.clone(),
@@ -127,8 +139,8 @@ fn start(
         total_steps: total_steps(&config),
         log_every_steps: config.train.log_every_steps,
     };
-    let device = devices.into_iter().next().expect("a run has a device");
-    let mut trainer = Trainer { log, config, device, network, folder, class_names };
+    let mut trainer =
+        Trainer { log, config, device: devices[0].clone(), devices, network, replicas, folder, class_names };
     let outcome = match trainer.config.train.schedule {
         Schedule::Staged => trainer.staged(train, val, first_step),
         Schedule::Sequential | Schedule::Async => trainer.steps(train, val, first_step),
@@ -140,7 +152,10 @@ fn start(
 pub(super) struct Trainer {
     pub config: RunConfig,
     pub device: Device,
+    pub devices: Vec<Device>,
     pub network: LocalNetwork,
+    /// Of data parallelism: those beside `network`.
+    pub replicas: Vec<LocalNetwork>,
     pub log: RunLog,
     pub folder: PathBuf,
     class_names: Vec<String>,
@@ -158,7 +173,8 @@ impl Trainer {
         let normalization = self.network.normalization;
         let pictures = TrainingSet::new(train, &self.config.augment, settings.resolution, normalization);
         let (seed, workers) = (self.config.seed, self.config.data.workers);
-        let mut loader = Loader::new(pictures, settings.batch_size, seed, workers, first_step);
+        let mut loader =
+            Loader::new(pictures, settings.batch_size * self.config.parallel.replicas, seed, workers, first_step);
         let mut table = String::new();
         // Saved, but stopped before the evaluation that was due: do it now, so that the log is that of a whole run.
         let left = due(first_step, settings.eval_every_steps) || first_step == settings.steps;
@@ -348,12 +364,16 @@ fn tell_new_schedule(config: &RunConfig, step: usize) {
 fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Split, folder: &std::path::Path) {
     let train_config = &config.train;
     say(format_args!(
-        "training on {}, scoring on {}; {} {}, batch {}, {}; run folder {}",
+        "training on {}, scoring on {}; {} {}, batch {}{}, {}; run folder {}",
         counted(train.len(), "picture"),
         val.len(),
         if config.data.dataset.task() == Task::Segmentation { "crop" } else { "size" },
         train_config.resolution,
         train_config.batch_size,
+        match config.parallel.replicas {
+            1 => String::new(),
+            number => format!(" on each of {number} replicas"),
+        },
         counted(train_config.steps, "step"),
         folder.display()
     ));
@@ -361,7 +381,9 @@ fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Spl
         let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
         let blocks = if first == last { first.clone() } else { format!("{first} … {last}") };
         let on = match config.parallel.devices.as_slice() {
-            [_, _, ..] => format!(" on {}", config.parallel.devices[module.device_number]),
+            [_, _, ..] if config.parallel.replicas == 1 => {
+                format!(" on {}", config.parallel.devices[module.device_number])
+            }
             _ => String::new(),
         };
         say(format_args!("local module {} of {}: {blocks}{on}", module.index + 1, network.modules.len()));

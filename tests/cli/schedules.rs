@@ -132,7 +132,7 @@ fn modules_that_learn_one_by_one_go_on_where_they_stopped() {
     let run = folder.path().join("whole");
     assert!(!run.join("features").exists(), "nobody reads them again");
     let modules: Vec<u64> =
-        log(&run).iter().filter_map(|line| Some(line["losses"].as_array()?[0]["module"].as_u64()?)).collect();
+        log(&run).iter().filter_map(|line| line["losses"].as_array()?[0]["module"].as_u64()).collect();
     assert_eq!(modules, [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
     let weights = |run: &str, step: usize, module: usize| {
         let file = format!("{run}/checkpoints/step-{step:06}/module{module}.bpk");
@@ -184,4 +184,30 @@ fn damaged_or_foreign_features_are_refused() {
         fs::remove_file(features.join(format!("batch-00000{batch}.features"))).unwrap();
     }
     resume().succeeds();
+}
+
+#[test]
+fn replicas_train_like_one_on_the_whole_batch() {
+    let folder = folder();
+    let run = |out: &str, batch: &str| {
+        tiny_with(folder.path(), &[("--batch-size", batch), ("--steps", "4")]).args(&["--out", out])
+    };
+    let two = ["--devices", "cpu:0,cpu:1", "--replicas", "2", "--sync-bn"];
+    run("one", "4").succeeds();
+    let told = run("two", "2").args(&two).succeeds().stderr;
+    assert!(told.contains("batch 2 on each of 2 replicas"), "{told}");
+    let losses = |run: &str| -> Vec<f64> {
+        let lines = log(&folder.path().join(run));
+        let steps = lines.iter().filter_map(|line| line["losses"].as_array());
+        steps.flatten().filter_map(|module| module["total"].as_f64()).collect()
+    };
+    let (one, two_of_it) = (losses("one"), losses("two"));
+    assert_eq!((one.len(), two_of_it.len()), (8, 8));
+    assert!(one.iter().zip(&two_of_it).all(|(a, b)| (a - b).abs() < 1e-3), "{one:?} and {two_of_it:?}");
+    super::support::segtrain(folder.path()).args(&["--resume", "two", "--steps", "6"]).succeeds();
+
+    run("no", "2").args(&["--replicas", "2"]).fails(2, &["parallel.replicas = 2", "1 is named (cpu)", "--devices"]);
+    run("no", "2").args(&two[..2]).args(&["--replicas", "3"]).fails(2, &["2 are named (cpu:0, cpu:1)"]);
+    run("no", "2").args(&two).args(&["--schedule", "async"]).fails(2, &["sequential schedule alone"]);
+    run("no", "2").args(&["--sync-bn"]).fails(2, &["sync_bn", "--replicas"]);
 }
