@@ -92,6 +92,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     pub place: Option<Vec<u32>>,
 
+    /// Token of the workers among --devices remote://host:port,…, as their own --token-file holds it
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
     /// Data parallelism: a whole network on each of N devices, --batch-size pictures each, gradients summed module by module
     #[arg(long, value_name = "N")]
     pub replicas: Option<u32>,
@@ -150,6 +154,7 @@ impl TrainArgs {
         say("--device", "device", self.device.as_ref().map(named));
         say("--devices", "parallel.devices", self.devices.as_ref().map(named));
         say("--place", "parallel.place", self.place.as_ref().map(named));
+        say("--token-file", "parallel.token_file", path("--token-file", self.token_file.as_deref())?);
         say("--replicas", "parallel.replicas", self.replicas.map(|n| Value::Integer(n.into())));
         say("--sync-bn", "parallel.sync_bn", self.sync_bn.then_some(Value::Boolean(true)));
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX

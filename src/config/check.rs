@@ -1,6 +1,6 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
-use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Method, Resolution, RunConfig, Task};
+use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Method, Resolution, RunConfig, Schedule, Task};
 use crate::cli::counted;
 use crate::{Error, Result};
 use std::fmt::Display;
@@ -219,6 +219,9 @@ impl RunConfig {
         let train = &self.train;
         size("train.resolution", train.resolution)?;
         between(1, 4096, "train.batch_size", train.batch_size)?;
+        let (alone, schedule) = (self.local.num_modules == 1, train.schedule);
+        let message = "one local module alone has nobody to work beside; use --local-k 2 or more, or sequential";
+        ensure(!alone || schedule != Schedule::Async, "train.schedule", said(schedule), message)?;
         between(0, 64, "train.queue_depth", train.queue_depth)?;
         between(0, 1024, "train.worker_threads", train.worker_threads)?;
         between(1, train.batch_size, "train.micro_batches", train.micro_batches)?;

@@ -1,5 +1,6 @@
 //! Where to compute.
 
+use super::RemoteAddress;
 use crate::{Error, Result};
 use burn::tensor::Device;
 #[cfg(feature = "vulkan")]
@@ -12,7 +13,7 @@ use std::{fmt, str::FromStr};
 /// Most shares of a CPU.
 const MAX_SHARES: usize = 64;
 
-/// Where to compute; text form `auto | cpu[:index] | cuda[:index] | vulkan[:index]`.
+/// Where to compute; text form `auto | cpu[:index] | cuda[:index] | vulkan[:index] | remote://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
@@ -24,17 +25,28 @@ pub enum DeviceChoice {
     CpuShare(usize),
     /// The CUDA device of this index.
     Cuda(usize),
+    /// The device that a `segworker` lends.
+    Remote(RemoteAddress),
     /// The Vulkan device of this index: discrete GPUs first, then integrated ones, virtual ones, software.
     Vulkan(usize),
 }
 
 impl DeviceChoice {
-    /// Opens the device, without autodiff.
+    /// Opens the device, without autodiff; a worker's with no token.
     ///
     /// # Errors
-    /// The build lacks the backend, or the machine has no device of that index.
+    /// See [`DeviceChoice::open_with`].
     pub fn open(&self) -> Result<Device> {
+        self.open_with(None)
+    }
+
+    /// Opens the device, without autodiff; a worker's with this token.
+    ///
+    /// # Errors
+    /// The build lacks the backend, the machine has no device of that index, or the worker does not let us in.
+    pub fn open_with(&self, token: Option<&str>) -> Result<Device> {
         match self.resolve() {
+            Self::Remote(address) => address.open(token),
             Self::Auto | Self::Cpu | Self::CpuShare(_) => Ok(Device::flex()),
             Self::Cuda(index) => open_cuda(index),
             Self::Vulkan(index) => open_vulkan(index),
@@ -137,6 +149,9 @@ impl FromStr for DeviceChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text.starts_with("remote:") {
+            return text.parse().map(Self::Remote).map_err(|why| Error::usage(format!("\"{text}\" {why}")));
+        }
         let (name, index) = match text.split_once(':') {
             Some((name, index)) => (name, index.parse::<usize>().ok()),
             None => (text, Some(0)),
@@ -149,7 +164,7 @@ impl FromStr for DeviceChoice {
             ("vulkan", Some(index)) => Ok(Self::Vulkan(index)),
             _ => Err(Error::usage(format!(
                 "\"{text}\" is not a device; write auto, cpu, cuda, vulkan, or with an index such as cuda:1 (cpu:0, cpu:1, …: \
-                 shares of the CPU's cores)"
+                 shares of the CPU's cores), or remote://host:port"
             ))),
         }
     }
@@ -161,6 +176,7 @@ impl fmt::Display for DeviceChoice {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::CpuShare(index) => write!(f, "cpu:{index}"),
+            Self::Remote(address) => write!(f, "{address}"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
             Self::Vulkan(index) => write!(f, "vulkan:{index}"),
         }

@@ -13,6 +13,7 @@ mod layers;
 mod local_k;
 pub mod paper;
 mod parallel;
+mod remote;
 mod resolution;
 
 pub use args::{DataArgs, TrainArgs};
@@ -24,6 +25,7 @@ pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
 pub use local_k::LocalK;
 pub use parallel::ParallelConfig;
+pub use remote::{RemoteAddress, read_token};
 pub use resolution::Resolution;
 
 use crate::data::labels::NUM_CLASSES;

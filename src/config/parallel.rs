@@ -1,10 +1,11 @@
 //! Several devices: which there are, and which of them each local module or replica is on.
 
-use super::{DeviceChoice, Precision, RunConfig, Schedule};
+use super::{DeviceChoice, Precision, RemoteAddress, RunConfig, Schedule, read_token};
 use crate::cli::counted;
 use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Several devices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ pub struct ParallelConfig {
     pub devices: Vec<DeviceChoice>,
     /// Number (from 0) in `devices` of each local module's; empty: neighbours together, balanced by predicted work.
     pub place: Vec<usize>,
+    /// File with the token of remote devices; empty: they want none.
+    #[serde(default)]
+    pub token_file: PathBuf,
     /// Data parallelism: a whole network on each of so many devices, with `batch_size` pictures each.
     #[serde(default = "one")]
     pub replicas: usize,
@@ -28,7 +32,7 @@ fn one() -> usize {
 
 impl Default for ParallelConfig {
     fn default() -> Self {
-        Self { devices: Vec::new(), place: Vec::new(), replicas: one(), sync_bn: false }
+        Self { devices: Vec::new(), place: Vec::new(), token_file: PathBuf::new(), replicas: one(), sync_bn: false }
     }
 }
 
@@ -79,7 +83,11 @@ impl RunConfig {
     }
 
     fn open(&self, choice: &DeviceChoice) -> Result<Device> {
-        let device = choice.open()?;
+        let token = match (choice, self.parallel.token_file.as_os_str().is_empty()) {
+            (DeviceChoice::Remote(_), false) => Some(read_token(&self.parallel.token_file)?),
+            _ => None,
+        };
+        let device = choice.open_with(token.as_deref())?;
         let on_cpu = choice.is_cpu();
         if self.train.precision == Precision::Bf16 && (on_cpu || !device.supports_dtype(FloatDType::BF16)) {
             let name = if on_cpu { "cpu".to_string() } else { choice.resolve().to_string() };
@@ -89,6 +97,14 @@ impl RunConfig {
             )));
         }
         Ok(device.autodiff())
+    }
+
+    /// Workers on other machines, of those.
+    pub fn remote_devices(&self) -> impl Iterator<Item = &RemoteAddress> {
+        self.devices().iter().filter_map(|choice| match choice {
+            DeviceChoice::Remote(address) => Some(address),
+            _ => None,
+        })
     }
 
     /// Threads of each module's worker; 0: all share the program's. Shares of the CPU have the same number of cores each.

@@ -37,6 +37,7 @@ pub enum Act {
 #[backend_extension(
     Flex,
     Autodiff,
+    Remote: cfg(feature = "remote"),
     Cube: cfg(any(feature = "cuda", feature = "vulkan")),
     Fusion: cfg(any(feature = "cuda", feature = "vulkan"))
 )]
@@ -211,6 +212,10 @@ pub trait SegOps: burn::backend::Backend {
         portable::with_gradient::<Self>(output)
     }
 }
+
+/// A client composes every operation of burn's own, one message for many of them; the worker runs those.
+#[cfg(feature = "remote")]
+impl SegOps for burn::backend::Remote {}
 
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod cube {

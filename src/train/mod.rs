@@ -8,6 +8,7 @@ mod exhaustion;
 pub mod features;
 mod fit;
 pub mod interrupt;
+mod lost;
 pub mod metrics;
 pub mod progress;
 pub mod run_folder;

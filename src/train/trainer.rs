@@ -5,7 +5,7 @@ use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics};
 use super::progress::Progress;
 use super::schedule::learning_rate;
 use super::steps::RunLog;
-use super::{exhaustion, interrupt, metrics, run_folder};
+use super::{exhaustion, interrupt, lost, metrics, run_folder};
 use crate::cli::{counted, say};
 use crate::config::{RunConfig, Schedule, Task};
 use crate::data::Source;
@@ -141,10 +141,12 @@ fn start(
     };
     let mut trainer =
         Trainer { log, config, device: devices[0].clone(), devices, network, replicas, folder, class_names };
-    let outcome = match trainer.config.train.schedule {
+    let remotes: Vec<_> = trainer.config.remote_devices().cloned().collect();
+    let run = trainer.folder.clone();
+    let outcome = lost::guarded(&remotes, &run, || match trainer.config.train.schedule {
         Schedule::Staged => trainer.staged(train, val, first_step),
         Schedule::Sequential | Schedule::Async => trainer.steps(train, val, first_step),
-    };
+    });
     trainer.log.progress.finish();
     outcome
 }

@@ -2,6 +2,7 @@ mod bad_input;
 mod classify;
 mod memory;
 mod readme;
+mod remote;
 mod schedules;
 mod segdata;
 mod segeval;

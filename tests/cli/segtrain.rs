@@ -1,6 +1,6 @@
 //! `segtrain`: what a run leaves, that it is the same again, that it goes on after it was stopped.
 
-use super::support::{Outcome, folder, json, log, names, segtrain, tiny, tiny_with, trained};
+use super::support::{Outcome, folder, json, log, names, segtrain, tiny, tiny_with, trained, wait_for};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -202,15 +202,6 @@ fn a_crop_larger_than_the_picture_is_padded() {
 
 /// Flags of a run that is long enough to be stopped on its way, with evaluations and checkpoints in between.
 const LONG: [&str; 6] = ["--set", "train.eval_every_steps=20", "--set", "train.save_every_steps=15", "--out", "run"];
-
-/// Waits until `there` says so.
-fn wait_for(what: &str, there: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !there() {
-        assert!(Instant::now() < patience, "{what} never came");
-        sleep(Duration::from_millis(2));
-    }
-}
 
 /// The log of a run of sixty steps that nobody stopped.
 fn uninterrupted() -> Vec<Value> {

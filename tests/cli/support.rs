@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A network, pictures and a run so small that it takes a fraction of a second, on whatever dataset.
@@ -85,6 +87,11 @@ pub fn segexport(folder: &Path) -> Program {
 
 pub fn segbench(folder: &Path) -> Program {
     Program::new("segbench", env!("CARGO_BIN_EXE_segbench"), folder)
+}
+
+#[cfg(feature = "remote")]
+pub fn segworker(folder: &Path) -> Program {
+    Program::new("segworker", env!("CARGO_BIN_EXE_segworker"), folder)
 }
 
 pub fn segdata(folder: &Path) -> Program {
@@ -226,6 +233,15 @@ pub fn semantic(path: impl AsRef<Path>) -> Value {
         keys.remove(key).expect("a report has it, or null");
     }
     report
+}
+
+/// Waits until something is there, a minute at most.
+pub fn wait_for(what: &str, there: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !there() {
+        assert!(Instant::now() < patience, "{what} never came");
+        sleep(Duration::from_millis(2));
+    }
 }
 
 /// Names in a folder, sorted; hidden ones too.

@@ -1,0 +1,99 @@
+//! A worker of another machine that is gone: the run ends within seconds, with what is left of it.
+
+use super::checkpoint;
+use crate::cli::say;
+use crate::config::RemoteAddress;
+use crate::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+/// Between two looks whether workers are there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What a run has to end by itself, once a worker is gone, before it is ended.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Does `work`, on these workers among others. Where one of them is gone, burn's panic about it becomes an error; where burn
+/// waits for it for ever, the process ends with the same words.
+///
+/// # Errors
+/// Those of `work`; a worker that is gone.
+pub fn guarded<T>(remotes: &[RemoteAddress], run: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    if remotes.is_empty() {
+        return work();
+    }
+    let watch = Watch::start(remotes.to_vec(), run.to_path_buf());
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    drop(watch);
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(panic) => match cause(remotes, panic.as_ref()) {
+            Some(cause) => Err(explained(run, &cause)),
+            None => resume_unwind(panic),
+        },
+    }
+}
+
+/// Why a run on workers panicked, where it is for one of them.
+fn cause(remotes: &[RemoteAddress], panic: &(dyn std::any::Any + Send)) -> Option<String> {
+    let gone = remotes.iter().find_map(|remote| Some(format!("{remote}: {}", remote.answers().err()?)));
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    let of_remote = |text: &str| {
+        let text = text.to_lowercase();
+        ["remote", "service call failed", "session", "websocket", "reading data"].iter().any(|word| text.contains(word))
+    };
+    gone.or_else(|| {
+        let names: Vec<String> = remotes.iter().map(ToString::to_string).collect();
+        text.filter(|text| of_remote(text)).map(|_| format!("{}: the connection to a worker is lost", names.join(", ")))
+    })
+}
+
+fn explained(run: &Path, cause: &str) -> Error {
+    let left = match checkpoint::last(run) {
+        Ok(last) => format!(
+            "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}` once the worker is back, or \
+             with other --devices",
+            last.state.step,
+            run.display()
+        ),
+        Err(_) => "no checkpoint had been saved yet".into(),
+    };
+    Error::run(format!("{cause}; {left}"))
+}
+
+struct Watch {
+    over: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn start(remotes: Vec<RemoteAddress>, run: PathBuf) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        let watch = move || {
+            while !is_over.load(SeqCst) {
+                thread::sleep(LOOK_EVERY);
+                // Twice, for a network may lose a packet.
+                let gone = remotes.iter().find(|remote| remote.answers().is_err() && remote.answers().is_err());
+                let Some(gone) = gone else { continue };
+                thread::sleep(GRACE);
+                if !is_over.load(SeqCst) {
+                    let cause = format!("{gone}: the worker does not answer any more");
+                    say(format_args!("segtrain: {}", explained(&run, &cause)));
+                    std::process::exit(1);
+                }
+            }
+        };
+        // Without it a worker's end is still seen wherever its connection is closed.
+        let _ = thread::Builder::new().name("watch".into()).spawn(watch);
+        Self { over }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, SeqCst);
+    }
+}
