@@ -4,8 +4,6 @@ use super::support::{Outcome, folder, json, log, names, segtrain, tiny, tiny_wit
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
