@@ -124,7 +124,7 @@ impl Plan {
     pub fn measure(&self) -> Result<Table> {
         make_folder(&self.out.join("runs"))?;
         // Ctrl-C reaches the run, too, which finishes its step and saves; this program waits for it.
-        interrupt::install()?;
+        interrupt::install(|| "networks that were trained to their end are kept; the same command goes on".into())?;
         let cells = self.cells();
         // All configurations first: a wrong one is to be told before hours of training, not after.
         let mut plan = Vec::new();

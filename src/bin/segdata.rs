@@ -80,12 +80,14 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
     }
     let mut problems = 0;
     for split in splits {
+        let bar = Bar::new(&split);
+        let watch = |done, of| bar.show(done, of);
         let found = match dataset.classes() {
-            Some(layout) => {
-                classes::check::check(layout, root, &split).map(|report| (report.to_string(), report.problems))
-            }
-            None => check::check(root, &split).map(|report| (report.to_string(), report.problems)),
+            Some(layout) => classes::check::check_watched(layout, root, &split, &watch)
+                .map(|report| (report.to_string(), report.problems)),
+            None => check::check_watched(root, &split, &watch).map(|report| (report.to_string(), report.problems)),
         };
+        drop(bar);
         match found {
             Ok((report, found)) => {
                 cli::print(&report)?;
@@ -101,6 +103,33 @@ fn run_check(dataset: Dataset, root: &Path, splits: Vec<String>) -> Result<()> {
     match problems {
         0 => Ok(()),
         _ => Err(Error::run(format!("{} found", cli::counted(problems, "problem")))),
+    }
+}
+
+/// How far a check has come: a bar at a terminal, nothing elsewhere.
+struct Bar(indicatif::ProgressBar);
+
+impl Bar {
+    fn new(split: &str) -> Self {
+        // Hidden where stderr is no terminal.
+        let bar = indicatif::ProgressBar::new(0);
+        let style =
+            indicatif::ProgressStyle::with_template("{msg} {bar:24.cyan/blue} {pos}/{len} · {per_sec} · ETA {eta}");
+        bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()).progress_chars("━╸─"));
+        bar.set_message(split.to_string());
+        Self(bar)
+    }
+
+    fn show(&self, done: usize, of: usize) {
+        self.0.set_length(of as u64);
+        // Counted by whoever comes first; they may come out of order.
+        self.0.set_position((done as u64).max(self.0.position()));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

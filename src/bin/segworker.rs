@@ -30,6 +30,9 @@ fn main() -> ExitCode {
 }
 
 fn segworker(args: Args) -> Result<ExitCode> {
+    if let DeviceChoice::Remote(address) = &args.device {
+        return Err(Error::usage(format!("--device {address}: a worker lends a device of its own machine")));
+    }
     let token = args.token_file.as_deref().map(read_token).transpose()?;
     if token.is_none() && !args.listen.ip().is_loopback() {
         return Err(Error::usage(format!(
@@ -37,6 +40,10 @@ fn segworker(args: Args) -> Result<ExitCode> {
              127.0.0.1",
             args.listen
         )));
+    }
+    if std::env::var_os("RUST_LOG").is_none() {
+        // burn's server warns of every client that ends. SAFETY: as of `pin_default`, the first thing that `main` does.
+        unsafe { std::env::set_var("RUST_LOG", "error") };
     }
     args.device.pin_default();
     let device = args.device.open()?;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What one split holds.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct SplitReport {
     pub pairs: usize,
     /// Number of pictures of each `(height, width)`.
     pub sizes: BTreeMap<(usize, usize), usize>,
+    /// Red, green and blue of all pictures.
+    pub colours: Colours,
     /// Pixels and pictures of each class, by train id.
     pub classes: [Frequency; NUM_CLASSES],
     /// Pixels without a class, and pictures with some.
@@ -38,6 +41,45 @@ pub struct Frequency {
     pub pictures: u64,
 }
 
+/// What colours pictures have. Sums are exact, so that they do not depend on the order of pictures.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Colours {
+    pixels: u64,
+    sums: [u64; 3],
+    squares: [u128; 3],
+}
+
+impl Colours {
+    fn of(image: &ndarray::Array3<u8>) -> Self {
+        let (height, width, _) = image.dim();
+        let mut colours = Self { pixels: (height * width) as u64, ..Self::default() };
+        for (channel, values) in image.axis_iter(ndarray::Axis(2)).enumerate() {
+            let mut counts = [0_u64; 256];
+            values.iter().for_each(|&value| counts[usize::from(value)] += 1);
+            for (value, count) in counts.into_iter().enumerate() {
+                colours.sums[channel] += count * value as u64;
+                colours.squares[channel] += u128::from(count) * (value * value) as u128;
+            }
+        }
+        colours
+    }
+
+    fn add(&mut self, other: Self) {
+        self.pixels += other.pixels;
+        self.sums.iter_mut().zip(other.sums).for_each(|(mine, theirs)| *mine += theirs);
+        self.squares.iter_mut().zip(other.squares).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// Mean and standard deviation of `[red, green, blue]`, in 0..=255; `None` without a pixel.
+    pub fn mean_and_std(&self) -> Option<[(f64, f64); 3]> {
+        let pixels = (self.pixels > 0).then_some(self.pixels as f64)?;
+        Some([0, 1, 2].map(|channel| {
+            let mean = self.sums[channel] as f64 / pixels;
+            (mean, (self.squares[channel] as f64 / pixels - mean * mean).max(0.0).sqrt())
+        }))
+    }
+}
+
 impl Frequency {
     fn add(&mut self, other: Self) {
         self.pixels += other.pixels;
@@ -50,9 +92,23 @@ impl Frequency {
 /// # Errors
 /// A missing root or split. All else that is wrong is in [`SplitReport::problems`].
 pub fn check(root: &Path, split: &str) -> Result<SplitReport> {
+    check_watched(root, split, &|_, _| ())
+}
+
+/// The same; `watch` is told of every pair that is done: how many are, and of how many.
+///
+/// # Errors
+/// See [`check`].
+pub fn check_watched(root: &Path, split: &str, watch: &(dyn Fn(usize, usize) + Sync)) -> Result<SplitReport> {
     let listing = cityscapes::list(root, split)?;
     let pairs = listing.pairs.len();
-    let mut report = listing.pairs.par_iter().map(check_pair).reduce(SplitReport::default, SplitReport::merged);
+    let done = AtomicUsize::new(0);
+    let look = |pair: &Pair| {
+        let report = check_pair(pair);
+        watch(done.fetch_add(1, Relaxed) + 1, pairs);
+        report
+    };
+    let mut report = listing.pairs.par_iter().map(look).reduce(SplitReport::default, SplitReport::merged);
     let mut problems = listing.problems;
     if root.join("gtFine").join(split).is_dir() {
         problems.extend(cityscapes::labels_without_picture(root, split)?);
@@ -79,6 +135,7 @@ fn check_pair(pair: &Pair) -> SplitReport {
     }
     if let Some(image) = image {
         report.sizes.insert(cityscapes::size_of(&image), 1);
+        report.colours = Colours::of(&image);
     }
     if let Some(label) = label {
         report.count(pair, label);
@@ -111,6 +168,7 @@ impl SplitReport {
         other.unknown.into_iter().for_each(|(id, found)| self.unknown.entry(id).or_default().add(found));
         self.classes.iter_mut().zip(other.classes).for_each(|(mine, theirs)| mine.add(theirs));
         self.ignored.add(other.ignored);
+        self.colours.add(other.colours);
         self.problems.extend(other.problems);
         self
     }
@@ -130,6 +188,10 @@ impl fmt::Display for SplitReport {
                 format!("{height}x{width}"),
                 if *count == 1 { "" } else { "s" }
             )?;
+        }
+        if let Some(colours) = self.colours.mean_and_std() {
+            let list = |pick: fn(&(f64, f64)) -> f64| colours.each_ref().map(|c| format!("{:.2}", pick(c))).join(", ");
+            writeln!(f, "  red, green, blue: mean {}; standard deviation {}", list(|c| c.0), list(|c| c.1))?;
         }
         for (id, found) in &self.unknown {
             writeln!(

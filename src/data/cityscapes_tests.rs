@@ -126,6 +126,38 @@ fn gray_and_16_bit_pictures_become_rgb() {
 }
 
 #[test]
+fn palettes_alpha_cmyk_and_rotation_are_what_pytorch_makes_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.png");
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(vec![1, 2, 3, 200, 100, 50]);
+    encoder.write_header().unwrap().write_image_data(&[1, 0]).unwrap();
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [200, 100, 50, 1, 2, 3]);
+    // Transparency is left out, not blended with anything: Pillow's `convert("RGB")`.
+    image::RgbaImage::from_pixel(1, 1, image::Rgba([5, 6, 7, 0])).save(&path).unwrap();
+    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [5, 6, 7]);
+
+    // Pillow makes (51, 207, 180) of it.
+    fs::write(&path, include_bytes!("fixtures/cmyk.jpg")).unwrap();
+    let cmyk = load_image(&path).unwrap();
+    assert_eq!(cmyk.dim(), (32, 64, 3));
+    let pixel = [cmyk[[5, 5, 0]], cmyk[[5, 5, 1]], cmyk[[5, 5, 2]]].map(i32::from);
+    assert!(pixel.iter().zip([51, 207, 180]).all(|(a, b)| (a - b).abs() <= 3), "{pixel:?}");
+
+    // A picture that a camera has taken upright, with the word that it is: lying down, as its pixels are.
+    let jpeg = folder.path().join("picture.jpg");
+    RgbImage::from_pixel(64, 32, Rgb([9, 9, 9])).save(&jpeg).unwrap();
+    let plain = fs::read(&jpeg).unwrap();
+    let orientation_6 = b"\xFF\xE1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    fs::write(&jpeg, [&plain[..2], orientation_6, &plain[2..]].concat()).unwrap();
+    assert_eq!(load_image(&jpeg).unwrap().dim(), (32, 64, 3));
+}
+
+#[test]
 fn hidden_files_are_no_pictures() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
     fs::write(fake.image.with_file_name("._aachen_000000_000019_leftImg8bit.png"), "x").unwrap();

@@ -34,6 +34,7 @@ impl Predictor {
     /// No such run, no checkpoint in it, or one that does not fit its configuration.
     pub fn load(run: &Path, config: &RunConfig, device: &Device) -> Result<Self> {
         let checkpoint = checkpoint::last(run)?;
+        checkpoint.tell_damaged();
         checkpoint.check_fits(config)?;
         let mut network = LocalNetwork::new(config, checkpoint.num_classes(), device)?;
         network.load(&checkpoint.folder, false)?;

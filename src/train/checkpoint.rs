@@ -2,6 +2,7 @@
 //!
 //! A checkpoint is written into a folder aside, synced to disk and renamed: either all of it is there, or nothing.
 
+use super::manifest;
 use crate::cli::say;
 use crate::config::{LocalConfig, ModelConfig, RunConfig, Schedule};
 use crate::data::labels::NUM_CLASSES;
@@ -39,6 +40,8 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// What it says about itself.
     pub state: State,
+    /// Newer ones that are damaged, and how.
+    pub damaged: Vec<String>,
 }
 
 fn folder_of(run: &Path) -> PathBuf {
@@ -58,26 +61,36 @@ fn step_folders(run: &Path) -> Vec<(usize, PathBuf)> {
     folders
 }
 
-/// The newest checkpoint of a run.
+/// The newest checkpoint of a run that is as it was written.
 ///
 /// # Errors
-/// There is no run, or no checkpoint in it, or its `state.json` cannot be read.
+/// There is no run, no checkpoint in it, or none that is not damaged.
 pub fn last(run: &Path) -> Result<Checkpoint> {
     if !run.is_dir() {
         return Err(Error::file(run, "there is no such run folder"));
     }
-    let Some((_, folder)) = step_folders(run).into_iter().next() else {
-        return Err(Error::file(
-            folder_of(run),
-            "there is no checkpoint in this run yet; train it again from the start",
-        ));
-    };
+    let mut damaged = Vec::new();
+    for (_, folder) in step_folders(run) {
+        match read(&folder) {
+            Ok(state) => return Ok(Checkpoint { folder, state, damaged }),
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
+    match damaged.into_iter().next() {
+        Some(newest) => Err(Error::run(format!(
+            "{newest}; no other checkpoint of this run is whole, train it again from the start"
+        ))),
+        None => {
+            Err(Error::file(folder_of(run), "there is no checkpoint in this run yet; train it again from the start"))
+        }
+    }
+}
+
+fn read(folder: &Path) -> Result<State> {
+    manifest::verify(folder)?;
     let path = folder.join("state.json");
     let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, plain_cause(&e)))?;
-    let state = serde_json::from_str(&text).map_err(|e| {
-        Error::file(&path, format!("is damaged ({e}); remove the folder {} to use the one before it", folder.display()))
-    })?;
-    Ok(Checkpoint { folder, state })
+    serde_json::from_str(&text).map_err(|e| Error::file(&path, format!("is damaged ({e})")))
 }
 
 /// Saves a checkpoint, then removes all but the newest `keep`. A step that is saved already is left as it is.
@@ -87,7 +100,7 @@ pub fn last(run: &Path) -> Result<Checkpoint> {
 pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> Result<()> {
     let folder = folder_of(run);
     let target = folder.join(format!("step-{:06}", state.step));
-    if target.exists() {
+    if target.exists() && read(&target).is_ok() {
         return Ok(());
     }
     let in_folder = |e: std::io::Error| Error::file(&folder, format!("no checkpoint saved: {}", plain_cause(&e)));
@@ -107,11 +120,15 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
     let path = aside.path().join("state.json");
     let text = serde_json::to_string_pretty(state).map_err(|e| Error::file(&path, e.to_string()))?;
     fs::write(&path, text).map_err(in_folder)?;
+    manifest::write(aside.path()).map_err(in_folder)?;
     for entry in fs::read_dir(aside.path()).map_err(in_folder)? {
         let file = File::open(entry.map_err(in_folder)?.path()).map_err(in_folder)?;
         file.sync_all().map_err(in_folder)?;
     }
     sync_folder(aside.path()).map_err(in_folder)?;
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(in_folder)?; // a damaged one
+    }
     fs::rename(aside.keep(), &target).map_err(in_folder)?;
     sync_folder(&folder).map_err(in_folder)?;
     for (_, old) in step_folders(run).into_iter().skip(keep) {
@@ -141,6 +158,13 @@ fn as_read_back(section: &impl Serialize) -> serde_json::Result<serde_json::Valu
 }
 
 impl Checkpoint {
+    /// Says which newer checkpoints were passed over, and why.
+    pub fn tell_damaged(&self) {
+        for damaged in &self.damaged {
+            say(format_args!("{damaged}; going on from the checkpoint of step {}", self.state.step));
+        }
+    }
+
     /// Number of classes that the network tells apart.
     pub fn num_classes(&self) -> usize {
         if self.state.classes.is_empty() { NUM_CLASSES } else { self.state.classes.len() }

@@ -1,6 +1,6 @@
 //! A worker of another machine that is gone: the run ends within seconds, with what is left of it.
 
-use super::checkpoint;
+use super::trainer::left_of;
 use crate::cli::say;
 use crate::config::RemoteAddress;
 use crate::{Error, Result};
@@ -52,16 +52,7 @@ fn cause(remotes: &[RemoteAddress], panic: &(dyn std::any::Any + Send)) -> Optio
 }
 
 fn explained(run: &Path, cause: &str) -> Error {
-    let left = match checkpoint::last(run) {
-        Ok(last) => format!(
-            "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}` once the worker is back, or \
-             with other --devices",
-            last.state.step,
-            run.display()
-        ),
-        Err(_) => "no checkpoint had been saved yet".into(),
-    };
-    Error::run(format!("{cause}; {left}"))
+    Error::run(format!("{cause}; {}, once the worker is back or with other --devices", left_of(run)))
 }
 
 struct Watch {

@@ -219,6 +219,14 @@ impl Metrics {
         Ok(())
     }
 
+    /// Has what was appended on the disk when it returns.
+    ///
+    /// # Errors
+    /// The disk refuses it.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| Error::file(&self.path, plain_cause(&e)))
+    }
+
     /// Draws losses per module, learning rate and scores so far into `folder`.
     ///
     /// # Errors

@@ -1,19 +1,20 @@
 //! The folder of a run and its name.
 
 use super::checkpoint;
+use super::lock::{self, RunLock};
 use crate::config::RunConfig;
 use crate::files::{make_folder, write_atomic};
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Makes the folder of a new run and writes the effective configuration into it; `train.out` then names it.
+/// Makes the folder of a new run, takes it, and writes the effective configuration into it; `train.out` then names it.
 ///
 /// Without `train.out` the folder is the first of `runs/<dataset>-<backbone>-<method>-k<K>-<number>` that is not there.
 ///
 /// # Errors
 /// The folder holds something already, or cannot be made.
-pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
+pub fn create(config: &mut RunConfig) -> Result<(PathBuf, RunLock)> {
     if config.train.out.as_os_str().is_empty() {
         config.train.out = unused_name(config);
     }
@@ -21,11 +22,15 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
     if folder.exists() && !folder.is_dir() {
         return Err(Error::file(&folder, "is a file; name a folder with --out"));
     }
+    // Somebody may be at it, and then what is there is not to be touched.
+    let earlier = if folder.join(lock::NAME).exists() { Some(RunLock::take(&folder)?) } else { None };
     // Of a run that ended before its first step, such as for want of memory. A configuration alone may be somebody's own.
-    if folder.join("metrics.jsonl").exists() {
-        remove_unstarted(&folder);
+    if folder.join("metrics.jsonl").exists() && is_unstarted(&folder) {
+        remove_files(&folder);
     }
-    let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let occupied = folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != lock::NAME)));
     if occupied {
         let advice = match checkpoint::last(&folder).is_ok() {
             true => format!("go on with it by `segtrain --resume {}`, or name another with --out", folder.display()),
@@ -34,26 +39,38 @@ pub fn create(config: &mut RunConfig) -> Result<PathBuf> {
         return Err(Error::file(&folder, format!("this folder is not empty: {advice}")));
     }
     make_folder(&folder)?;
+    let lock = match earlier {
+        Some(lock) => lock,
+        None => RunLock::take(&folder)?,
+    };
     write_config(&folder, config)?;
-    Ok(folder)
+    Ok((folder, lock))
 }
 
 /// Removes what [`create`] and an empty log left of a run that failed before it learned anything: the same command is to
 /// work once the cause is mended.
 pub fn remove_unstarted(folder: &Path) {
-    let log = folder.join("metrics.jsonl");
-    let logged = log.metadata().is_ok_and(|log| log.len() > 0);
-    let ours = ["metrics.jsonl", "config.toml"];
+    if is_unstarted(folder) {
+        remove_files(folder);
+        let _ = std::fs::remove_file(folder.join(lock::NAME));
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+/// Whether there is nothing in a run folder that has been learned, and nothing of somebody else.
+fn is_unstarted(folder: &Path) -> bool {
+    let logged = folder.join("metrics.jsonl").metadata().is_ok_and(|log| log.len() > 0);
+    let ours = ["metrics.jsonl", "config.toml", lock::NAME];
     let others = folder.read_dir().is_ok_and(|mut entries| {
         entries.any(|entry| entry.is_ok_and(|entry| !ours.iter().any(|name| entry.file_name() == *name)))
     });
-    if logged || others {
-        return;
-    }
-    // What cannot be removed is met, and told, by the next start.
-    let _ = std::fs::remove_file(log);
+    !logged && !others
+}
+
+/// What cannot be removed is met, and told, by the next start.
+fn remove_files(folder: &Path) {
+    let _ = std::fs::remove_file(folder.join("metrics.jsonl"));
     let _ = std::fs::remove_file(folder.join("config.toml"));
-    let _ = std::fs::remove_dir(folder);
 }
 
 /// Writes `config.toml`, without `train.out`: given back as `--config` it makes a new run, not this one again.

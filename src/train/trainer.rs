@@ -1,6 +1,7 @@
 //! The loop.
 
 use super::checkpoint::{self, State};
+use super::lock::RunLock;
 use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics};
 use super::progress::Progress;
 use super::schedule::learning_rate;
@@ -20,7 +21,7 @@ use crate::weights::Checkpoint;
 use crate::{Error, Result};
 use burn::tensor::Device;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// How a run ended.
@@ -50,7 +51,9 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         true => Some(checkpoint::last(&config.train.out)?),
         false => None,
     };
+    let mut lock = if resume { Some(RunLock::take(&config.train.out)?) } else { None };
     if let Some(checkpoint) = &checkpoint {
+        checkpoint.tell_damaged();
         checkpoint.check_fits(&config)?;
         // A run that was stopped in its last evaluation has that left to do.
         let log = Metrics::read(&config.train.out.join("metrics.jsonl")).unwrap_or_default();
@@ -97,13 +100,19 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
             run_folder::write_config(&config.train.out, &config)?;
             config.train.out.clone()
         }
-        None => run_folder::create(&mut config)?,
+        None => {
+            let (folder, taken) = run_folder::create(&mut config)?;
+            lock = Some(taken);
+            folder
+        }
     };
     let resumed = checkpoint.is_some();
+    let lock = lock; // until the end of the run
     let outcome = start(config, devices, network, networks, folder.clone(), checkpoint, plan.peak(), train, &val);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
+    drop(lock);
     outcome
 }
 
@@ -120,7 +129,8 @@ fn start(
     val: &Split,
 ) -> Result<Outcome> {
     let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
-    interrupt::install()?;
+    let run = folder.clone();
+    interrupt::install(move || left_of(&run))?;
     describe(&config, &network, &train, val, &folder);
     say(format_args!("predicted peak memory of a step: {}", memory::human(predicted)));
     let class_names = match config.data.dataset.task() {
@@ -240,6 +250,8 @@ impl Trainer {
         };
         self.network
             .check_finite()
+            // What the checkpoint says was logged is to be in the log, whatever happens to the machine.
+            .and_then(|()| self.log.metrics.sync())
             .and_then(|()| checkpoint::save(&self.folder, &self.network, &state, self.config.train.keep_checkpoints))
             .map_err(|error| self.explain(step, error))
     }
@@ -327,15 +339,19 @@ impl Trainer {
 
     /// What stopped the run, and what is left of it.
     pub fn explain(&self, step: usize, error: Error) -> Error {
-        let left = match checkpoint::last(&self.folder) {
-            Ok(last) => format!(
-                "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}`",
-                last.state.step,
-                self.folder.display()
-            ),
-            Err(_) => "no checkpoint had been saved yet".into(),
-        };
-        Error::run(format!("step {step}: {error}; {left}"))
+        Error::run(format!("step {step}: {error}; {}", left_of(&self.folder)))
+    }
+}
+
+/// What there is of a run to go on from, as a clause.
+pub(super) fn left_of(run: &Path) -> String {
+    match checkpoint::last(run) {
+        Ok(last) => format!(
+            "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}`",
+            last.state.step,
+            run.display()
+        ),
+        Err(_) => "no checkpoint had been saved yet".into(),
     }
 }
 
@@ -363,7 +379,7 @@ fn tell_new_schedule(config: &RunConfig, step: usize) {
 }
 
 /// Says on stderr what is about to be trained.
-fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Split, folder: &std::path::Path) {
+fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Split, folder: &Path) {
     let train_config = &config.train;
     say(format_args!(
         "training on {}, scoring on {}; {} {}, batch {}{}, {}; run folder {}",

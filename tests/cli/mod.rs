@@ -1,8 +1,10 @@
 mod bad_input;
 mod classify;
+mod faults;
 mod memory;
 mod readme;
 mod remote;
+mod robust;
 mod schedules;
 mod segdata;
 mod segeval;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What one split holds.
 #[derive(Debug, Default)]
@@ -52,10 +53,23 @@ pub fn splits(layout: Layout, root: &Path) -> Vec<String> {
 /// A split that the layout does not have; a root without any of its files; an archive that cannot be unpacked;
 /// [`Layout::Digits`], which has no files. All else that is wrong is in [`Report::problems`].
 pub fn check(layout: Layout, root: &Path, split: &str) -> Result<Report> {
+    check_watched(layout, root, split, &|_, _| ())
+}
+
+/// The same; `watch` is told of every picture file that is done: how many are, and of how many.
+///
+/// # Errors
+/// See [`check`].
+pub fn check_watched(
+    layout: Layout,
+    root: &Path,
+    split: &str,
+    watch: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Report> {
     layout.check_split(split)?;
     let mut report = match read(layout, root, split)? {
         Read::Records(loaded) => of_records(layout, loaded),
-        Read::Files(listing) => of_files(listing),
+        Read::Files(listing) => of_files(listing, watch),
     };
     // With one of the splits: there is one such file.
     if layout == Layout::Stl10 && split == "train" {
@@ -72,9 +86,12 @@ fn of_records(layout: Layout, Loaded { records, names, problems }: Loaded) -> Re
     Report { split: String::new(), pictures, sizes, classes, problems }
 }
 
-fn of_files(Listing { files, names, mut problems }: Listing) -> Report {
+fn of_files(Listing { files, names, mut problems }: Listing, watch: &(dyn Fn(usize, usize) + Sync)) -> Report {
+    let done = AtomicUsize::new(0);
     let look = |i: usize| -> Found {
-        match files.image(&names, i) {
+        let read = files.image(&names, i);
+        watch(done.fetch_add(1, Relaxed) + 1, files.len());
+        match read {
             Ok(image) => (BTreeMap::from([(size_of(&image), 1)]), Vec::new()),
             Err(problem) => (BTreeMap::new(), vec![problem]),
         }
