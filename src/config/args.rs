@@ -116,6 +116,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub keep: Option<u32>,
 
+    /// Write losses, scores, predictions and histograms of module outputs for TensorBoard, too (into RUN/tensorboard)
+    #[arg(long)]
+    pub tensorboard: bool,
+
     /// Run folder to write; default: a new folder under runs/
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -163,6 +167,7 @@ impl TrainArgs {
         say("--sync-bn", "parallel.sync_bn", self.sync_bn.then_some(Value::Boolean(true)));
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
         say("--pretrained", "train.pretrained", path("--pretrained", self.pretrained.as_deref())?);
+        say("--tensorboard", "train.tensorboard", self.tensorboard.then_some(Value::Boolean(true)));
         say("--keep", "train.keep_checkpoints", self.keep.map(|n| Value::Integer(n.into())));
         say("--out", "train.out", path("--out", self.out.as_deref())?);
         say("--resume", "train.out", path("--resume", self.resume.as_deref())?);

@@ -276,6 +276,9 @@ pub struct TrainConfig {
     pub keep_checkpoints: usize,
     /// Overlays written after the last evaluation; of classification, pictures on the sheet of mistakes.
     pub overlays: usize,
+    /// Whether the run is written for TensorBoard, too.
+    #[serde(default)]
+    pub tensorboard: bool,
     /// Weights to start from (`.pth`, `.pt`, `.safetensors`); empty: drawn from the seed.
     pub pretrained: PathBuf,
     /// Run folder; empty: a new folder `runs/<dataset>-<backbone>-<method>-k<K>-<number>`.

@@ -138,6 +138,16 @@ impl LoggedScores {
         Self::Pictures { top1: finite(counted.top1_error()), top5: finite(counted.top5_error()) }
     }
 
+    /// Every score by its name in the log.
+    pub fn named(&self) -> Vec<(&'static str, Option<f64>)> {
+        match self {
+            Self::Pixels { miou, miou_present, pixel_accuracy } => {
+                vec![("miou", *miou), ("miou_present", *miou_present), ("pixel_accuracy", *pixel_accuracy)]
+            }
+            Self::Pictures { top1, top5 } => vec![("top1", *top1), ("top5", *top5)],
+        }
+    }
+
     /// The curves that are drawn of it, in percent: a name and a value each.
     fn curves(&self) -> [(&'static str, Option<f64>); 2] {
         match self {

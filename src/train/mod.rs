@@ -3,6 +3,7 @@
 //! [`load`] makes the configuration, [`run`] is the loop; [`schedule`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
 //! [`progress`] what a person sees meanwhile.
 
+mod board;
 pub mod checkpoint;
 mod exhaustion;
 pub mod features;
@@ -18,6 +19,7 @@ pub mod schedule;
 mod staged;
 mod steps;
 
+pub mod tensorboard;
 mod trainer;
 
 pub use fit::load;

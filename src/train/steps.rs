@@ -1,5 +1,6 @@
 //! Training steps between two saved or scored ones: one module after another, or all at once.
 
+use super::board::Board;
 use super::metrics::{Line, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
@@ -30,6 +31,7 @@ pub(super) struct RunLog {
     /// Of the run: of the staged schedule those of all modules.
     pub total_steps: usize,
     pub log_every_steps: usize,
+    pub board: Option<Board>,
 }
 
 impl RunLog {
@@ -59,6 +61,9 @@ impl RunLog {
         };
         let logged = due(done, self.log_every_steps) || done == self.total_steps;
         self.progress.step(&line, logged);
+        if let Some(board) = self.board.as_mut().filter(|_| logged) {
+            board.step(&line)?;
+        }
         if logged { self.metrics.push(Line::Step(line)) } else { Ok(()) }
     }
 }

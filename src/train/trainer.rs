@@ -1,5 +1,6 @@
 //! The loop.
 
+use super::board::Board;
 use super::checkpoint::{self, State};
 use super::lock::RunLock;
 use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics};
@@ -148,6 +149,7 @@ fn start(
         steps: config.train.steps,
         total_steps: total_steps(&config),
         log_every_steps: config.train.log_every_steps,
+        board: if config.train.tensorboard { Some(Board::create(&folder, first_step)?) } else { None },
     };
     let mut trainer =
         Trainer { log, config, device: devices[0].clone(), devices, network, replicas, folder, class_names };
@@ -259,6 +261,11 @@ impl Trainer {
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
     pub fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.device);
+        if let Some(board) = &mut self.log.board {
+            let (size, normalization) = (self.config.train.resolution, self.network.normalization);
+            let augment = ClassAugment::of(&self.config.augment, size, normalization);
+            board.look(step, &self.network, &predictor, val, &augment, &self.device)?;
+        }
         match val {
             Split::Pixels(source) => self.evaluate_pixels(predictor, source, step, overlays),
             Split::Pictures(classes) => self.evaluate_pictures(predictor, classes, step, overlays),
@@ -292,7 +299,11 @@ impl Trainer {
     }
 
     fn log_scores(&mut self, step: usize, scores: LoggedScores) -> Result<()> {
-        self.log.metrics.push(Line::Evaluation(EvaluationLine { step, scores, seconds: self.log.seconds() }))?;
+        let line = EvaluationLine { step, scores, seconds: self.log.seconds() };
+        if let Some(board) = &mut self.log.board {
+            board.scores(&line)?;
+        }
+        self.log.metrics.push(Line::Evaluation(line))?;
         self.log.metrics.plot(&self.folder.join("plots"))
     }
 

@@ -63,7 +63,7 @@ fn a_run_leaves_scores_plots_and_mistakes_and_segeval_repeats_them() {
     let left = names(&run);
     assert_eq!(
         left,
-        ["checkpoints", "config.toml", "metrics.jsonl", "mistakes.png", "plots", "report.json"],
+        [".lock", "checkpoints", "config.toml", "metrics.jsonl", "mistakes.png", "plots", "report.json"],
         "four steps make mistakes"
     );
     assert_eq!(names(run.join("plots")), ["accuracy.png", "confusion.png", "error.png", "losses.png", "lr.png"]);

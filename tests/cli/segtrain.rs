@@ -18,7 +18,7 @@ fn a_run_leaves_its_configuration_log_checkpoints_plots_and_overlays() {
 
     assert_eq!(
         names(&run),
-        ["checkpoints", "config.toml", "metrics.jsonl", "overlays", "plots", "report.json"],
+        [".lock", "checkpoints", "config.toml", "metrics.jsonl", "overlays", "plots", "report.json"],
         "and nothing else"
     );
     assert_eq!(names(run.join("checkpoints")), ["step-000002", "step-000003"]);
