@@ -21,6 +21,9 @@ pub enum Error {
         /// What is wrong with it and what would do.
         message: String,
     },
+    /// A loss that is not finite (exit code 1).
+    #[error("{0}")]
+    Loss(String),
     /// The run itself failed (exit code 1).
     #[error("{0}")]
     Run(String),
@@ -46,7 +49,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::File { .. } | Self::Run(_) => 1,
+            Self::File { .. } | Self::Loss(_) | Self::Run(_) => 1,
         }
     }
 }

@@ -33,6 +33,11 @@ fn segworker(args: Args) -> Result<ExitCode> {
     if let DeviceChoice::Remote(address) = &args.device {
         return Err(Error::usage(format!("--device {address}: a worker lends a device of its own machine")));
     }
+    if cfg!(not(feature = "remote")) {
+        return Err(Error::usage(
+            "this build has no remote devices; build with `cargo build --release --features remote`",
+        ));
+    }
     let token = args.token_file.as_deref().map(read_token).transpose()?;
     if token.is_none() && !args.listen.ip().is_loopback() {
         return Err(Error::usage(format!(
@@ -71,5 +76,5 @@ fn serve(device: burn::tensor::Device, listener: TcpListener, token: Option<Stri
 
 #[cfg(not(feature = "remote"))]
 fn serve(_: burn::tensor::Device, _: TcpListener, _: Option<String>) -> Result<()> {
-    Err(Error::usage("this build has no remote devices; build with `cargo build --release --features remote`"))
+    Ok(()) // refused before it comes to this
 }

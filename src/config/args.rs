@@ -160,6 +160,18 @@ impl TrainArgs {
         say("--steps", "train.steps", self.steps.map(|steps| Value::Integer(steps.into())));
         say("--batch-size", "train.batch_size", self.batch_size.map(|size| Value::Integer(size.into())));
         say("--device", "device", self.device.as_ref().map(named));
+        if self.device.is_some() && self.devices.is_none() {
+            say("--device", "parallel.devices", Some(Value::Array(Vec::new())));
+        }
+        if (self.device.is_some() || self.devices.is_some()) && self.place.is_none() {
+            // Places are numbers in the list that is said, not in one before it.
+            say("--devices", "parallel.place", Some(Value::Array(Vec::new())));
+        }
+        if self.local_k == Some(LocalK::Auto) && self.replicas.is_none() {
+            // Where to begin; there is to be a module for each device.
+            let devices = self.devices.as_ref().map(|devices| Value::Integer(devices.len().max(2) as i64));
+            say("--local-k", "local.num_modules", devices);
+        }
         say("--devices", "parallel.devices", self.devices.as_ref().map(named));
         say("--place", "parallel.place", self.place.as_ref().map(named));
         say("--token-file", "parallel.token_file", path("--token-file", self.token_file.as_deref())?);

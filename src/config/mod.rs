@@ -25,7 +25,7 @@ pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
 pub use local_k::LocalK;
 pub use parallel::ParallelConfig;
-pub use remote::{RemoteAddress, read_token};
+pub use remote::{RemoteAddress, read_token, still_answers};
 pub use resolution::Resolution;
 
 use crate::data::labels::NUM_CLASSES;

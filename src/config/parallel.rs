@@ -107,11 +107,13 @@ impl RunConfig {
         })
     }
 
-    /// Threads of each module's worker; 0: all share the program's. Shares of the CPU have the same number of cores each.
+    /// Threads of each worker, or replica; 0: all share the program's. Shares of the CPU have the same number of cores each,
+    /// and so have the modules on one.
     pub fn threads_of_worker(&self) -> usize {
         let shares = self.devices().iter().filter(|choice| matches!(choice, DeviceChoice::CpuShare(_))).count();
+        let on_one = if self.parallel.replicas > 1 { 1 } else { self.local.num_modules.div_ceil(self.devices().len()) };
         match (self.train.worker_threads, shares) {
-            (0, 1..) => (std::thread::available_parallelism().map_or(1, usize::from) / shares).max(1),
+            (0, 1..) => (std::thread::available_parallelism().map_or(1, usize::from) / shares / on_one).max(1),
             (threads, _) => threads,
         }
     }
@@ -129,7 +131,7 @@ impl RunConfig {
         if self.parallel.sync_bn {
             return Err((
                 "parallel.sync_bn",
-                "parallel.sync_bn = true: there is one replica alone; say --replicas N".into(),
+                "parallel.sync_bn = true: there is one replica alone; say --replicas N, or --set parallel.sync_bn=false".into(),
             ));
         }
         if devices.len() > k {
@@ -158,7 +160,7 @@ impl RunConfig {
             Some(device) => Err((
                 "parallel.place",
                 format!(
-                    "{said}: there is no device number {device}; they are 0 to {} ({})",
+                    "{said}: there is no device number {device}; they are 0 to {} ({}); name others with --place",
                     known - 1,
                     list(self.devices())
                 ),

@@ -4,7 +4,7 @@ use crate::files::plain_cause;
 use crate::{Error, Result};
 use burn::tensor::Device;
 use std::fmt;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use std::time::Duration;
 const SCHEME: &str = "remote://";
 /// A worker that takes longer to answer is taken for gone.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// The same of a worker that is asked for its device.
+#[cfg(feature = "remote")]
+const GREETS_WITHIN: Duration = Duration::from_secs(8);
 
 /// Where a `segworker` listens; text form `remote://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,11 @@ impl FromStr for RemoteAddress {
         }
         Ok(Self { address: address.to_string() })
     }
+}
+
+/// Whether somebody listens at an address that did before.
+pub fn still_answers(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, ANSWERS_WITHIN).is_ok()
 }
 
 impl fmt::Display for RemoteAddress {
@@ -60,23 +68,33 @@ impl RemoteAddress {
     #[cfg(feature = "remote")]
     pub fn open(&self, token: Option<&str>) -> Result<Device> {
         use burn::remote::{ConnectError, RemoteHost};
-        self.answers().map_err(|why| Error::usage(format!("{self}: {why}; start `segworker --listen …` there")))?;
+        self.answers()
+            .map(drop)
+            .map_err(|why| Error::usage(format!("{self}: {why}; start `segworker --listen …` there")))?;
         let host = RemoteHost::websocket(&format!("ws://{}", self.address));
         let host = match token {
             Some(token) => host.with_credential(token),
             None => host,
         };
-        Device::remote_options(&host).init().map_err(|error| {
+        // burn waits for ever for a server that says nothing.
+        let (answer, answered) = std::sync::mpsc::channel();
+        std::thread::spawn(move || answer.send(Device::remote_options(&host).init()));
+        let opened = answered.recv_timeout(GREETS_WITHIN).map_err(|_| {
+            Error::usage(format!(
+                "{self}: what listens there does not answer as a segworker does; look whether it is one"
+            ))
+        })?;
+        opened.map_err(|error| {
             Error::usage(format!(
                 "{self}: {}",
                 match error {
                     ConnectError::Unauthorized => match token {
                         Some(_) => "the worker has another token; give both the same --token-file".to_string(),
-                        None => "the worker wants a token; say --token-file FILE with its own".to_string(),
+                        None => "the worker wants a token; train with --token-file FILE that holds its own".to_string(),
                     },
                     ConnectError::IncompatibleProtocol { client_version, server_version } => format!(
-                        "the worker is of another version of infoseg (protocol {server_version}, ours is \
-                         {client_version}); install the same on both machines"
+                        "the worker speaks another protocol ({server_version}, ours is {client_version}): install the \
+                         same version of infoseg on both machines"
                     ),
                     ConnectError::Handshake { reason } =>
                         format!("what listens there is no segworker, or one of another version ({reason})"),
@@ -101,7 +119,7 @@ impl RemoteAddress {
     ///
     /// # Errors
     /// Why it seems not so, as a clause.
-    pub fn answers(&self) -> Result<(), String> {
+    pub fn answers(&self) -> Result<SocketAddr, String> {
         let (host, _) = self.address.rsplit_once(':').unwrap_or((&self.address, ""));
         let addresses = self
             .address
@@ -110,7 +128,7 @@ impl RemoteAddress {
         let mut why = format!("host `{host}` has no address");
         for address in addresses {
             match TcpStream::connect_timeout(&address, ANSWERS_WITHIN) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(address),
                 Err(cause) => why = format!("no worker answers there ({})", plain_cause(&cause)),
             }
         }

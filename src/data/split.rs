@@ -96,6 +96,20 @@ impl TrainingSet {
         self.len() == 0
     }
 
+    /// CRC-32 of the names of all pictures, in order.
+    pub fn checksum(&self) -> u32 {
+        let mut crc = flate2::Crc::new();
+        for i in 0..self.len() {
+            let name = match &self.kind {
+                Kind::Pixels(source, _) => source.name(i),
+                Kind::Pictures(classes, _) => classes.name(i),
+            };
+            crc.update(name.as_bytes());
+            crc.update(b"\n");
+        }
+        crc.sum()
+    }
+
     /// Size of a training picture.
     pub fn crop(&self) -> Resolution {
         self.crop

@@ -7,7 +7,7 @@ use super::step::{Mark, Watch};
 use crate::config::{LocalConfig, Method, OptimConfig, RunConfig};
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
@@ -46,11 +46,12 @@ impl Targets {
         }
     }
 
-    /// The same on another device.
-    pub(super) fn on(&self, device: &Device) -> Self {
+    /// The same on another device; the picture only where it is looked at.
+    pub(super) fn on(&self, device: &Device, with_image: bool) -> Self {
+        let image = self.image.clone();
         Self {
-            image: self.image.clone().to_device(device),
-            label: self.label.clone().to_device(device),
+            image: if with_image { ops::moved(image, device) } else { image },
+            label: ops::moved_int(self.label.clone(), device),
             label_host: self.label_host.clone(),
             size: self.size,
         }
@@ -223,7 +224,7 @@ impl LocalModule {
 
     pub(super) fn check_loss(&self, losses: &Losses, lr: f64) -> Result<()> {
         if !losses.total.is_finite() {
-            return Err(Error::run(format!(
+            return Err(Error::Loss(format!(
                 "local module {} of {}: the loss is {} (reconstruction {}, task {}); lower optim.lr (now {lr:.2e}) or \
                  raise optim.warmup_steps",
                 self.index + 1,
@@ -239,7 +240,10 @@ impl LocalModule {
     /// Moves it to another device. An optimizer's state follows at the next step.
     pub(super) fn move_to(&mut self, device: &Device) {
         if self.device != *device {
-            self.net = self.net.take().map(|net| net.fork(device));
+            let between = ops::is_remote(&self.device) && ops::is_remote(device);
+            // Two workers need not see each other.
+            let here = |net: ModuleNet| if between { net.fork(&Device::flex().autodiff()) } else { net };
+            self.net = self.net.take().map(|net| here(net).fork(device));
             self.device = device.clone();
         }
     }
@@ -252,6 +256,11 @@ impl LocalModule {
     /// Whether the network ends with it.
     pub fn is_last(&self) -> bool {
         self.index + 1 == self.local.num_modules
+    }
+
+    /// Whether it learns to draw the picture.
+    pub(super) fn reconstructs(&self) -> bool {
+        matches!(&self.net().heads, Heads::Local(LocalHeads { recon_decoder: Some(_), .. }))
     }
 
     /// Whether this is the last module and trains the auxiliary head.
@@ -267,7 +276,12 @@ impl LocalModule {
     /// The blocks for evaluation on a device: outside autodiff, where it is the module's sharing its weights as they are now.
     pub fn blocks_for_evaluation(&self, device: &Device) -> Vec<Block> {
         let blocks = self.net().blocks.valid();
-        if self.device == *device { blocks } else { blocks.fork(&device.clone().without_autodiff()) }
+        if self.device == *device {
+            return blocks;
+        }
+        let between = ops::is_remote(&self.device) && ops::is_remote(device);
+        let blocks = if between { blocks.fork(&Device::flex()) } else { blocks };
+        blocks.fork(&device.clone().without_autodiff())
     }
 
     pub(crate) fn state(&self) -> (&ModuleNet, &ModuleOptimizer) {
@@ -288,7 +302,7 @@ pub struct Frozen {
 impl Frozen {
     /// Features `[batch, channels, height, width]` to features, by running statistics and without dropout.
     pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
-        let features = features.without_autodiff().to_device(&self.device);
+        let features = ops::moved(features.without_autodiff(), &self.device);
         self.blocks.iter().fold(features, |x, block| block.forward(x, &Pass::evaluation()))
     }
 }

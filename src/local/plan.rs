@@ -79,8 +79,16 @@ pub struct Fixed {
     pub num_modules: Option<usize>,
     /// So were the cuts, or the run has been trained with them.
     pub cuts: bool,
+    /// Fewest modules that are tried; 0 is 1.
+    pub fewest: usize,
     /// More modules, as many as there are blocks, are to be tried before anything else.
     pub modules_first: bool,
+}
+
+/// Fewest modules that a configuration can have: one for each device, and two where they work beside each other.
+pub fn fewest_modules(config: &RunConfig) -> usize {
+    let devices = if config.parallel.replicas > 1 { 1 } else { config.devices().len() };
+    devices.max(if config.train.schedule == Schedule::Async { 2 } else { 1 })
 }
 
 /// All ways to make the steps, the preferred first. `configure` gives the configuration for a K.
@@ -92,9 +100,8 @@ pub fn candidates(
     num_classes: usize,
     configure: impl Fn(usize) -> Result<RunConfig>,
 ) -> Result<Vec<Plan>> {
-    let first = configure(fixed.num_modules.unwrap_or(1))?;
-    // One module alone has nobody to work beside.
-    let fewest = if first.train.schedule == Schedule::Async { 2 } else { 1 };
+    let first = configure(fixed.num_modules.unwrap_or(fixed.fewest.max(1)))?;
+    let fewest = fixed.fewest.max(1);
     let blocks = Costs::of(&first, num_classes).names().len();
     let ks = match fixed.num_modules {
         Some(k) => k..=k,
@@ -146,6 +153,9 @@ pub fn candidates(
 /// Numbers of micro-batches to try, rising: those of the configuration, powers of two, one for each picture.
 fn parts(config: &RunConfig) -> Vec<usize> {
     let (own, batch) = (config.train.micro_batches, config.train.batch_size);
+    if config.parallel.replicas > 1 {
+        return vec![own]; // replicas make a batch in parts already
+    }
     let pictures_alone = config.data.dataset.task() == Task::Classification;
     if config.local.task_loss == TaskLoss::Contrast && pictures_alone {
         return vec![own]; // pictures are contrasted within a part: small ones have nothing to contrast

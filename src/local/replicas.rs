@@ -1,7 +1,7 @@
 //! Data parallelism: a whole network on each of several devices, each on its part of the batch.
 //!
 //! A module's gradients are handed in as soon as its backward is done, and its weights move when the sum over all replicas
-//! is there, which is looked at after the next module's turn: what one module waits for, the next one works meanwhile. Shares
+//! is there, which is looked at after the next module's turn: nobody waits for a slower replica meanwhile. Shares
 //! of the losses add up to the whole batch's (see [`super::step`]), so that gradients are added, not averaged: with BatchNorm's
 //! statistics in common the replicas are one network on the whole batch.
 
@@ -141,7 +141,7 @@ impl Worker<'_> {
         let device = self.network.modules[0].device().clone();
         let input = job.input.clone().slice([part.clone()]).to_device(&device);
         let mut features = in_precision(input, self.network.precision);
-        let targets = job.targets.part(part.clone()).on(&device);
+        let targets = job.targets.part(part.clone()).on(&device, true);
         let sync = (self.together.sync_bn && number > 1).then(|| self.rank.clone());
         let replica = Replica { others: [part.start, batch - part.end], sync };
         let mut losses = Vec::with_capacity(self.network.modules.len());
@@ -152,6 +152,8 @@ impl Worker<'_> {
             let share = module.share(&job.targets.label_host, part.clone(), batch);
             let seed = mix(job.seed, index as u64);
             let (output, own, gradients) = module.backward_watched(features, &targets, seed, Some(share), &mut |_| ());
+            self.agree(own.total.is_finite());
+            let module = &self.network.modules[index];
             module.check_loss(&own, job.lr)?;
             let summing = self.begin(index, gradients);
             // The module before has had this one's whole turn to be summed in.
@@ -165,6 +167,14 @@ impl Worker<'_> {
             self.finish(last, summing, job.lr);
         }
         Ok(losses)
+    }
+
+    /// Before a sum among devices, which nobody can leave once others have begun it: all losses are to be finite.
+    fn agree(&self, finite: bool) {
+        if !self.together.collective.is_empty() && self.rank.sum(vec![f32::from(u8::from(!finite))])[0] > 0.0 && finite
+        {
+            resume_unwind(Box::new(Abandoned));
+        }
     }
 
     fn begin(&self, module: usize, gradients: GradientsParams) -> Summing {

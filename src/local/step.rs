@@ -92,8 +92,8 @@ impl LocalModule {
         share: Option<Share>,
         watch: Watch,
     ) -> (Tensor<4>, Losses, GradientsParams) {
-        let features = features.to_device(&self.device);
-        let elsewhere = (targets.image.device() != self.device).then(|| targets.on(&self.device));
+        let features = ops::moved(features, &self.device);
+        let elsewhere = (targets.image.device() != self.device).then(|| targets.on(&self.device, self.reconstructs()));
         let targets = elsewhere.as_ref().unwrap_or(targets);
         let [batch, ..] = features.dims();
         let gradients = GradientsAccumulator::new();

@@ -24,11 +24,13 @@ mod flex;
 mod portable;
 mod ranks;
 mod sync_norm;
+mod transfer;
 
 pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
 pub(crate) use flex::resize::Resize;
 pub use ranks::{Abandoned, Pending, Rank};
+pub use transfer::{is_remote, moved, moved_int};
 
 use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};

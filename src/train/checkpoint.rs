@@ -25,9 +25,9 @@ pub struct State {
     pub model: ModelConfig,
     /// How it was cut.
     pub local: LocalConfig,
-    /// Whether its modules learn one by one; steps are then counted through all of them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub staged: bool,
+    /// Of the staged schedule: steps of each module. Steps are then counted through all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged_steps: Option<usize>,
     /// Names of a classification network's classes; empty of segmentation, whose classes are Cityscapes'.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
@@ -131,7 +131,9 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
     }
     fs::rename(aside.keep(), &target).map_err(in_folder)?;
     sync_folder(&folder).map_err(in_folder)?;
-    for (_, old) in step_folders(run).into_iter().skip(keep) {
+    // Later ones are damaged, or they would have been gone on from.
+    let (later, own): (Vec<_>, Vec<_>) = step_folders(run).into_iter().partition(|(step, _)| *step > state.step);
+    for (_, old) in later.into_iter().chain(own.into_iter().skip(keep)) {
         // The new one is safe; that is no reason to stop training.
         if let Err(error) = fs::remove_dir_all(&old) {
             say(format_args!("{}: this old checkpoint cannot be removed: {}", old.display(), plain_cause(&error)));
@@ -194,13 +196,23 @@ impl Checkpoint {
     /// # Errors
     /// The first key that differs.
     pub fn check_fits(&self, config: &RunConfig) -> Result<()> {
-        if self.state.staged != (config.train.schedule == Schedule::Staged) {
-            let (own, other) = if self.state.staged { ("staged", "another") } else { ("another", "staged") };
-            return Err(Error::usage(format!(
-                "--schedule: this run is of the {own} schedule and cannot go on with {other} ({}); start a new run with \
-                 another --out",
-                self.folder.display()
-            )));
+        let staged = (config.train.schedule == Schedule::Staged).then_some(config.train.steps);
+        let folder = self.folder.display();
+        match (self.state.staged_steps, staged) {
+            (Some(before), Some(steps)) if before != steps => {
+                return Err(Error::usage(format!(
+                    "--steps {steps}: each module of this staged run makes {before} steps, and some have made theirs \
+                     ({folder}); keep that number, or start a new run with another --out"
+                )));
+            }
+            (before, now) if before.is_some() != now.is_some() => {
+                let (own, other) = if before.is_some() { ("staged", "another") } else { ("another", "staged") };
+                return Err(Error::usage(format!(
+                    "--schedule: this run is of the {own} schedule and cannot go on with {other} ({folder}); start a \
+                     new run with another --out"
+                )));
+            }
+            _ => (),
         }
         let theirs = (self.state.model.clone(), self.state.local.clone());
         let ours = (config.model.clone(), config.local.clone());

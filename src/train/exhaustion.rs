@@ -14,7 +14,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// The configuration cannot be cut as it says.
 pub fn prepare(config: &RunConfig, num_classes: usize) -> Result<Plan> {
     let own = Plan::of(config.clone(), num_classes)?;
-    let fixed = Fixed { num_modules: (config.local.method == Method::E2e).then_some(1), ..Fixed::default() };
+    let fixed = Fixed {
+        num_modules: (config.local.method == Method::E2e).then_some(1),
+        fewest: plan::fewest_modules(config),
+        ..Fixed::default()
+    };
     let plans = plan::candidates(fixed, num_classes, |k| {
         let mut config = config.clone();
         config.local.num_modules = k;

@@ -26,11 +26,12 @@ pub struct FeatureStore {
 }
 
 impl FeatureStore {
-    /// Opens the store of module `module` (from 0) of a run, or makes it. `weights` is a checksum of what computes them.
+    /// Opens the store of module `module` (from 0) of a run, or makes it. `weights` and `pictures` are checksums of
+    /// what computes them and of what they are of.
     ///
     /// # Errors
     /// What is there already are features of something else; the folder cannot be made.
-    pub fn open(run: &Path, module: usize, config: &RunConfig, weights: u32) -> Result<Self> {
+    pub fn open(run: &Path, module: usize, config: &RunConfig, weights: u32, pictures: u32) -> Result<Self> {
         let folder = folder_of(run, module);
         make_folder(&folder)?;
         let (data, train) = (&config.data, &config.train);
@@ -44,6 +45,7 @@ impl FeatureStore {
             "train.resolution": train.resolution,
             "train.batch_size": train.batch_size,
             "train.precision": train.precision,
+            "pictures": format!("{pictures:08x}"),
             "weights": format!("{weights:08x}"),
         });
         let path = folder.join(DESCRIPTION);
@@ -71,6 +73,21 @@ impl FeatureStore {
     /// Where they are.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The same, where there is one.
+    ///
+    /// # Errors
+    /// What is there are features of something else.
+    pub fn existing(
+        run: &Path,
+        module: usize,
+        config: &RunConfig,
+        weights: u32,
+        pictures: u32,
+    ) -> Result<Option<Self>> {
+        let there = folder_of(run, module).is_dir();
+        there.then(|| Self::open(run, module, config, weights, pictures)).transpose()
     }
 
     /// Whether this batch is stored.
@@ -127,6 +144,7 @@ fn difference(was: &Value, is: &Value) -> Option<String> {
     let is = is.as_object()?;
     let (key, value) = is.iter().find(|(key, value)| was.get(key) != Some(value))?;
     Some(match (key.as_str(), was.get(key)) {
+        ("pictures", Some(_)) => "the pictures were others".into(),
         ("weights", Some(_)) => "the module that computed them had other weights".into(),
         (_, Some(before)) => format!("{key} is {value} and was {before}"),
         (_, None) => format!("{DESCRIPTION} does not say what {key} was"),
@@ -218,15 +236,15 @@ mod tests {
     fn features_of_something_else_are_refused() {
         let run = tempfile::tempdir().unwrap();
         let mut config = defaults_for(Dataset::Synthetic);
-        let store = FeatureStore::open(run.path(), 0, &config, 5).unwrap();
+        let store = FeatureStore::open(run.path(), 0, &config, 5, 1).unwrap();
         let features = TensorData::new(vec![1f32, 2.0], [1, 2, 1, 1]);
         store.write(3, &features).unwrap();
-        let again = FeatureStore::open(run.path(), 0, &config, 5).unwrap();
+        let again = FeatureStore::open(run.path(), 0, &config, 5, 1).unwrap();
         assert!(again.has(3) && !again.has(2));
         assert_eq!(again.read(3).unwrap(), features);
         assert!(again.read(2).unwrap_err().to_string().contains("batch-000002"));
         let refused = |config: &RunConfig, weights| {
-            FeatureStore::open(run.path(), 0, config, weights).err().expect("it is refused").to_string()
+            FeatureStore::open(run.path(), 0, config, weights, 1).err().expect("it is refused").to_string()
         };
         assert!(refused(&config, 6).contains("other weights"));
         config.seed += 1;

@@ -32,6 +32,7 @@ pub fn load(args: &TrainArgs) -> Result<RunConfig> {
         None => Error::usage(format!("{said}: {why}")),
     })?;
     let plan = plan::fit(&plans, budget, &said)?;
+    plan.config.check()?;
     say(format_args!("{said}: {plan}; predicted peak {}", memory::human(plan.peak())));
     Ok(plan.config)
 }
@@ -45,6 +46,7 @@ fn fixed(args: &TrainArgs, config: &RunConfig) -> Fixed {
     Fixed {
         num_modules: is_said.then_some(config.local.num_modules),
         cuts: resumed || (is_said && matches!(config.local.cuts, Cuts::After(_))),
+        fewest: plan::fewest_modules(config),
         modules_first: args.memory_budget.is_none(),
     }
 }

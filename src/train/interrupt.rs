@@ -35,8 +35,8 @@ pub fn install(left: impl Fn() -> String + Send + 'static) -> Result<()> {
 
 #[cfg(unix)]
 fn on_termination(left: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP])?;
+    use signal_hook::consts::SIGTERM;
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM])?;
     let wait = move || {
         if signals.forever().next().is_some() {
             REQUESTED.store(true, Ordering::SeqCst);

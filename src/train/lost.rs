@@ -2,7 +2,7 @@
 
 use super::trainer::left_of;
 use crate::cli::say;
-use crate::config::RemoteAddress;
+use crate::config::{RemoteAddress, still_answers};
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
+/// Characters of burn's words about a failure.
+const SAID: usize = 200;
 /// Between two looks whether workers are there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What a run has to end by itself, once a worker is gone, before it is ended.
@@ -47,12 +49,15 @@ fn cause(remotes: &[RemoteAddress], panic: &(dyn std::any::Any + Send)) -> Optio
     };
     gone.or_else(|| {
         let names: Vec<String> = remotes.iter().map(ToString::to_string).collect();
-        text.filter(|text| of_remote(text)).map(|_| format!("{}: the connection to a worker is lost", names.join(", ")))
+        text.filter(|text| of_remote(text)).map(|text| {
+            let said: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SAID).collect();
+            format!("{}: a worker failed, or the connection to it ({said})", names.join(", "))
+        })
     })
 }
 
 fn explained(run: &Path, cause: &str) -> Error {
-    Error::run(format!("{cause}; {}, once the worker is back or with other --devices", left_of(run)))
+    Error::run(format!("{cause}; {}; other workers are named with --devices", left_of(run)))
 }
 
 struct Watch {
@@ -64,11 +69,13 @@ impl Watch {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         let watch = move || {
+            // Where each answers now: a name that is asked for again may take its time.
+            let there: Vec<_> = remotes.iter().filter_map(|remote| Some((remote, remote.answers().ok()?))).collect();
             while !is_over.load(SeqCst) {
                 thread::sleep(LOOK_EVERY);
                 // Twice, for a network may lose a packet.
-                let gone = remotes.iter().find(|remote| remote.answers().is_err() && remote.answers().is_err());
-                let Some(gone) = gone else { continue };
+                let gone = there.iter().find(|(_, address)| !still_answers(*address) && !still_answers(*address));
+                let Some((gone, _)) = gone else { continue };
                 thread::sleep(GRACE);
                 if !is_over.load(SeqCst) {
                     let cause = format!("{gone}: the worker does not answer any more");

@@ -1,7 +1,8 @@
 //! The schedule `staged`: one module after another, each for its whole budget, on stored features of the one before.
 //!
 //! A module that has made its steps is frozen. What it makes of the pictures (running statistics, no dropout) is written to
-//! disk once, and the next module learns from there: neither the weights nor the time of earlier modules are needed again.
+//! disk once, and the next module learns from there: earlier modules go forward no more. Their weights and momenta stay in
+//! memory, though, and in every checkpoint. The network is scored once, at the end: before, its last module knows nothing.
 
 use super::features::{self, FeatureStore};
 use super::trainer::{Outcome, Trainer, due};
@@ -65,29 +66,36 @@ impl Trainer {
         first_step: usize,
     ) -> Result<Option<Option<FeatureStore>>> {
         let Some(frozen) = module.checked_sub(1) else { return Ok(Some(None)) };
-        let open = |trainer: &Self, module: usize| {
-            let weights = trainer.network.checksum(module + 1);
-            FeatureStore::open(&trainer.folder, module, &trainer.config, weights)
-        };
-        let store = open(self, frozen).map_err(|error| self.explain(done, error))?;
+        let sums = |module: usize| (self.network.checksum(module + 1), pictures.checksum());
+        let (weights, names) = sums(frozen);
+        let store = FeatureStore::open(&self.folder, frozen, &self.config, weights, names)
+            .map_err(|error| self.explain(done, error))?;
         let number = self.stored_batches();
         let Some(first) = (0..number).find(|&batch| !store.has(batch)) else { return Ok(Some(Some(store))) };
         let before = match frozen.checked_sub(1) {
-            Some(earlier) => Some(open(self, earlier).map_err(|error| self.explain(done, error))?),
             None => None,
+            Some(earlier) => {
+                let (weights, names) = sums(earlier);
+                let there = FeatureStore::existing(&self.folder, earlier, &self.config, weights, names)
+                    .map_err(|error| self.explain(done, error))?;
+                there.filter(|before| (first..number).all(|batch| before.has(batch)))
+            }
         };
+        // Where earlier features are gone, the pictures go through all modules again.
         let mut loader = before.is_none().then(|| self.loader(pictures, first, number));
-        let blocks = self.network.modules[frozen].frozen();
+        let from = if before.is_some() { frozen } else { 0 };
+        let modules: Vec<_> = self.network.modules[from..=frozen].iter().map(|module| module.frozen()).collect();
         for batch in first..number {
             let made = match (&before, &mut loader) {
                 (Some(before), _) => before.read(batch).map(|features| Tensor::from_data(features, &self.device)),
                 (None, Some(loader)) => loader.next().map(|batch| self.jobs().job(0, batch).input),
-                (None, None) => unreachable!("the first module's features are made of pictures"),
+                (None, None) => unreachable!("what is not made of features is made of pictures"),
             };
             let made = made.and_then(|input| {
+                let input = in_precision(input, self.network.precision);
                 let device = &self.device;
-                let features =
-                    exhaustion::guarded(device, || Ok(blocks.forward(in_precision(input, self.network.precision))))?;
+                let forward = || modules.iter().fold(input, |x, module| module.forward(x));
+                let features = exhaustion::guarded(device, || Ok(forward()))?;
                 if store.has(batch) { Ok(()) } else { store.write(batch, &features.into_data()) }
             });
             made.map_err(|error| self.save_and_explain(done, first_step, error))?;
@@ -138,7 +146,7 @@ impl Trainer {
                 Ok(learner.train_step(in_precision(features, precision), &targets, lr, seed))
             })
             .map_err(|error| self.explain(done, error))?
-            .map_err(|error| self.explain_loss(done, error))?;
+            .map_err(|error| self.explain_error(done, error))?;
             self.log.step_of(done - 1, module, losses.1)?;
             let stopping = interrupt::requested();
             if due(done, self.config.train.save_every_steps) || step + 1 == each || stopping {

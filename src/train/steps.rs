@@ -89,7 +89,7 @@ impl Trainer {
             let (network, device) = (&mut self.network, &self.device);
             let losses = exhaustion::guarded(device, || Ok(network.train_step(input, &targets, lr, seed)))
                 .map_err(|error| self.explain(step + 1, error))?
-                .map_err(|error| self.explain_loss(step + 1, error))?;
+                .map_err(|error| self.explain_error(step + 1, error))?;
             self.log.step(step, &losses, &[])?;
             if interrupt::requested() {
                 return Ok(step + 1);
@@ -155,10 +155,10 @@ impl Trainer {
                 }
             }
         });
-        let (mut told, device) = (0, self.device.clone());
+        let (mut told, device) = (first, self.device.clone());
         let trained = exhaustion::guarded(&device, || Ok(train(self, &mut jobs, &mut told)));
         drop(jobs);
-        trained.map_err(|error| self.explain(told + 1, error))?.map_err(|error| self.explain_loss(told + 1, error))?;
+        trained.map_err(|error| self.explain(told + 1, error))?.map_err(|error| self.explain_error(told + 1, error))?;
         // Every batch that was begun has trained every module.
         match unread {
             Some(error) => Err(self.save_and_explain(begun, first_step, error)),

@@ -48,11 +48,12 @@ pub enum Outcome {
 /// # Errors
 /// Anything wrong with data, configuration, device or disk; a loss that is not finite. The last checkpoint stays good.
 pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
+    // First of all: whoever else is at this run may still be changing it.
+    let mut lock = if resume { Some(RunLock::take(&config.train.out)?) } else { None };
     let checkpoint = match resume {
         true => Some(checkpoint::last(&config.train.out)?),
         false => None,
     };
-    let mut lock = if resume { Some(RunLock::take(&config.train.out)?) } else { None };
     if let Some(checkpoint) = &checkpoint {
         checkpoint.tell_damaged();
         checkpoint.check_fits(&config)?;
@@ -61,8 +62,12 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         let scored = metrics::has_evaluation(&log, checkpoint.state.step);
         let total = total_steps(&config);
         if checkpoint.state.step > total || (checkpoint.state.step == total && scored) {
+            let longer = match checkpoint.state.staged_steps {
+                None => "train longer with --steps N",
+                Some(_) => "a staged run ends there",
+            };
             return Err(Error::usage(format!(
-                "{}: step {}, its last, is done already; train longer with --steps N",
+                "{}: step {}, its last, is done already; {longer}",
                 config.train.out.display(),
                 checkpoint.state.step
             )));
@@ -76,25 +81,9 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         cut::name_cuts(&mut config, class_names.len())?;
     }
     let plan = exhaustion::prepare(&config, class_names.len())?;
-    let devices = config.open_devices()?;
-    let fresh = checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty();
-    let pretrained = if fresh { Some(Checkpoint::read(&config.train.pretrained)?) } else { None };
-    let mut networks = Vec::new();
-    for (index, device) in devices[..config.parallel.replicas].iter().enumerate() {
-        let mut network = LocalNetwork::new(&config, class_names.len(), device)?;
-        if let Some(pretrained) = &pretrained {
-            let report = pretrained.load_into(&mut network, &config.model, false)?;
-            Some(report).filter(|_| index == 0).into_iter().for_each(say);
-        }
-        if let Some(checkpoint) = &checkpoint {
-            network.load(&checkpoint.folder, true)?;
-        }
-        networks.push(network);
-    }
-    let mut network = networks.remove(0);
-    if networks.is_empty() {
-        network.place(&devices, &place::of(&config, class_names.len())?);
-    }
+    let remotes: Vec<_> = config.remote_devices().cloned().collect();
+    let built = lost::guarded(&remotes, &config.train.out, || build(&config, class_names.len(), checkpoint.as_ref()));
+    let (devices, network, networks) = built?;
     let folder = match &checkpoint {
         Some(checkpoint) => {
             tell_new_schedule(&config, checkpoint.state.step);
@@ -115,6 +104,32 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     }
     drop(lock);
     outcome
+}
+
+/// Devices, the network on them, and of data parallelism its replicas.
+type Built = (Vec<Device>, LocalNetwork, Vec<LocalNetwork>);
+
+fn build(config: &RunConfig, num_classes: usize, checkpoint: Option<&checkpoint::Checkpoint>) -> Result<Built> {
+    let devices = config.open_devices()?;
+    let fresh = checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty();
+    let pretrained = if fresh { Some(Checkpoint::read(&config.train.pretrained)?) } else { None };
+    let mut networks = Vec::new();
+    for (index, device) in devices[..config.parallel.replicas].iter().enumerate() {
+        let mut network = LocalNetwork::new(config, num_classes, device)?;
+        if let Some(pretrained) = &pretrained {
+            let report = pretrained.load_into(&mut network, &config.model, false)?;
+            Some(report).filter(|_| index == 0).into_iter().for_each(say);
+        }
+        if let Some(checkpoint) = checkpoint {
+            network.load(&checkpoint.folder, true)?;
+        }
+        networks.push(network);
+    }
+    let mut network = networks.remove(0);
+    if networks.is_empty() {
+        network.place(&devices, &place::of(config, num_classes)?);
+    }
+    Ok((devices, network, networks))
 }
 
 /// Trains in a run folder that is there.
@@ -247,7 +262,7 @@ impl Trainer {
             seconds: self.log.seconds(),
             model: self.config.model.clone(),
             local: self.config.local.clone(),
-            staged: self.config.train.schedule == Schedule::Staged,
+            staged_steps: (self.config.train.schedule == Schedule::Staged).then_some(self.config.train.steps),
             classes: self.class_names.clone(),
         };
         self.network
@@ -336,7 +351,7 @@ impl Trainer {
 
     /// The same of a loss that is not finite. A checkpoint of the step before holds the very weights that gave it, and
     /// would give it again whatever the learning rate: it is not the last good one.
-    pub fn explain_loss(&self, step: usize, error: Error) -> Error {
+    fn explain_loss(&self, step: usize, error: Error) -> Error {
         match checkpoint::last(&self.folder) {
             Ok(last) if last.state.step + 1 == step => Error::run(format!(
                 "step {step}: {error}; the checkpoint of step {} holds the weights that gave this loss: remove the folder \
@@ -346,6 +361,11 @@ impl Trainer {
             )),
             _ => self.explain(step, error),
         }
+    }
+
+    /// What stopped the run, whether it is a loss or not.
+    pub fn explain_error(&self, step: usize, error: Error) -> Error {
+        if matches!(error, Error::Loss(_)) { self.explain_loss(step, error) } else { self.explain(step, error) }
     }
 
     /// What stopped the run, and what is left of it.

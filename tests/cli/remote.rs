@@ -1,18 +1,12 @@
 //! Local modules on devices of other machines: each worker a process of its own, on this one.
 #![cfg(feature = "remote")]
 
-use super::support::{Outcome, folder, log, names, segtrain, segworker, tiny_with, wait_for};
+use super::support::{Outcome, folder, losses, names, segtrain, segworker, tiny_with, wait_for};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
-
-fn losses(run: &Path) -> Vec<f64> {
-    let lines = log(run);
-    let steps = lines.iter().filter_map(|line| line["losses"].as_array());
-    steps.flatten().filter_map(|module| module["total"].as_f64()).collect()
-}
 
 /// A `segworker` that runs until it is dropped.
 struct Worker {
@@ -50,23 +44,30 @@ fn a_module_on_a_worker_learns_what_it_learns_here() {
     let folder = folder();
     let token = folder.path().join("token");
     fs::write(&token, "a shared secret\n").unwrap();
-    let worker = worker(folder.path(), &["--token-file", "token"]);
+    let first = worker(folder.path(), &["--token-file", "token"]);
     let run = |out: &str| tiny_with(folder.path(), &[("--steps", "3")]).args(&["--out", out]);
     run("here").succeeds();
-    let devices = format!("cpu,{}", worker.device);
+    let devices = format!("cpu,{}", first.device);
     for (out, schedule) in [("there", "sequential"), ("at-once", "async")] {
         let there = ["--devices", &devices, "--token-file", "token", "--schedule", schedule];
         let told = run(out).args(&there).succeeds().stderr;
-        assert!(told.contains(&format!(" on {}\n", worker.device)), "{told}");
+        assert!(told.contains(&format!(" on {}\n", first.device)), "{told}");
         let (here, there) = (losses(&folder.path().join("here")), losses(&folder.path().join(out)));
         assert_eq!((here.len(), there.len()), (6, 6));
         assert!(here.iter().zip(&there).all(|(a, b)| (a - b).abs() < 1e-4), "{here:?} and {there:?}");
     }
 
+    // Two workers that know nothing of each other.
+    let second = worker(folder.path(), &["--token-file", "token"]);
+    let both = format!("{},{}", first.device, second.device);
+    run("both").args(&["--devices", &both, "--token-file", "token"]).succeeds();
+    let both = losses(&folder.path().join("both"));
+    assert!(losses(&folder.path().join("here")).iter().zip(&both).all(|(a, b)| (a - b).abs() < 1e-4), "{both:?}");
+
     fs::write(folder.path().join("wrong"), "a guess").unwrap();
-    run("no").args(&["--devices", &devices, "--token-file", "wrong"]).fails(2, &[&worker.device, "another token"]);
-    run("no").args(&["--devices", &devices]).fails(2, &[&worker.device, "wants a token", "--token-file"]);
-    run("no").args(&["--devices", &format!("{0},{0}", worker.device)]).fails(2, &["named twice"]);
+    run("no").args(&["--devices", &devices, "--token-file", "wrong"]).fails(2, &[&first.device, "another token"]);
+    run("no").args(&["--devices", &devices]).fails(2, &[&first.device, "wants a token", "--token-file"]);
+    run("no").args(&["--devices", &format!("{0},{0}", first.device)]).fails(2, &["named twice"]);
 }
 
 #[test]
@@ -124,4 +125,12 @@ fn who_may_reach_a_worker_is_said() {
     });
     let other = format!("cpu,remote://{address}");
     tiny_with(folder.path(), &[]).args(&["--devices", &other]).fails(2, &[&address.to_string()]);
+    // One that says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let silent_device = format!("remote://{address}");
+    tiny_with(folder.path(), &[])
+        .args(&["--devices", &format!("cpu,{silent_device}")])
+        .fails(2, &[&silent_device, "segworker"]);
+    drop(silent);
 }

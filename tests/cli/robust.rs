@@ -1,6 +1,6 @@
 //! Data that training must take as it comes.
 
-use super::support::{Outcome, folder, log, scene, segdata, segtrain, synth, tiny_with, wait_for};
+use super::support::{Outcome, folder, losses, scene, segdata, segtrain, synth, tiny_with, wait_for};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,6 @@ fn run(folder: &Path, batch: &str, args: &[&str]) -> super::support::Program {
     tiny_with(folder, &[("--batch-size", batch)])
         .args(&["--dataset", "cityscapes", "--data-root", "data", "--out", "run"])
         .args(args)
-}
-
-fn losses(folder: &Path) -> Vec<f64> {
-    let lines = log(&folder.join("run"));
-    let steps = lines.iter().filter_map(|line| line["losses"].as_array());
-    // What is not finite is null in JSON.
-    steps.flatten().map(|module| module["total"].as_f64().expect("a finite loss")).collect()
 }
 
 fn with_scenes() -> tempfile::TempDir {
@@ -34,7 +27,11 @@ fn pictures_without_a_labelled_pixel_train_nothing_and_break_nothing() {
         GrayImage::from_pixel(64, 32, Luma([0])).save(&scene(folder.path(), "train", index)[1]).unwrap();
     }
     run(folder.path(), "2", &["--set", "local.recon_weight=[0.0, 0.0]"]).succeeds();
-    assert!(losses(folder.path()).iter().all(|loss| *loss == 0.0), "{:?}", losses(folder.path()));
+    assert!(
+        losses(&folder.path().join("run")).iter().all(|loss| *loss == 0.0),
+        "{:?}",
+        losses(&folder.path().join("run"))
+    );
 }
 
 #[test]
@@ -48,7 +45,7 @@ fn a_split_with_one_class_alone_is_scored_by_it() {
     }
     let table = run(folder.path(), "2", &[]).succeeds().stdout;
     assert!(table.contains("mIoU (present)"), "{table}");
-    assert_eq!(losses(folder.path()).len(), 6);
+    assert_eq!(losses(&folder.path().join("run")).len(), 6);
 }
 
 #[test]
@@ -58,7 +55,7 @@ fn a_batch_of_one_and_constant_pictures_train() {
         RgbImage::from_pixel(64, 32, Rgb([90, 90, 90])).save(&scene(folder.path(), "train", index)[0]).unwrap();
     }
     run(folder.path(), "1", &[]).succeeds();
-    assert_eq!(losses(folder.path()).len(), 6);
+    assert_eq!(losses(&folder.path().join("run")).len(), 6);
     run(folder.path(), "1", &["--task-loss", "contrast", "--out", "contrast"]).run();
 }
 

@@ -1,6 +1,6 @@
 //! `--schedule async`: all modules at once, and the numbers of one after another.
 
-use super::support::{folder, json, log, names, segbench, tiny, tiny_with};
+use super::support::{folder, json, log, losses, names, segbench, segexport, tiny, tiny_with};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -17,6 +17,14 @@ fn without_workers(run: &Path) -> (Vec<Value>, Vec<[f64; 3]>) {
         }
     }
     (lines, workers)
+}
+
+/// All weights of a run, under names that are the same in every run.
+fn exported(folder: &Path, run: &str) -> Vec<u8> {
+    let out = format!("{run}.safetensors");
+    let _ = fs::remove_file(folder.join(&out));
+    segexport(folder).args(&[run, "--format", "safetensors", "--out", &out]).succeeds();
+    fs::read(folder.join(out)).expect("weights")
 }
 
 #[test]
@@ -38,12 +46,11 @@ fn at_once_or_one_after_another_is_the_same_run() {
         assert_eq!(workers.len(), 6 * 3);
         assert!(workers.iter().all(|[queued, _, busy]| *queued <= depth.parse::<f64>().unwrap() + 1.0 && *busy <= 1.0));
         assert!(names(folder.path().join(&run).join("plots")).contains(&"workers.png".to_string()));
-        let weights = |run: &str| fs::read(folder.path().join(run).join("checkpoints/step-000006/optimizer3.bpk"));
         assert_eq!(
             json(folder.path().join(&run).join("report.json")),
             json(folder.path().join("sequential/report.json"))
         );
-        assert!(weights(&run).is_ok() && weights("sequential").is_ok());
+        assert!(exported(folder.path(), &run) == exported(folder.path(), "sequential"), "queue depth {depth}: weights");
     }
     // A run may go on with the other schedule.
     let resumed = ["--resume", "async3", "--steps", "8", "--schedule", "sequential"];
@@ -112,6 +119,9 @@ fn modules_are_placed_on_devices() {
     run("no").args(&["--devices", "cpu,cpu:1"]).fails(2, &["cpu:1 is named twice", "cpu:0, cpu:1"]);
     run("no").args(&["--devices", "cpu:0,cpu:1,cpu:2,cpu:3"]).fails(2, &["4 devices for 3 local modules"]);
     run("no").args(&two).args(&["--place", "0,1"]).fails(2, &["names 2 devices for 3 local modules"]);
+    // A module for each device, two for async; `--device` takes back what a run's own file says.
+    tiny_with(folder.path(), &[("--local-k", "auto")]).args(&two).args(&["--out", "auto"]).succeeds();
+    super::support::segtrain(folder.path()).args(&["--resume", "two", "--device", "cuda:3"]).fails(2, &["cuda:3"]);
     run("no").args(&["--devices", "cuda:0,cpu"]).fails(2, &["cuda"]);
 }
 
@@ -141,16 +151,21 @@ fn modules_that_learn_one_by_one_go_on_where_they_stopped() {
     };
     assert!(weights("whole", 4, 1) == weights("whole", 12, 1), "module 1 is frozen after its steps");
 
-    // As if it had been killed while module 2 was learning, its features and all that came later lost.
+    // As if it had been killed, its features and all that came later lost.
     fs::rename(&run, folder.path().join("killed")).unwrap();
-    for step in 7..=12 {
-        fs::remove_dir_all(folder.path().join(format!("killed/checkpoints/step-{step:06}"))).unwrap();
-    }
     staged(folder.path(), "whole").succeeds();
-    super::support::segtrain(folder.path()).args(&["--resume", "killed"]).succeeds();
-    // Files of two runs name their parameters otherwise; losses and scores are to be the same.
-    assert_eq!(log(&folder.path().join("killed")), log(&run));
-    assert_eq!(json(folder.path().join("killed/report.json")), json(run.join("report.json")));
+    // While module 2 was learning, and then module 3, whose features are made of features that are gone as well.
+    for after in [7, 10] {
+        for step in after..=12 {
+            fs::remove_dir_all(folder.path().join(format!("killed/checkpoints/step-{step:06}"))).unwrap();
+        }
+        super::support::segtrain(folder.path()).args(&["--resume", "killed"]).succeeds();
+        assert_eq!(log(&folder.path().join("killed")), log(&run));
+        assert_eq!(json(folder.path().join("killed/report.json")), json(run.join("report.json")));
+        assert!(exported(folder.path(), "killed") == exported(folder.path(), "whole"));
+    }
+    let longer = ["--resume", "killed", "--steps", "9"];
+    super::support::segtrain(folder.path()).args(&longer).fails(2, &["--steps 9", "makes 4 steps"]);
     let refused = ["--resume", "killed", "--schedule", "sequential"];
     super::support::segtrain(folder.path()).args(&refused).fails(2, &["staged schedule", "another --out"]);
 }
@@ -197,16 +212,14 @@ fn replicas_train_like_one_on_the_whole_batch() {
     run("one", "4").succeeds();
     let told = run("two", "2").args(&two).succeeds().stderr;
     assert!(told.contains("batch 2 on each of 2 replicas"), "{told}");
-    let losses = |run: &str| -> Vec<f64> {
-        let lines = log(&folder.path().join(run));
-        let steps = lines.iter().filter_map(|line| line["losses"].as_array());
-        steps.flatten().filter_map(|module| module["total"].as_f64()).collect()
-    };
+    let losses = |run: &str| losses(&folder.path().join(run));
     let (one, two_of_it) = (losses("one"), losses("two"));
     assert_eq!((one.len(), two_of_it.len()), (8, 8));
     assert!(one.iter().zip(&two_of_it).all(|(a, b)| (a - b).abs() < 1e-3), "{one:?} and {two_of_it:?}");
     super::support::segtrain(folder.path()).args(&["--resume", "two", "--steps", "6"]).succeeds();
 
+    let fitted = run("fitted", "8").args(&two).args(&["--memory-budget", "2GiB"]).succeeds().stderr;
+    assert!(!fitted.contains("micro-batches"), "{fitted}");
     run("no", "2").args(&["--replicas", "2"]).fails(2, &["parallel.replicas = 2", "1 is named (cpu)", "--devices"]);
     run("no", "2").args(&two[..2]).args(&["--replicas", "3"]).fails(2, &["2 are named (cpu:0, cpu:1)"]);
     run("no", "2").args(&two).args(&["--schedule", "async"]).fails(2, &["sequential schedule alone"]);

@@ -235,6 +235,14 @@ pub fn semantic(path: impl AsRef<Path>) -> Value {
     report
 }
 
+/// The total losses of every module at every logged step of a run.
+pub fn losses(run: &Path) -> Vec<f64> {
+    let lines = log(run);
+    let steps = lines.iter().filter_map(|line| line["losses"].as_array());
+    // What is not finite is null in JSON.
+    steps.flatten().map(|module| module["total"].as_f64().expect("a finite loss")).collect()
+}
+
 /// Waits until something is there, a minute at most.
 pub fn wait_for(what: &str, there: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(60);
