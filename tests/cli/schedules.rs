@@ -121,7 +121,9 @@ fn modules_are_placed_on_devices() {
     run("no").args(&two).args(&["--place", "0,1"]).fails(2, &["names 2 devices for 3 local modules"]);
     // A module for each device, two for async; `--device` takes back what a run's own file says.
     tiny_with(folder.path(), &[("--local-k", "auto")]).args(&two).args(&["--out", "auto"]).succeeds();
-    super::support::segtrain(folder.path()).args(&["--resume", "two", "--device", "cuda:3"]).fails(2, &["cuda:3"]);
+    super::support::segtrain(folder.path())
+        .args(&["--resume", "two", "--steps", "5", "--device", "cuda:3"])
+        .fails(2, &["cuda:3"]);
     run("no").args(&["--devices", "cuda:0,cpu"]).fails(2, &["cuda"]);
 }
 
