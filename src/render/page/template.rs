@@ -2,6 +2,7 @@
 
 use crate::files::{make_writable_folder, write_atomic};
 use crate::{Error, Result};
+use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 use std::io::Write;
@@ -70,7 +71,7 @@ fn rendered(page: Page, text: &impl Serialize, data: &impl Serialize) -> Result<
     })?;
     // Within a script element nothing but "<" could end it early.
     let data = serde_json::to_string(data)?.replace('<', "\\u003c");
-    let text = minijinja::Value::from_serialize(text);
+    let text = minijinja::Value::from(Serde(text));
     let scripts = SCRIPTS.concat();
     Ok(template.render(context! { page => text, style => STYLE, scripts => scripts, data => data })?)
 }
