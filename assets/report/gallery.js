@@ -106,7 +106,7 @@ function gallery() {
     const differing = current && current.differing !== null ? ` · ${percent(current.differing, 1)} % of pixels differ` : "";
     one("#caption").textContent = current
       ? `${rank + 1} of ${shown.length}: ${current.name} · mIoU ${scores.join(" | ")}${differing}`
-      : "No picture has this class.";
+      : data.pictures.length ? "No picture has this class." : "There is no picture to show.";
     one("#legend").innerHTML = (current ? current.classes : []).map((id) =>
       `<li><span class="swatch" style="background:${data.classes[id].color}"></span>${escaped(className(id))}</li>`).join("");
     all("button", thumbs).forEach((button, index) => button.setAttribute("aria-current", String(index === rank)));

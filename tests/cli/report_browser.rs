@@ -73,8 +73,11 @@ fn the_page_of_a_run_does_as_it_is_told() {
     browser.eval("document.activeElement.blur()");
     let (truth, pred) = (grey(&worst["truth"]), grey(&worst["preds"][0]["ids"]));
     let colour = |x: u32, y: u32| -> Vec<u64> {
-        let over = "document.querySelector('#stage .over').getContext('2d')";
-        let rgb = browser.eval(&format!("return [...{over}.getImageData({x}, {y}, 1, 1).data.slice(0, 3)]"));
+        let rgb = browser.eval(&format!(
+            "const copy = document.createElement('canvas').getContext('2d', {{ willReadFrequently: true }}); \
+             copy.drawImage(document.querySelector('#stage .over'), 0, 0); \
+             return [...copy.getImageData({x}, {y}, 1, 1).data.slice(0, 3)]"
+        ));
         rgb.as_array().unwrap().iter().map(|value| value.as_u64().unwrap()).collect()
     };
     for (key, layer, ids) in [("2", "truth", &truth), ("3", "prediction", &pred)] {

@@ -1,13 +1,15 @@
 //! A browser without a window, driven through chromedriver by the WebDriver protocol.
+//!
+//! HTTP is spoken by hand: a client as a dev-dependency would have burn built a second time, with other features of `bytes`.
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use ureq::Agent;
 
 /// How long a page may take for what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An open browser; it goes with the test.
 pub struct Browser {
     driver: Child,
-    agent: Agent,
-    /// Address of chromedriver's session.
+    port: u16,
+    /// Path of chromedriver's session.
     session: String,
     _profile: TempDir,
 }
@@ -44,12 +46,11 @@ impl Browser {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120)));
         let profile = tempfile::tempdir().expect("a folder for the browser");
         let mut browser = Self {
             driver,
-            agent: config.build().into(),
-            session: format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port")),
+            port: port.expect("chromedriver says its port"),
+            session: "/session".to_string(),
             _profile: profile,
         };
         let user_data = format!("--user-data-dir={}", browser._profile.path().display());
@@ -66,12 +67,39 @@ impl Browser {
     }
 
     fn post(&self, command: &str, body: Value) -> Value {
-        let address = format!("{}{command}", self.session);
-        let mut answer = self.agent.post(&address).send_json(&body).expect("chromedriver answers");
-        let value: Value = answer.body_mut().read_json().expect("JSON");
-        let value = value["value"].clone();
+        let answer = self.request("POST", command, &body.to_string()).expect("chromedriver answers");
+        let value = answer["value"].clone();
         assert!(value.get("error").is_none(), "{command} {body}: {value}");
         value
+    }
+
+    fn request(&self, method: &str, command: &str, body: &str) -> io::Result<Value> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        let (path, length) = (format!("{}{command}", self.session), body.len());
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json; charset=utf-8\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}",
+            self.port
+        )?;
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+        }
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer)?;
+        serde_json::from_slice(&answer).map_err(io::Error::other)
     }
 
     /// Opens a file.
@@ -141,7 +169,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.agent.delete(&self.session).call();
+        let _ = self.request("DELETE", "", "");
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
