@@ -103,8 +103,10 @@ impl RemoteAddress {
     /// Why it seems not so, as a clause.
     pub fn answers(&self) -> Result<(), String> {
         let (host, _) = self.address.rsplit_once(':').unwrap_or((&self.address, ""));
-        let addresses =
-            self.address.to_socket_addrs().map_err(|_| format!("there is no host `{host}`, as far as this one knows"))?;
+        let addresses = self
+            .address
+            .to_socket_addrs()
+            .map_err(|_| format!("there is no host `{host}`, as far as this one knows"))?;
         let mut why = format!("host `{host}` has no address");
         for address in addresses {
             match TcpStream::connect_timeout(&address, ANSWERS_WITHIN) {

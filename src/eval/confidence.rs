@@ -1,8 +1,8 @@
 //! How sure the network is of each pixel.
 
+use super::Predictor;
 use super::inference::picture;
 use super::test_time::{TestTime, VersionScores, best_of_mean, each_row};
-use super::Predictor;
 use crate::Result;
 use crate::ops::upsample_argmax;
 use ndarray::{Array2, Array3};

@@ -12,5 +12,5 @@ mod segeval_predictions;
 mod segpredict;
 mod segtrain;
 mod support;
-mod weights;
 mod webdriver;
+mod weights;

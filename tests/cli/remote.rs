@@ -23,8 +23,7 @@ struct Worker {
 
 /// Starts one on a port that is free.
 fn worker(folder: &Path, args: &[&str]) -> Worker {
-    let mut command =
-        segworker(folder).args(&["--listen", "127.0.0.1:0", "--device", "cpu"]).args(args).command();
+    let mut command = segworker(folder).args(&["--listen", "127.0.0.1:0", "--device", "cpu"]).args(args).command();
     let mut process = command.spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("a line");

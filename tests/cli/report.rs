@@ -19,7 +19,8 @@ pub fn runs(names: &[&str]) -> TempDir {
 
 /// A short run that classifies digits, in `digits`.
 pub fn digits(folder: &Path) {
-    let line = ["--dataset", "synthetic-digits", "--device", "cpu", "--steps", "4", "--batch-size", "8", "--out", "digits"];
+    let line =
+        ["--dataset", "synthetic-digits", "--device", "cpu", "--steps", "4", "--batch-size", "8", "--out", "digits"];
     let settings = ["model.width=0.25", "data.synthetic_count=[24, 12]", "local.feature_dim=8", "optim.warmup_steps=0"];
     let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     segtrain(folder).args(&line).args(&settings).args(&["--set", "train.log_every_steps=1"]).succeeds();
@@ -70,7 +71,8 @@ fn the_page_of_a_run_is_one_file_with_everything_in_it() {
 
     let data = data(&text);
     assert_eq!(data["confusion"], report["confusion"]);
-    let titles: Vec<_> = data["charts"].as_array().unwrap().iter().map(|chart| chart["title"].as_str().unwrap()).collect();
+    let titles: Vec<_> =
+        data["charts"].as_array().unwrap().iter().map(|chart| chart["title"].as_str().unwrap()).collect();
     assert_eq!(titles, ["loss of each module", "mIoU"]);
     assert_eq!(data["charts"][0]["lines"].as_array().unwrap().len(), 2, "two modules");
     assert_eq!(data["charts"][1]["lines"][0]["points"].as_array().unwrap().len(), 3, "three evaluations");
@@ -78,7 +80,8 @@ fn the_page_of_a_run_is_one_file_with_everything_in_it() {
     let mious: Vec<f64> = pictures.iter().map(|shown| shown["preds"][0]["miou"].as_f64().unwrap()).collect();
     assert!(mious.len() == 3 && mious.is_sorted(), "the worst first: {mious:?}");
     for shown in pictures {
-        for address in [&shown["picture"], &shown["truth"], &shown["preds"][0]["ids"], &shown["preds"][0]["confidence"]] {
+        for address in [&shown["picture"], &shown["truth"], &shown["preds"][0]["ids"], &shown["preds"][0]["confidence"]]
+        {
             assert!(address.as_str().unwrap().starts_with("data:image/"));
         }
     }
@@ -116,7 +119,8 @@ fn a_run_that_classifies_pictures_has_its_own_page() {
     }
     let data = data(&text);
     assert_eq!(data["classes"].as_array().unwrap().len(), 10);
-    let sure: Vec<f64> = data["mistakes"].as_array().unwrap().iter().map(|m| m["confidence"].as_f64().unwrap()).collect();
+    let sure: Vec<f64> =
+        data["mistakes"].as_array().unwrap().iter().map(|m| m["confidence"].as_f64().unwrap()).collect();
     assert!(!sure.is_empty() && sure.len() <= 5 && sure.is_sorted_by(|a, b| a >= b), "{sure:?}");
     for mistake in data["mistakes"].as_array().unwrap() {
         assert_ne!(mistake["truth"], mistake["top"][0]);
@@ -171,7 +175,8 @@ fn runs_of_other_pictures_are_not_compared() {
     let compare = |other: &str| segeval(folder.path()).args(&["--compare", "a", other, "--report", "p"]);
     tiny(folder.path()).args(&["--set", "data.synthetic_count=[6, 3]", "--out", "fewer"]).succeeds();
     compare("fewer").fails(2, &["--compare: fewer is scored on other pictures than a", "--dataset"]);
-    let larger = ["--set", "data.synthetic_count=[6, 4]", "--set", "data.synthetic_resolution=64x128", "--out", "larger"];
+    let larger =
+        ["--set", "data.synthetic_count=[6, 4]", "--set", "data.synthetic_resolution=64x128", "--out", "larger"];
     tiny_with(folder.path(), &[]).args(&larger).succeeds();
     compare("larger").fails(2, &["larger is scored on other pictures than a"]);
     digits(folder.path());

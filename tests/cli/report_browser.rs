@@ -66,7 +66,11 @@ fn the_page_of_a_run_does_as_it_is_told() {
     assert!(readout().starts_with("truth road → prediction sidewalk: "), "{}", readout());
     let counts = data["confusion"][0].as_array().unwrap().iter().map(|count| count.as_u64().unwrap());
     let (count, total) = (data["confusion"][0][1].as_u64().unwrap(), counts.sum::<u64>());
-    assert!(readout().contains(&format!(": {:.2} % of its pixels", 100.0 * count as f64 / total as f64)), "{}", readout());
+    assert!(
+        readout().contains(&format!(": {:.2} % of its pixels", 100.0 * count as f64 / total as f64)),
+        "{}",
+        readout()
+    );
     assert_eq!(browser.text("document.querySelectorAll('#charts svg[role=img]').length"), "2");
 
     // Keys choose the layer, and the layer is what is seen.
@@ -88,7 +92,8 @@ fn the_page_of_a_run_does_as_it_is_told() {
             assert_eq!(colour(x, y), expected.map(u64::from), "{layer} at {x}, {y}");
         }
     }
-    let pressed = "[...document.querySelectorAll('.layers button')].findIndex((b) => b.getAttribute('aria-pressed') === 'true')";
+    let pressed =
+        "[...document.querySelectorAll('.layers button')].findIndex((b) => b.getAttribute('aria-pressed') === 'true')";
     for (key, index) in [("1", "0"), ("4", "3")] {
         browser.press(key);
         assert_eq!(browser.text(pressed), index);

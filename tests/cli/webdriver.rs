@@ -30,7 +30,10 @@ impl Browser {
         let missing = ["chromium", "chromedriver"].iter().find(|name| !installed(name));
         if let Some(missing) = missing {
             let required = std::env::var_os("INFOSEG_BROWSER").is_some_and(|value| value == "required");
-            assert!(!required, "INFOSEG_BROWSER=required, and there is no {missing} (apt install chromium chromium-driver)");
+            assert!(
+                !required,
+                "INFOSEG_BROWSER=required, and there is no {missing} (apt install chromium chromium-driver)"
+            );
             println!("skipped: there is no {missing} to look at the page with");
             return None;
         }
@@ -54,8 +57,14 @@ impl Browser {
             _profile: profile,
         };
         let user_data = format!("--user-data-dir={}", browser._profile.path().display());
-        let flags =
-            ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900", &user_data];
+        let flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--window-size=1200,900",
+            &user_data,
+        ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": flags },

@@ -79,10 +79,7 @@ fn of_log(lines: &[Line]) -> Vec<Chart> {
             scores[index].1.push((line.step, 100.0 * score));
         }
     }
-    let charts = [
-        chart("loss of each module", "λ1·R + λ2·T (nats)", false, losses),
-        chart(title, axis, true, scores),
-    ];
+    let charts = [chart("loss of each module", "λ1·R + λ2·T (nats)", false, losses), chart(title, axis, true, scores)];
     charts.into_iter().filter(|chart| chart.lines.iter().any(|line| !line.points.is_empty())).collect()
 }
 
