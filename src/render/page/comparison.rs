@@ -1,7 +1,7 @@
 //! The page of several runs on the same pictures.
 
 use super::about::About;
-use super::curves::{Chart, chart};
+use super::curves::{Chart, Points, chart};
 use super::shown::Shown;
 use super::table::{self, Class};
 use super::template::{Page, write};
@@ -98,7 +98,7 @@ fn names(runs: &[About]) -> Vec<String> {
 
 /// mIoU, and the loss of the last module, which has the network's own loss whatever the others learn from.
 fn charts(runs: &[About], names: &[String]) -> Vec<Chart> {
-    let line = |of: &dyn Fn(&About) -> Option<Vec<(usize, f64)>>| -> Vec<(String, Vec<(usize, f64)>)> {
+    let line = |of: &dyn Fn(&About) -> Option<Points>| -> Vec<(String, Points)> {
         runs.iter().zip(names).map(|(run, name)| (name.clone(), of(run).unwrap_or_default())).collect()
     };
     let find = |run: &About, marks: bool| run.charts.iter().find(|chart| chart.marks == marks).cloned();

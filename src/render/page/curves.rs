@@ -22,6 +22,9 @@ pub struct Chart {
     pub lines: Vec<Curve>,
 }
 
+/// `(step, value)`, in order of steps.
+pub(super) type Points = Vec<(usize, f64)>;
+
 /// A line of a chart.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
@@ -57,7 +60,7 @@ fn of_log(lines: &[Line]) -> Vec<Chart> {
         (format!("module {module}"), steps().filter_map(of).collect())
     };
     let losses = (1..=count).map(module).collect();
-    let mut scores: Vec<(String, Vec<(usize, f64)>)> = Vec::new();
+    let mut scores: Vec<(String, Points)> = Vec::new();
     let (mut title, mut axis) = ("mIoU", "mIoU (%)");
     for line in lines {
         let Line::Evaluation(line) = line else { continue };
@@ -84,21 +87,16 @@ fn of_log(lines: &[Line]) -> Vec<Chart> {
 }
 
 /// Lines in the palette's colours; of more points than can be seen, means of neighbours.
-pub(super) fn chart(
-    title: &'static str,
-    axis: &'static str,
-    marks: bool,
-    lines: Vec<(String, Vec<(usize, f64)>)>,
-) -> Chart {
+pub(super) fn chart(title: &'static str, axis: &'static str, marks: bool, lines: Vec<(String, Points)>) -> Chart {
     let count = lines.len();
-    let curve = |(index, (name, points)): (usize, (String, Vec<(usize, f64)>))| {
+    let curve = |(index, (name, points)): (usize, (String, Points))| {
         let color = line_color(index, count);
         Curve { name, color: format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2), points: thinned(points) }
     };
     Chart { title, axis, marks, lines: lines.into_iter().enumerate().map(curve).collect() }
 }
 
-fn thinned(points: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
+fn thinned(points: Points) -> Points {
     let points: Vec<_> = points.into_iter().filter(|(_, value)| value.is_finite()).collect();
     let bucket = points.len().div_ceil(MOST_POINTS).max(1);
     let mean = |near: &[(usize, f64)]| {

@@ -112,7 +112,7 @@ mod tests {
         assert!(wide.starts_with("data:image/jpeg;base64,"));
         assert_eq!(decoded(&wide).width(), 1024);
         let noise =
-            |x: u32, y: u32| image::Rgb([x * 97 ^ y * 31, x * 13 ^ (y * y), x * y * 7].map(|value| value as u8));
+            |x: u32, y: u32| image::Rgb([(x * 97) ^ (y * 31), (x * 13) ^ (y * y), x * y * 7].map(|value| value as u8));
         let noisy = photograph(&RgbImage::from_fn(300, 300, noise)).unwrap();
         assert!(noisy.starts_with("data:image/jpeg;base64,"));
     }
