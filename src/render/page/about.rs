@@ -41,7 +41,9 @@ impl About {
             split: split.to_string(),
             network: network(config),
             method: match config.local.method {
+                // With one module there is nothing local to a method.
                 Method::E2e => "end-to-end",
+                _ if config.local.num_modules == 1 => "end-to-end",
                 Method::Infopro => "InfoPro",
                 Method::Dgl => "DGL",
                 Method::Greedy => "greedy",

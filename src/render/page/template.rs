@@ -85,6 +85,7 @@ fn percent(share: Option<f64>) -> String {
 fn points(difference: Option<f64>) -> String {
     match difference.filter(|difference| difference.is_finite()) {
         None => "–".into(),
+        Some(0.0) => "0.00".into(),
         Some(difference) => format!("{:+.2}", 100.0 * difference).replace('-', "−"),
     }
 }
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn scores_are_written_as_people_read_them() {
         assert_eq!([Some(0.93214), None, Some(f64::NAN)].map(percent), ["93.21", "–", "–"]);
-        assert_eq!([Some(0.0123), Some(-0.5), None].map(points), ["+1.23", "−50.00", "–"]);
+        assert_eq!([Some(0.0123), Some(-0.5), Some(0.0), None].map(points), ["+1.23", "−50.00", "0.00", "–"]);
         assert_eq!([Some(0.5), None].map(number), ["0.5", ""]);
     }
 
