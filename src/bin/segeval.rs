@@ -8,7 +8,8 @@ use infoseg::data::classes::Classes;
 use infoseg::data::classes::augment::ClassAugment;
 use infoseg::data::split::Split;
 use infoseg::eval::test_time::TestTimeArgs;
-use infoseg::eval::{Evaluation, Predictor, Protocol, classify, evaluate, score_predictions};
+use infoseg::eval::{Evaluation, Predictor, Protocol, classify, compare, evaluate, gallery, score_predictions};
+use infoseg::render::page::{self, About};
 use infoseg::train::checkpoint;
 use infoseg::{Error, Result};
 use std::ops::ControlFlow;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 #[command(
     name = "segeval",
     version,
-    override_usage = "segeval RUN [OPTIONS]\n       segeval --predictions DIR --data-root DIR [OPTIONS]"
+    override_usage = "segeval RUN [OPTIONS]\n       segeval --compare RUN RUN... --report DIR [OPTIONS]\n       segeval --predictions DIR --data-root DIR [OPTIONS]"
 )]
 struct Args {
     /// Run folder of segtrain; its newest checkpoint is scored.
@@ -29,8 +30,20 @@ struct Args {
     run: Option<PathBuf>,
     /// Score the label-ids PNGs in this folder instead, found by name as the official Cityscapes evaluator does. Draws no
     /// overlays, and goes with none of the flags that say how to predict.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays", "scales", "flip", "slide"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays", "scales", "flip", "slide", "report"])]
     predictions: Option<PathBuf>,
+    /// Set these runs side by side instead, on the same pictures: a page of their scores, differences of each class, curves,
+    /// and the pictures that they differ most on. Writes nothing but the page.
+    #[arg(long, value_name = "RUN", num_args = 1.., requires = "report", conflicts_with_all = ["run", "predictions", "out", "overlays", "protocol"])]
+    compare: Vec<PathBuf>,
+    /// Also write a page to look through into this folder: DIR/index.html, which opens from the disk and holds everything it
+    /// shows.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Number of pictures on the page: those of the lowest mIoU, of --compare those that differ most, of a run that
+    /// classifies pictures the surest mistakes.
+    #[arg(long, value_name = "N", default_value_t = 24, requires = "report", allow_negative_numbers = true)]
+    report_pictures: usize,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -64,6 +77,12 @@ fn main() -> ExitCode {
 }
 
 fn segeval(args: Args) -> Result<ExitCode> {
+    if let Some(folder) = &args.report {
+        page::check_folder(folder)?;
+    }
+    if !args.compare.is_empty() {
+        return of_comparison(&args);
+    }
     match (&args.predictions, &args.run) {
         (Some(predictions), _) => of_predictions(&args, predictions),
         (None, Some(run)) => of_run(&args, run),
@@ -93,7 +112,8 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
             "--scales, --flip, --slide and --protocol average scores of pixels; this run classifies pictures, which are seen once",
         ));
     }
-    checkpoint::last(run)?.check_classes(&pictures)?;
+    let newest = checkpoint::last(run)?;
+    newest.check_classes(&pictures)?;
     let predictor = Predictor::load(run, &config, &device.open()?)?;
     let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
     if same_folder(&out, run) {
@@ -102,10 +122,86 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
             out.display()
         )));
     }
+    let about = || About::of(run, &config, split, newest.state.step, protocols[0].test_time.in_words());
     match &pictures {
-        Split::Pixels(source) => of_pixels(args, &predictor, source, &protocols, &out),
-        Split::Pictures(classes) => of_pictures(args, &config, &predictor, classes, &out),
+        Split::Pixels(source) => of_pixels(args, &predictor, source, &protocols, &out, about),
+        Split::Pictures(classes) => of_pictures(args, &config, &predictor, classes, &out, about),
     }
+}
+
+/// Several runs side by side.
+fn of_comparison(args: &Args) -> Result<ExitCode> {
+    let [first, _, ..] = &args.compare[..] else {
+        return Err(Error::usage(format!(
+            "--compare {}: is one run; name two or more, or score it by itself (segeval RUN)",
+            args.compare[0].display()
+        )));
+    };
+    let test_time = args.test_time.test_time()?;
+    let mut runs: Vec<(Predictor, About)> = Vec::new();
+    let mut pictures: Option<Source> = None;
+    for run in &args.compare {
+        let mut config = RunConfig::of_run(run)?;
+        args.data.apply(&mut config)?;
+        let device = args.device.clone().unwrap_or_else(|| config.device.clone());
+        device.pin_default();
+        let split = args.split.as_ref().unwrap_or(&config.data.val_split);
+        let opened = Split::open(&config.data, split)?;
+        let newest = checkpoint::last(run)?;
+        newest.check_classes(&opened)?;
+        let Split::Pixels(source) = opened else {
+            return Err(Error::usage(format!(
+                "--compare {}: classifies whole pictures; runs that say a class of each pixel can be compared",
+                run.display()
+            )));
+        };
+        match &pictures {
+            Some(others) => same_pictures(first, others, run, &source)?,
+            None => pictures = Some(source),
+        }
+        let about = About::of(run, &config, split, newest.state.step, test_time.in_words())?;
+        runs.push((Predictor::load(run, &config, &device.open()?)?, about));
+    }
+    let (Some(source), Some(folder)) = (pictures, &args.report) else {
+        return Err(Error::usage("--compare needs runs, and --report DIR for its page"));
+    };
+    let (predictors, abouts): (Vec<Predictor>, Vec<About>) = runs.into_iter().unzip();
+    let progress = Pictures::new("segeval", source.len());
+    let compared = compare(&predictors, &source, &test_time, || progress.one_more(source.len(), ""));
+    progress.finish();
+    let compared = compared?;
+    let shown = compared.gallery(&predictors, &source, &test_time, args.report_pictures)?;
+    let path = page::comparison_page(folder, &abouts, &compared, &shown)?;
+    for (about, evaluation) in abouts.iter().zip(&compared.evaluations) {
+        let (scores, name) = (evaluation.scores(), &about.name);
+        cli::print(format_args!(
+            "mIoU {:>6.2}  mIoU (present) {:>6.2}  pixel accuracy {:>6.2}  {name}\n",
+            100.0 * scores.miou,
+            100.0 * scores.miou_present,
+            100.0 * scores.pixel_accuracy
+        ))?;
+    }
+    print_page(&path)
+}
+
+/// Runs are compared on one set of pictures, and not on two in silence.
+fn same_pictures(first: &Path, pictures: &Source, run: &Path, others: &Source) -> Result<()> {
+    let count = pictures.len();
+    let same = count == others.len() && (0..count).all(|index| pictures.name(index) == others.name(index));
+    let same_size = || Ok::<_, Error>(pictures.sample(0)?.label.dim() == others.sample(0)?.label.dim());
+    if same && (count == 0 || same_size()?) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "--compare: {} is scored on other pictures than {}; say the same of both (--dataset, --data-root, --split)",
+        run.display(),
+        first.display()
+    )))
+}
+
+fn print_page(path: &Path) -> Result<ExitCode> {
+    cli::print(format_args!("page      {}\n", path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Scores a run that says a class of each picture.
@@ -115,12 +211,15 @@ fn of_pictures(
     predictor: &Predictor,
     classes: &Classes,
     out: &Path,
+    about: impl FnOnce() -> Result<About>,
 ) -> Result<ExitCode> {
     let normalization = config.data.dataset.normalization();
     let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
     let progress = Pictures::new("segeval", classes.len());
     let mut done = 0;
-    let counted = classify(predictor, classes, &augment, args.overlays.unwrap_or(36), |counted| {
+    let on_sheet = args.overlays.unwrap_or(36);
+    let on_page = if args.report.is_some() { args.report_pictures } else { 0 };
+    let counted = classify(predictor, classes, &augment, on_sheet.max(on_page), |counted| {
         let so_far = format!("top-1 error so far {:.2} %", 100.0 * counted.top1_error());
         (done..counted.images()).for_each(|_| progress.one_more(classes.len(), &so_far));
         done = counted.images();
@@ -128,12 +227,15 @@ fn of_pictures(
     });
     progress.finish();
     let Some(counted) = counted? else { return Ok(ExitCode::FAILURE) };
-    let written = counted.write(out)?;
+    let written = counted.write_sheet(out, on_sheet)?;
     cli::print(format_args!("{}\n", counted.report()))?;
     for path in written {
         cli::print(format_args!("{}\n", path.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    match &args.report {
+        Some(folder) => print_page(&page::classification_page(folder, &about()?, &counted, on_page)?),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Scores a run that says a class of each pixel.
@@ -143,6 +245,7 @@ fn of_pixels(
     source: &Source,
     protocols: &[Protocol],
     out: &Path,
+    about: impl FnOnce() -> Result<About>,
 ) -> Result<ExitCode> {
     let progress = Pictures::new("segeval", source.len());
     let evaluations = evaluate(predictor, source, protocols, true, args.overlays.unwrap_or(8), out, |counted| {
@@ -155,7 +258,10 @@ fn of_pixels(
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
     };
-    write(&evaluations[0], out, &mious)
+    let code = write(&evaluations[0], out, &mious)?;
+    let Some(folder) = &args.report else { return Ok(code) };
+    let shown = gallery(predictor, source, &protocols[0].test_time, &evaluations[0], args.report_pictures)?;
+    print_page(&page::segmentation_page(folder, &about()?, &evaluations[0], &mious, &shown)?)
 }
 
 fn same_folder(a: &Path, b: &Path) -> bool {

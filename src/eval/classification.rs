@@ -163,6 +163,11 @@ impl Classification {
         self.mistakes.iter().map(|(verdict, _)| verdict)
     }
 
+    /// The same with their pictures, RGB `[height, width, 3]`.
+    pub fn mistake_pictures(&self) -> impl Iterator<Item = &(Verdict, Array3<u8>)> {
+        self.mistakes.iter()
+    }
+
     /// What is to be said of it.
     pub fn report(&self) -> ClassificationReport {
         ClassificationReport::new(self)
@@ -175,6 +180,14 @@ impl Classification {
     /// # Errors
     /// A file that cannot be written; no picture was counted.
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        self.write_sheet(folder, self.mistakes.len())
+    }
+
+    /// The same with no more than so many of the mistakes on their sheet.
+    ///
+    /// # Errors
+    /// See [`Classification::write`].
+    pub fn write_sheet(&self, folder: &Path, most_mistakes: usize) -> Result<Vec<PathBuf>> {
         if self.images() == 0 {
             return Err(Error::run("there is no picture: nothing to score"));
         }
@@ -186,12 +199,12 @@ impl Classification {
         plots::accuracy_plot(&accuracy, &self.class_names, &self.per_class_accuracy(), 1.0 - self.top1_error())?;
         plots::class_confusion(&confusion, &self.class_names, &self.confusion)?;
         let mut written = vec![report, accuracy, confusion];
-        written.extend(self.write_mistakes(folder.join("mistakes.png"))?);
+        written.extend(self.write_mistakes(folder.join("mistakes.png"), most_mistakes)?);
         Ok(written)
     }
 
-    fn write_mistakes(&self, path: PathBuf) -> Result<Option<PathBuf>> {
-        if self.mistakes.is_empty() {
+    fn write_mistakes(&self, path: PathBuf, most: usize) -> Result<Option<PathBuf>> {
+        if self.mistakes.is_empty() || most == 0 {
             return match std::fs::remove_file(&path) {
                 Err(cause) if cause.kind() != ErrorKind::NotFound => {
                     Err(Error::file(path, format!("cannot be removed: {}", plain_cause(&cause))))
@@ -202,6 +215,7 @@ impl Classification {
         let shown: Vec<Mistake> = self
             .mistakes
             .iter()
+            .take(most)
             .map(|(verdict, picture)| Mistake {
                 picture: picture.view(),
                 truth: &self.class_names[usize::from(verdict.truth)],

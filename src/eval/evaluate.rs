@@ -30,6 +30,21 @@ pub struct Evaluation {
     pub images_with_instances: usize,
     /// Number of picture | truth | prediction | errors panels that were drawn.
     pub overlays: usize,
+    /// Scores of each picture by itself, in their order; of predictions made elsewhere there are none.
+    pub pictures: Vec<PictureScores>,
+}
+
+/// What one picture alone scores, in 0..=1.
+#[derive(Debug, Clone)]
+pub struct PictureScores {
+    /// Place of the picture in its split.
+    pub index: usize,
+    /// Mean over the classes in its truth or prediction; NaN where nothing is labelled.
+    pub miou: f64,
+    /// By train id; `None` for a class in neither.
+    pub class_iou: Vec<Option<f64>>,
+    /// Share of labelled pixels that are right; NaN where nothing is labelled.
+    pub pixel_accuracy: f64,
 }
 
 /// Predicts every picture of `source` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
@@ -93,9 +108,14 @@ pub fn evaluate(
 }
 
 impl Evaluation {
-    fn add(&mut self, sample: &Sample, instances: Option<&Array2<u16>>, pred: &Array2<u8>) {
+    /// Counts the next picture of a split.
+    pub(super) fn add(&mut self, sample: &Sample, instances: Option<&Array2<u16>>, pred: &Array2<u8>) {
         let truth = sample.label.as_standard_layout();
-        self.confusion.add(truth.as_slice().unwrap_or(&[]), pred.as_slice().unwrap_or(&[]));
+        let mut confusion = Confusion::new();
+        confusion.add(truth.as_slice().unwrap_or(&[]), pred.as_slice().unwrap_or(&[]));
+        self.confusion.merge(&confusion);
+        let Scores { miou, class_iou, pixel_accuracy, .. } = confusion.scores();
+        self.pictures.push(PictureScores { index: self.images, miou, class_iou, pixel_accuracy });
         if let Some(instances) = instances {
             // Sums of fractions depend on their order: picture by picture, as several workers would add them.
             let mut tally = InstanceTally::default();
@@ -121,6 +141,16 @@ impl Evaluation {
         self.images += other.images;
         self.images_with_instances += other.images_with_instances;
         self.overlays += other.overlays;
+        self.pictures.extend(other.pictures.iter().cloned());
+    }
+
+    /// The `count` pictures of the lowest mIoU, the worst first; those without a labelled pixel come last.
+    pub fn worst(&self, count: usize) -> Vec<&PictureScores> {
+        let mut ranked: Vec<&PictureScores> = self.pictures.iter().collect();
+        let key = |scores: &PictureScores| if scores.miou.is_nan() { f64::INFINITY } else { scores.miou };
+        ranked.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.index.cmp(&b.index)));
+        ranked.truncate(count);
+        ranked
     }
 
     /// Its scores.
@@ -162,5 +192,25 @@ impl Evaluation {
         plots::class_iou_bars(plot_folder.join("class_iou.png"), &scores.class_iou, scores.miou)?;
         plots::confusion_heatmap(plot_folder.join("confusion.png"), &self.confusion)?;
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array3, array};
+
+    #[test]
+    fn the_worst_pictures_come_first_and_those_without_labels_last() {
+        let mut evaluation = Evaluation::default();
+        for label in [array![[0, 0]], array![[255, 255]], array![[1, 1]], array![[1, 0]]] {
+            let sample = Sample { name: "a".into(), image: Array3::zeros((1, 2, 3)), label };
+            evaluation.add(&sample, None, &array![[0, 0]]);
+        }
+        let order = |count| evaluation.worst(count).iter().map(|scores| scores.index).collect::<Vec<_>>();
+        assert_eq!(order(9), [2, 3, 0, 1]);
+        assert_eq!(order(2), [2, 3]);
+        assert_eq!(evaluation.pictures[3].class_iou[..2], [Some(0.5), Some(0.0)]);
+        assert_eq!(evaluation.pictures[3].pixel_accuracy, 0.5);
     }
 }

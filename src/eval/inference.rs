@@ -178,7 +178,7 @@ fn finite(logits: Tensor<4>) -> Result<Vec<f32>> {
     }
 }
 
-fn picture(ids: Vec<u8>, [height, width]: [usize; 2]) -> Array2<u8> {
+pub(super) fn picture(ids: Vec<u8>, [height, width]: [usize; 2]) -> Array2<u8> {
     Array2::from_shape_vec((height, width), ids).expect("one class id a pixel")
 }
 

@@ -139,6 +139,22 @@ impl TestTime {
         self.scales.contains(&scale) && (self.flip || !flipped)
     }
 
+    /// For people, as `scales 0.5, 1, each also mirrored`; nothing of the picture as it is.
+    pub fn in_words(&self) -> Option<String> {
+        if self.is_plain() {
+            return None;
+        }
+        let scales: Vec<String> = self.scales.iter().map(f64::to_string).collect();
+        let mut words = format!("scales {}", scales.join(", "));
+        if self.flip {
+            words += ", each also mirrored";
+        }
+        if let Some(Slide { window, stride }) = self.slide {
+            words += &format!(", windows of {window} every {stride}");
+        }
+        Some(words)
+    }
+
     /// Whether this is the picture as it is.
     pub fn is_plain(&self) -> bool {
         self.scales == [1.0] && !self.flip && self.slide.is_none()
@@ -195,22 +211,33 @@ pub struct VersionScores {
 /// # Panics
 /// Without versions.
 pub fn best_of_mean(versions: &[&VersionScores], [height, width]: [usize; 2]) -> Vec<u8> {
+    let mut ids = vec![0u8; height * width];
+    each_row(versions, [height, width], &mut ids, best);
+    ids
+}
+
+/// Makes each row of `target [height, width]` from the sums over versions of that row's probabilities,
+/// `[classes, width]`.
+pub(super) fn each_row(
+    versions: &[&VersionScores],
+    [height, width]: [usize; 2],
+    target: &mut [u8],
+    make: impl Fn(&[f32], &mut [u8]) + Sync,
+) {
     /// Rows made in a row, so that the two that a resize mixes are often there from the row before.
     const BAND: usize = 32;
     let classes = versions[0].windows[0].shape[0];
-    let mut ids = vec![0u8; height * width];
-    ids.par_chunks_mut(BAND * width).enumerate().for_each(|(band, ids)| {
+    target.par_chunks_mut(BAND * width).enumerate().for_each(|(band, target)| {
         let mut rows: Vec<Rows> = versions.iter().map(|version| Rows::new(version, [height, width])).collect();
         let mut sum = vec![0f32; classes * width];
-        for (i, ids) in ids.chunks_mut(width).enumerate() {
+        for (i, target) in target.chunks_mut(width).enumerate() {
             sum.fill(0.0);
             for rows in &mut rows {
                 rows.add_probabilities(band * BAND + i, &mut sum);
             }
-            best(&sum, ids);
+            make(&sum, target);
         }
     });
-    ids
 }
 
 /// Index of the largest of each column of `[classes, width]`.
@@ -408,5 +435,12 @@ mod tests {
         let wrong = TestTime { slide: Some(slide), ..TestTime::default() };
         assert!(wrong.check().unwrap_err().to_string().starts_with("--stride 65x64"));
         TestTime::paper().check().unwrap();
+    }
+
+    #[test]
+    fn people_are_told_what_is_averaged() {
+        assert_eq!(TestTime::default().in_words(), None);
+        let flipped = TestTime { scales: vec![0.5, 1.0], flip: true, slide: None };
+        assert_eq!(flipped.in_words().unwrap(), "scales 0.5, 1, each also mirrored");
     }
 }

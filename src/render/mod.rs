@@ -1,8 +1,9 @@
-//! Pictures of what came out: overlays, panels, plots.
+//! Pictures of what came out: overlays, panels, plots, and a web page of all of it.
 
 mod canvas;
 pub mod mistakes;
 pub mod overlay;
+pub mod page;
 pub mod palette;
 pub mod panels;
 pub mod plots;

@@ -1,0 +1,86 @@
+//! A picture of the gallery: all that a reader may click on.
+
+use super::embed::{numbers, photograph, shown_size};
+use crate::Result;
+use crate::data::Sample;
+use crate::eval::{PictureScores, Sure};
+use crate::render::overlay::picture;
+use crate::render::palette::occurring;
+use serde::Serialize;
+
+/// What a network says of a picture, and what that scores.
+#[derive(Debug, Clone, Copy)]
+pub struct Prediction<'a> {
+    /// Classes and confidence.
+    pub sure: &'a Sure,
+    /// Against the truth.
+    pub scores: &'a PictureScores,
+}
+
+/// A picture as the page holds it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shown {
+    /// Name without folder and suffix.
+    pub name: String,
+    /// Size `[height, width]` of the picture.
+    pub size: [usize; 2],
+    /// Size `[height, width]` that it is shown at.
+    pub shown: [u32; 2],
+    /// The picture, as a `data:` address.
+    pub picture: String,
+    /// Train ids of the truth as grey.
+    pub truth: String,
+    /// Of each network.
+    pub preds: Vec<ShownPrediction>,
+    /// Classes in the truth or in a prediction.
+    pub classes: Vec<u8>,
+    /// Share of pixels that not all networks predict alike, where there are several.
+    pub differing: Option<f64>,
+}
+
+/// A prediction as the page holds it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShownPrediction {
+    /// Train ids as grey.
+    pub ids: String,
+    /// 0..=255 for probabilities 0..=1, as grey.
+    pub confidence: String,
+    /// Of this picture alone.
+    pub miou: Option<f64>,
+    /// Of this picture alone, by train id.
+    pub iou: Vec<Option<f64>>,
+    /// Share of this picture's labelled pixels that are wrong.
+    pub wrong: Option<f64>,
+}
+
+impl Shown {
+    /// The picture with these predictions.
+    ///
+    /// # Errors
+    /// A picture that cannot be encoded.
+    pub fn new(sample: &Sample, predictions: &[Prediction]) -> Result<Self> {
+        let (height, width) = sample.label.dim();
+        let (shown_width, shown_height) = shown_size((height, width));
+        let masks = predictions.iter().map(|prediction| prediction.sure.pred.view());
+        let finite = |score: f64| score.is_finite().then_some(score);
+        let pred = |Prediction { sure, scores }: &Prediction| {
+            Ok(ShownPrediction {
+                ids: numbers(sure.pred.view())?,
+                confidence: numbers(sure.confidence.view())?,
+                miou: finite(scores.miou),
+                iou: scores.class_iou.clone(),
+                wrong: finite(1.0 - scores.pixel_accuracy),
+            })
+        };
+        Ok(Self {
+            name: sample.name.clone(),
+            size: [height, width],
+            shown: [shown_height, shown_width],
+            picture: photograph(&picture(sample.image.view()))?,
+            truth: numbers(sample.label.view())?,
+            preds: predictions.iter().map(pred).collect::<Result<_>>()?,
+            classes: occurring(masks.chain([sample.label.view()])),
+            differing: None,
+        })
+    }
+}
