@@ -1,6 +1,6 @@
 //! A worker of another machine that is gone: the run ends within seconds, with what is left of it.
 
-use super::trainer::left_of;
+use super::words::left_of;
 use crate::cli::say;
 use crate::config::{RemoteAddress, still_answers};
 use crate::{Error, Result};

@@ -21,6 +21,7 @@ mod steps;
 
 pub mod tensorboard;
 mod trainer;
+mod words;
 
 pub use fit::load;
 pub use trainer::{Outcome, run};

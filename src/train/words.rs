@@ -1,0 +1,75 @@
+//! What a run says of itself before it begins, and of what is left of it when it ends early.
+
+use super::checkpoint;
+use super::schedule::learning_rate;
+use crate::cli::{counted, say};
+use crate::config::{RunConfig, Schedule, Task};
+use crate::data::split::Split;
+use crate::local::LocalNetwork;
+use std::path::Path;
+
+/// What there is of a run to go on from, as a clause.
+pub(super) fn left_of(run: &Path) -> String {
+    match checkpoint::last(run) {
+        Ok(last) => format!(
+            "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}`",
+            last.state.step,
+            run.display()
+        ),
+        Err(_) => "no checkpoint had been saved yet".into(),
+    }
+}
+
+/// Says so where the learning rate goes on from another place of its schedule than the run had come to: its length is one
+/// of the things it depends on.
+pub(super) fn tell_new_schedule(config: &RunConfig, step: usize) {
+    let Ok(before) = RunConfig::of_run(&config.train.out) else { return };
+    if config.train.schedule == Schedule::Staged {
+        return; // the schedule is each module's own
+    }
+    let was = learning_rate(&before.optim, step.min(before.train.steps), before.train.steps);
+    let is = learning_rate(&config.optim, step, config.train.steps);
+    let (was, is) = (format!("{was:.2e}"), format!("{is:.2e}"));
+    if was != is && step < config.train.steps {
+        let cause = match before.optim == config.optim {
+            true => format!("its schedule is now that of {}", counted(config.train.steps, "step")),
+            false => "the [optim] settings have changed".into(),
+        };
+        say(format_args!("the learning rate goes on at {is}, not {was}: {cause}"));
+    }
+}
+
+/// Says on stderr what is about to be trained.
+pub(super) fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Split, folder: &Path) {
+    let train_config = &config.train;
+    say(format_args!(
+        "training on {}, scoring on {}; {} {}, batch {}{}, {}; run folder {}",
+        counted(train.len(), "picture"),
+        val.len(),
+        if config.data.dataset.task() == Task::Segmentation { "crop" } else { "size" },
+        train_config.resolution,
+        train_config.batch_size,
+        match config.parallel.replicas {
+            1 => String::new(),
+            number => format!(" on each of {number} replicas"),
+        },
+        counted(train_config.steps, "step"),
+        folder.display()
+    ));
+    for module in &network.modules {
+        let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
+        let blocks = if first == last { first.clone() } else { format!("{first} … {last}") };
+        let on = match config.parallel.devices.as_slice() {
+            [_, _, ..] if config.parallel.replicas == 1 => {
+                format!(" on {}", config.parallel.devices[module.device_number])
+            }
+            _ => String::new(),
+        };
+        say(format_args!("local module {} of {}: {blocks}{on}", module.index + 1, network.modules.len()));
+    }
+    let has_aux_head = network.modules.last().is_some_and(|module| module.has_aux_head());
+    let segments = config.data.dataset.task() == Task::Segmentation;
+    if segments && config.model.aux_weight > 0.0 && !has_aux_head {
+        say("without the auxiliary head: layer3 ends before the last module, in one that has a head of its own");
+    }
+}
