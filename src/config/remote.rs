@@ -4,6 +4,7 @@ use crate::files::plain_cause;
 use crate::{Error, Result};
 use burn::tensor::Device;
 use std::fmt;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::str::FromStr;
@@ -13,6 +14,8 @@ use std::time::Duration;
 const SCHEME: &str = "remote://";
 /// A worker that takes longer to answer is taken for gone.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// The same of one that did before, and may be busy.
+const STILL_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// The same of a worker that is asked for its device.
 #[cfg(feature = "remote")]
 const GREETS_WITHIN: Duration = Duration::from_secs(8);
@@ -37,9 +40,16 @@ impl FromStr for RemoteAddress {
     }
 }
 
-/// Whether somebody listens at an address that did before.
+/// Whether a worker that answered at an address before still does: its system takes connections even where the process has
+/// been stopped, so it is asked for a word (of HTTP, by which sessions begin; any will do).
 pub fn still_answers(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, ANSWERS_WITHIN).is_ok()
+    let ask = || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&address, STILL_ANSWERS_WITHIN)?;
+        stream.set_read_timeout(Some(STILL_ANSWERS_WITHIN))?;
+        stream.write_all(format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        stream.read_exact(&mut [0])
+    };
+    ask().is_ok()
 }
 
 impl fmt::Display for RemoteAddress {

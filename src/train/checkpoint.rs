@@ -206,10 +206,12 @@ impl Checkpoint {
                 )));
             }
             (before, now) if before.is_some() != now.is_some() => {
-                let (own, other) = if before.is_some() { ("staged", "another") } else { ("another", "staged") };
+                let cannot = match before {
+                    Some(_) => "this run is staged and cannot go on with another schedule",
+                    None => "this run is not staged and cannot go on so",
+                };
                 return Err(Error::usage(format!(
-                    "--schedule: this run is of the {own} schedule and cannot go on with {other} ({folder}); start a \
-                     new run with another --out"
+                    "--schedule: {cannot} ({folder}); start a new run with another --out"
                 )));
             }
             _ => (),

@@ -34,20 +34,9 @@ impl FeatureStore {
     pub fn open(run: &Path, module: usize, config: &RunConfig, weights: u32, pictures: u32) -> Result<Self> {
         let folder = folder_of(run, module);
         make_folder(&folder)?;
-        let (data, train) = (&config.data, &config.train);
-        let is = json!({
-            "seed": config.seed,
-            "data.dataset": data.dataset,
-            "data.train_split": data.train_split,
-            "data.synthetic_resolution": data.synthetic_resolution,
-            "data.synthetic_count": data.synthetic_count,
-            "augment": config.augment,
-            "train.resolution": train.resolution,
-            "train.batch_size": train.batch_size,
-            "train.precision": train.precision,
-            "pictures": format!("{pictures:08x}"),
-            "weights": format!("{weights:08x}"),
-        });
+        let mut is = pictures_of(config);
+        is["pictures"] = format!("{pictures:08x}").into();
+        is["weights"] = format!("{weights:08x}").into();
         let path = folder.join(DESCRIPTION);
         let text = serde_json::to_string_pretty(&is).map_err(|e| Error::file(&path, e.to_string()))?;
         match fs::read_to_string(&path) {
@@ -127,6 +116,41 @@ impl FeatureStore {
 
     fn file(&self, batch: usize) -> PathBuf {
         self.folder.join(format!("batch-{batch:06}.features"))
+    }
+}
+
+/// What decides, but for files and weights, what features are of.
+fn pictures_of(config: &RunConfig) -> Value {
+    let (data, train) = (&config.data, &config.train);
+    json!({
+        "seed": config.seed,
+        "data.dataset": data.dataset,
+        "data.train_split": data.train_split,
+        "data.synthetic_resolution": data.synthetic_resolution,
+        "data.synthetic_count": data.synthetic_count,
+        "augment": config.augment,
+        "train.resolution": train.resolution,
+        "train.batch_size": train.batch_size,
+        "train.precision": train.precision,
+    })
+}
+
+/// Refuses to go on with a staged run on other pictures than it began with: its features, stored or to be stored, would be of
+/// others than its labels.
+///
+/// # Errors
+/// The first key that has changed.
+pub fn check_unchanged(before: &RunConfig, now: &RunConfig) -> Result<()> {
+    let of = |config: &RunConfig| {
+        let mut is = pictures_of(config);
+        is["train.stored_batches"] = config.train.stored_batches.into();
+        is
+    };
+    match difference(&of(before), &of(now)) {
+        Some(difference) => Err(Error::usage(format!(
+            "{difference}: a staged run goes on as it began; leave that as it was, or start a new run with another --out"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics};
 use super::progress::Progress;
 use super::steps::RunLog;
 use super::words::{describe, left_of, tell_new_schedule};
-use super::{exhaustion, interrupt, lost, metrics, run_folder};
+use super::{exhaustion, features, interrupt, lost, metrics, run_folder};
 use crate::cli::{counted, say};
 use crate::config::{RunConfig, Schedule, Task};
 use crate::data::Source;
@@ -57,6 +57,9 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     if let Some(checkpoint) = &checkpoint {
         checkpoint.tell_damaged();
         checkpoint.check_fits(&config)?;
+        if checkpoint.state.staged_steps.is_some() {
+            features::check_unchanged(&RunConfig::of_run(&config.train.out)?, &config)?;
+        }
         // A run that was stopped in its last evaluation has that left to do.
         let log = Metrics::read(&config.train.out.join("metrics.jsonl")).unwrap_or_default();
         let scored = metrics::has_evaluation(&log, checkpoint.state.step);

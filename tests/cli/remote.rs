@@ -104,6 +104,30 @@ fn a_worker_that_is_killed_ends_the_run_which_goes_on_with_another() {
     segtrain(folder.path()).args(&resume).args(&["--devices", &format!("cpu,{}", second.device)]).succeeds();
 }
 
+/// A worker whose process hangs, while its machine takes connections for it.
+#[cfg(unix)]
+#[test]
+fn a_worker_that_is_stopped_ends_the_run() {
+    let folder = folder();
+    let stopped = worker(folder.path(), &[]);
+    let child = tiny_with(folder.path(), &[("--steps", "100000")])
+        .args(&["--set", "train.save_every_steps=2", "--out", "run", "--devices", &format!("cpu,{}", stopped.device)])
+        .command()
+        .env_remove("RUST_BACKTRACE")
+        .spawn()
+        .expect("it starts");
+    wait_for("a checkpoint", || folder.path().join("run/checkpoints/step-000002").is_dir());
+    let signal = std::process::Command::new("kill").args(["-STOP", &stopped.process.id().to_string()]).status();
+    assert!(signal.is_ok_and(|status| status.success()));
+    let begun = Instant::now();
+    let outcome = Outcome::of(child.wait_with_output().expect("it ends"));
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+    for words in [stopped.device.as_str(), "does not answer any more", "is intact"] {
+        assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+    }
+}
+
 #[test]
 fn who_may_reach_a_worker_is_said() {
     let folder = folder();

@@ -166,10 +166,12 @@ fn modules_that_learn_one_by_one_go_on_where_they_stopped() {
         assert_eq!(json(folder.path().join("killed/report.json")), json(run.join("report.json")));
         assert!(exported(folder.path(), "killed") == exported(folder.path(), "whole"));
     }
+    let other = ["--resume", "killed", "--batch-size", "1"];
+    super::support::segtrain(folder.path()).args(&other).fails(2, &["train.batch_size is 1 and was 2", "as it began"]);
     let longer = ["--resume", "killed", "--steps", "9"];
     super::support::segtrain(folder.path()).args(&longer).fails(2, &["--steps 9", "makes 4 steps"]);
     let refused = ["--resume", "killed", "--schedule", "sequential"];
-    super::support::segtrain(folder.path()).args(&refused).fails(2, &["staged schedule", "another --out"]);
+    super::support::segtrain(folder.path()).args(&refused).fails(2, &["is staged", "another --out"]);
 }
 
 #[test]
