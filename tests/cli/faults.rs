@@ -1,6 +1,6 @@
 //! Runs that are killed, again and again and at any moment, and folders that are not what they should be.
 
-use super::support::{Outcome, folder, json, log, names, segexport, segtrain, tiny_with, wait_for};
+use super::support::{Outcome, exported, folder, json, log, names, segtrain, tiny_with, wait_for};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -12,13 +12,6 @@ use std::time::{Duration, Instant};
 
 /// A run of twelve steps that saves after each and scores after every fourth.
 const SAVING: [&str; 6] = ["--set", "train.save_every_steps=1", "--set", "train.eval_every_steps=4", "--keep", "3"];
-
-fn weights(folder: &Path, run: &str) -> Vec<u8> {
-    let out = format!("{run}.safetensors");
-    let _ = fs::remove_file(folder.join(&out)); // of the run before
-    segexport(folder).args(&[run, "--format", "safetensors", "--out", &out]).succeeds();
-    fs::read(folder.join(out)).expect("weights")
-}
 
 /// Kills it with SIGKILL at `kills` moments, and brings it to its end by resuming; what comes out must be what comes out of
 /// a run that nobody touched, to the bit.
@@ -79,7 +72,7 @@ fn lines(folder: &Path, run: &str) -> Vec<Value> {
 fn compare(folder: &Path) {
     assert_eq!(lines(folder, "run"), lines(folder, "whole"));
     assert_eq!(json(folder.join("run/report.json")), json(folder.join("whole/report.json")));
-    assert!(weights(folder, "run") == weights(folder, "whole"), "weights differ");
+    assert!(exported(folder, "run") == exported(folder, "whole"), "weights differ");
 }
 
 #[test]

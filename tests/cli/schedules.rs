@@ -1,6 +1,6 @@
 //! `--schedule async`: all modules at once, and the numbers of one after another.
 
-use super::support::{folder, json, log, losses, names, segbench, segexport, tiny, tiny_with};
+use super::support::{exported, folder, json, log, losses, names, segbench, tiny, tiny_with};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -17,14 +17,6 @@ fn without_workers(run: &Path) -> (Vec<Value>, Vec<[f64; 3]>) {
         }
     }
     (lines, workers)
-}
-
-/// All weights of a run, under names that are the same in every run.
-fn exported(folder: &Path, run: &str) -> Vec<u8> {
-    let out = format!("{run}.safetensors");
-    let _ = fs::remove_file(folder.join(&out));
-    segexport(folder).args(&[run, "--format", "safetensors", "--out", &out]).succeeds();
-    fs::read(folder.join(out)).expect("weights")
 }
 
 #[test]

@@ -243,6 +243,14 @@ pub fn losses(run: &Path) -> Vec<f64> {
     steps.flatten().map(|module| module["total"].as_f64().expect("a finite loss")).collect()
 }
 
+/// All weights of a run, under names that are the same in every run.
+pub fn exported(folder: &Path, run: &str) -> Vec<u8> {
+    let out = format!("{run}.safetensors");
+    let _ = fs::remove_file(folder.join(&out));
+    segexport(folder).args(&[run, "--format", "safetensors", "--out", &out]).succeeds();
+    fs::read(folder.join(out)).expect("weights")
+}
+
 /// Waits until something is there, a minute at most.
 pub fn wait_for(what: &str, there: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(60);
