@@ -1,7 +1,7 @@
 //! Files that are either there in full or not there.
 
 use crate::{Error, Result};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageResult, codecs::png::PngEncoder};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
@@ -69,11 +69,19 @@ pub fn write_png(
 ) -> Result<()> {
     let path = path.as_ref();
     // Encoded in memory first, so that its errors are none of the disk's.
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png)
-        .write_image(pixels, width as u32, height as u32, color)
+    let png = png(pixels, (height, width), color)
         .map_err(|error| Error::file(path, format!("cannot be written as PNG: {error}")))?;
     write_atomic(path, |writer| writer.write_all(&png))
+}
+
+/// `height * width` pixels of this colour type as a PNG, in memory.
+///
+/// # Errors
+/// They are not as many.
+pub fn png(pixels: &[u8], (height, width): (usize, usize), color: ExtendedColorType) -> ImageResult<Vec<u8>> {
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png).write_image(pixels, width as u32, height as u32, color)?;
+    Ok(png)
 }
 
 /// Files that belong together and are seen together: they wait in a temporary folder until all of them are there, and go

@@ -10,7 +10,7 @@ use infoseg::data::split::Split;
 use infoseg::eval::test_time::TestTimeArgs;
 use infoseg::eval::{Evaluation, Predictor, Protocol, classify, compare, evaluate, gallery, score_predictions};
 use infoseg::render::page::{self, About};
-use infoseg::train::checkpoint;
+use infoseg::train::checkpoint::{self, Checkpoint};
 use infoseg::{Error, Result};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -93,39 +93,73 @@ fn segeval(args: Args) -> Result<ExitCode> {
     }
 }
 
+/// A run and the pictures that it is scored on.
+struct Opened {
+    config: RunConfig,
+    device: DeviceChoice,
+    split: String,
+    pictures: Split,
+    newest: Checkpoint,
+}
+
+impl Opened {
+    fn new(args: &Args, run: &Path) -> Result<Self> {
+        let mut config = RunConfig::of_run(run)?;
+        args.data.apply(&mut config)?;
+        let device = args.device.clone().unwrap_or_else(|| config.device.clone());
+        let split = args.split.as_ref().unwrap_or(&config.data.val_split).clone();
+        let pictures = Split::open(&config.data, &split)?;
+        let newest = checkpoint::last(run)?;
+        newest.tell_damaged();
+        newest.check_classes(&pictures)?;
+        Ok(Self { config, device, split, pictures, newest })
+    }
+
+    fn predictor(&self) -> Result<Predictor> {
+        Predictor::of_checkpoint(&self.newest, &self.config, &self.device.open()?)
+    }
+
+    fn about(&self, run: &Path, test_time: Option<String>) -> Result<About> {
+        About::of(run, &self.config, &self.split, self.newest.state.step, test_time)
+    }
+}
+
+/// Must come before anything that may start a thread.
+fn pin_device(args: &Args, run: &Path) -> Result<()> {
+    match &args.device {
+        Some(device) => device.pin_default(),
+        None => RunConfig::of_run(run)?.device.pin_default(),
+    }
+    Ok(())
+}
+
 fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
-    let mut config = RunConfig::of_run(run)?;
-    args.data.apply(&mut config)?;
-    let device = args.device.clone().unwrap_or_else(|| config.device.clone());
-    device.pin_default();
+    pin_device(args, run)?;
     let test_time = args.test_time.test_time()?;
     let protocols = match args.protocol {
         Some(Named::Paper) => Protocol::paper(test_time.slide),
         None => Protocol::only(test_time),
     };
-    let split = args.split.as_ref().unwrap_or(&config.data.val_split);
-    let pictures = Split::open(&config.data, split)?;
-    if matches!(pictures, Split::Pictures(_))
+    let opened = Opened::new(args, run)?;
+    if matches!(opened.pictures, Split::Pictures(_))
         && (args.protocol.is_some() || !protocols.iter().all(|p| p.test_time.is_plain()))
     {
         return Err(Error::usage(
             "--scales, --flip, --slide and --protocol average scores of pixels; this run classifies pictures, which are seen once",
         ));
     }
-    let newest = checkpoint::last(run)?;
-    newest.check_classes(&pictures)?;
-    let predictor = Predictor::load(run, &config, &device.open()?)?;
-    let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{split}")));
+    let predictor = opened.predictor()?;
+    let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{}", opened.split)));
     if same_folder(&out, run) {
         return Err(Error::usage(format!(
             "--out {}: is the run's own folder, whose report and plots would be lost; name another",
             out.display()
         )));
     }
-    let about = || About::of(run, &config, split, newest.state.step, protocols[0].test_time.in_words());
-    match &pictures {
+    let about = || opened.about(run, protocols[0].test_time.in_words());
+    match &opened.pictures {
         Split::Pixels(source) => of_pixels(args, &predictor, source, &protocols, &out, about),
-        Split::Pictures(classes) => of_pictures(args, &config, &predictor, classes, &out, about),
+        Split::Pictures(classes) => of_pictures(args, &opened.config, &predictor, classes, &out, about),
     }
 }
 
@@ -137,19 +171,14 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
             args.compare[0].display()
         )));
     };
+    pin_device(args, first)?;
     let test_time = args.test_time.test_time()?;
     let mut runs: Vec<(Predictor, About)> = Vec::new();
     let mut pictures: Option<Source> = None;
     for run in &args.compare {
-        let mut config = RunConfig::of_run(run)?;
-        args.data.apply(&mut config)?;
-        let device = args.device.clone().unwrap_or_else(|| config.device.clone());
-        device.pin_default();
-        let split = args.split.as_ref().unwrap_or(&config.data.val_split);
-        let opened = Split::open(&config.data, split)?;
-        let newest = checkpoint::last(run)?;
-        newest.check_classes(&opened)?;
-        let Split::Pixels(source) = opened else {
+        let opened = Opened::new(args, run)?;
+        let (predictor, about) = (opened.predictor()?, opened.about(run, test_time.in_words())?);
+        let Split::Pixels(source) = opened.pictures else {
             return Err(Error::usage(format!(
                 "--compare {}: classifies whole pictures; runs that say a class of each pixel can be compared",
                 run.display()
@@ -159,8 +188,7 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
             Some(others) => same_pictures(first, others, run, &source)?,
             None => pictures = Some(source),
         }
-        let about = About::of(run, &config, split, newest.state.step, test_time.in_words())?;
-        runs.push((Predictor::load(run, &config, &device.open()?)?, about));
+        runs.push((predictor, about));
     }
     let (Some(source), Some(folder)) = (pictures, &args.report) else {
         return Err(Error::usage("--compare needs runs, and --report DIR for its page"));

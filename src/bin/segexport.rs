@@ -46,6 +46,7 @@ fn segexport(args: Args) -> Result<ExitCode> {
     }
     check_format(&config.model, args.format)?;
     let checkpoint = checkpoint::last(&args.run)?;
+    checkpoint.tell_damaged();
     checkpoint.check_fits(&config)?;
     let mut network = LocalNetwork::new(&config, checkpoint.num_classes(), &DeviceChoice::Cpu.open()?)?;
     network.load(&checkpoint.folder, false)?;

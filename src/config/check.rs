@@ -17,15 +17,15 @@ pub(super) struct Problem {
     pub message: String,
 }
 
-fn problem(key: &'static str, value: impl Display, message: impl Display) -> Problem {
+pub(super) fn problem(key: &'static str, value: impl Display, message: impl Display) -> Problem {
     Problem { key, message: format!("{key} = {value}: {message}") }
 }
 
-fn ensure(ok: bool, key: &'static str, value: impl Display, must: impl Display) -> Result<(), Problem> {
+pub(super) fn ensure(ok: bool, key: &'static str, value: impl Display, must: impl Display) -> Result<(), Problem> {
     if ok { Ok(()) } else { Err(problem(key, value, must)) }
 }
 
-fn at_least(minimum: usize, key: &'static str, value: usize) -> Result<(), Problem> {
+pub(super) fn at_least(minimum: usize, key: &'static str, value: usize) -> Result<(), Problem> {
     ensure(value >= minimum, key, value, format_args!("must be at least {minimum}"))
 }
 
@@ -87,7 +87,7 @@ impl RunConfig {
         self.check_local()?;
         self.check_optim()?;
         self.check_train()?;
-        self.check_parallel().map_err(|(key, message)| Problem { key, message })
+        self.check_parallel()
     }
 
     fn check_data(&self) -> Result<(), Problem> {

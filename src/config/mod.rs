@@ -248,7 +248,8 @@ pub struct TrainConfig {
     /// Schedule `async`: batches that may wait before each module but the first.
     #[serde(default = "queue_depth")]
     pub queue_depth: usize,
-    /// Schedule `async`, on a CPU: threads of each module's own; 0: all modules share the program's.
+    /// On a CPU: threads of each module's (schedule `async`) or replica's own; 0: shares of the CPU have their cores, and else all
+    /// share the program's.
     #[serde(default)]
     pub worker_threads: usize,
     /// Schedule `staged`: batches whose features are stored, and used again after as many steps; 0: as many as steps.

@@ -1,5 +1,6 @@
 //! Several devices: which there are, and which of them each local module or replica is on.
 
+use super::check::{Problem, at_least, ensure, problem};
 use super::{DeviceChoice, Precision, RemoteAddress, RunConfig, Schedule, read_token};
 use crate::cli::counted;
 use crate::{Error, Result};
@@ -118,88 +119,68 @@ impl RunConfig {
         }
     }
 
-    pub(super) fn check_parallel(&self) -> std::result::Result<(), (&'static str, String)> {
-        let (devices, place, k) = (&self.parallel.devices, &self.parallel.place, self.local.num_modules);
-        let list = |choices: &[DeviceChoice]| choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let replicas = self.parallel.replicas;
-        if replicas == 0 {
-            return Err(("parallel.replicas", "parallel.replicas = 0: must be at least 1".into()));
-        }
-        if replicas > 1 {
+    pub(super) fn check_parallel(&self) -> Result<(), Problem> {
+        let (parallel, k) = (&self.parallel, self.local.num_modules);
+        at_least(1, "parallel.replicas", parallel.replicas)?;
+        if parallel.replicas > 1 {
             return self.check_replicas();
         }
-        if self.parallel.sync_bn {
-            return Err((
-                "parallel.sync_bn",
-                "parallel.sync_bn = true: there is one replica alone; say --replicas N, or --set parallel.sync_bn=false".into(),
-            ));
-        }
-        if devices.len() > k {
-            let message = format!(
-                "parallel.devices = [{}]: {} for {}; name {k} at most, or cut into as many modules with --local-k {}",
-                list(devices),
-                counted(devices.len(), "device"),
-                counted(k, "local module"),
-                devices.len()
-            );
-            return Err(("parallel.devices", message));
-        }
+        let message = "there is one replica alone; say --replicas N, or --set parallel.sync_bn=false";
+        ensure(!parallel.sync_bn, "parallel.sync_bn", parallel.sync_bn, message)?;
+        let devices = parallel.devices.len();
+        let message = format!(
+            "{} for {}; name {k} at most, or cut into as many modules with --local-k {devices}",
+            counted(devices, "device"),
+            counted(k, "local module")
+        );
+        ensure(devices <= k, "parallel.devices", format!("[{}]", listed(&parallel.devices)), message)?;
+        let place = &parallel.place;
         if place.is_empty() {
             return Ok(());
         }
-        let said = format!("parallel.place = {place:?}");
-        if place.len() != k {
-            let modules = counted(k, "local module");
-            return Err((
+        let said = format!("{place:?}");
+        let (named, modules) = (counted(place.len(), "device"), counted(k, "local module"));
+        let message = format!("names {named} for {modules}; name one for each");
+        ensure(place.len() == k, "parallel.place", &said, message)?;
+        let known = self.devices();
+        match place.iter().find(|&&device| device >= known.len()) {
+            Some(device) => Err(problem(
                 "parallel.place",
-                format!("{said}: names {} for {modules}; name one for each", counted(place.len(), "device")),
-            ));
-        }
-        let known = self.devices().len();
-        match place.iter().find(|&&device| device >= known) {
-            Some(device) => Err((
-                "parallel.place",
+                said,
                 format!(
-                    "{said}: there is no device number {device}; they are 0 to {} ({}); name others with --place",
-                    known - 1,
-                    list(self.devices())
+                    "there is no device number {device}; they are 0 to {} ({}); name others with --place",
+                    known.len() - 1,
+                    listed(known)
                 ),
             )),
             None => Ok(()),
         }
     }
+
+    fn check_replicas(&self) -> Result<(), Problem> {
+        let (train, replicas, devices) = (&self.train, self.parallel.replicas, self.devices());
+        let is = |ok: bool, message: String| ensure(ok, "parallel.replicas", replicas, message);
+        let named = if devices.len() == 1 { "1 is".to_string() } else { format!("{} are", devices.len()) };
+        is(
+            devices.len() == replicas,
+            format!(
+                "each needs a device of its own, and {named} named ({}); name {replicas} with --devices, such as \
+                 cuda:0,cuda:1 or, for shares of the CPU's cores, cpu:0,cpu:1",
+                listed(devices)
+            ),
+        )?;
+        is(
+            train.schedule == Schedule::Sequential,
+            "replicas train by the sequential schedule alone; leave out --schedule, or --replicas".into(),
+        )?;
+        is(self.parallel.place.is_empty(), "every replica is on one device; leave out --place".into())?;
+        let parts = train.micro_batches;
+        is(parts == 1, format!("train.micro_batches = {parts} is for one device; use 1, and a smaller --batch-size"))
+    }
 }
 
-impl RunConfig {
-    fn check_replicas(&self) -> std::result::Result<(), (&'static str, String)> {
-        let (train, replicas, devices) = (&self.train, self.parallel.replicas, self.devices());
-        let said = format!("parallel.replicas = {replicas}");
-        let wrong = |message: String| Err(("parallel.replicas", format!("{said}: {message}")));
-        if devices.len() != replicas {
-            let known: Vec<String> = devices.iter().map(ToString::to_string).collect();
-            return wrong(format!(
-                "each needs a device of its own, and {} named ({}); name {replicas} with --devices, such as \
-                 cuda:0,cuda:1 or, for shares of the CPU's cores, cpu:0,cpu:1",
-                if devices.len() == 1 { "1 is".into() } else { format!("{} are", devices.len()) },
-                known.join(", ")
-            ));
-        }
-        if train.schedule != Schedule::Sequential {
-            return wrong(
-                "replicas train by the sequential schedule alone; leave out --schedule, or --replicas".into(),
-            );
-        }
-        if !self.parallel.place.is_empty() {
-            return wrong("every replica is on one device; leave out --place".into());
-        }
-        if train.micro_batches > 1 {
-            let parts = train.micro_batches;
-            return wrong(format!(
-                "train.micro_batches = {parts} is for one device; use 1, and a smaller --batch-size"
-            ));
-        }
-        Ok(())
-    }
+fn listed(choices: &[DeviceChoice]) -> String {
+    choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

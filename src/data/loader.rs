@@ -9,6 +9,7 @@ use super::keyed::keyed_rng;
 use super::split::TrainingSet;
 use crate::config::Resolution;
 use crate::{Error, Result};
+use burn::tensor::TensorData;
 use rand::seq::SliceRandom;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,6 +33,13 @@ pub struct Batch {
     pub height: usize,
     /// Width of the crops.
     pub width: usize,
+}
+
+impl Batch {
+    /// Its pictures alone, `[batch, 3, height, width]`.
+    pub fn into_input(self) -> TensorData {
+        TensorData::new(self.input, [self.batch, 3, self.height, self.width])
+    }
 }
 
 /// An endless row of batches.

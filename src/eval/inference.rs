@@ -35,6 +35,14 @@ impl Predictor {
     pub fn load(run: &Path, config: &RunConfig, device: &Device) -> Result<Self> {
         let checkpoint = checkpoint::last(run)?;
         checkpoint.tell_damaged();
+        Self::of_checkpoint(&checkpoint, config, device)
+    }
+
+    /// A checkpoint of a run.
+    ///
+    /// # Errors
+    /// It does not fit the run's configuration.
+    pub fn of_checkpoint(checkpoint: &checkpoint::Checkpoint, config: &RunConfig, device: &Device) -> Result<Self> {
         checkpoint.check_fits(config)?;
         let mut network = LocalNetwork::new(config, checkpoint.num_classes(), device)?;
         network.load(&checkpoint.folder, false)?;

@@ -51,7 +51,7 @@ impl Targets {
         let image = self.image.clone();
         Self {
             image: if with_image { ops::moved(image, device) } else { image },
-            label: ops::moved_int(self.label.clone(), device),
+            label: ops::moved(self.label.clone(), device),
             label_host: self.label_host.clone(),
             size: self.size,
         }

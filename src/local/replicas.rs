@@ -10,13 +10,14 @@ use super::pipeline::{Job, pool};
 use super::schedule::{LocalNetwork, in_precision, mix};
 use crate::net::Replica;
 use crate::ops::{Abandoned, Pending, Rank};
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::distributed::{CollectiveTensor, ReduceOperation, all_reduce};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::panic::resume_unwind;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 /// How replicas work together.
@@ -44,7 +45,7 @@ pub fn train(
     let ranks = Rank::group(replicas.len());
     let number = replicas.len();
     thread::scope(|scope| {
-        let (reports_in, reports) = mpsc::channel();
+        let (reports_in, reports) = mpsc::channel::<Report>();
         let mut inboxes = Vec::with_capacity(number);
         let mut threads = Vec::with_capacity(number);
         for (index, (network, rank)) in replicas.into_iter().zip(ranks).enumerate() {
@@ -53,13 +54,13 @@ pub fn train(
             let reports = reports_in.clone();
             let work = move || {
                 // However it ends, nobody waits for it any more.
-                let _leaving = Leaving(rank.clone());
+                let _leaving = Leaving(rank.clone(), reports.clone());
                 let mut worker = Worker { network, rank, index, together };
                 let work = || {
                     for job in incoming {
                         let made = worker.step(&job);
                         let failed = made.is_err();
-                        if reports.send(made).is_err() || failed {
+                        if reports.send(Some(made)).is_err() || failed {
                             return;
                         }
                     }
@@ -67,7 +68,7 @@ pub fn train(
                 match pool(together.threads) {
                     Ok(Some(pool)) => pool.install(work),
                     Ok(None) => work(),
-                    Err(error) => drop(reports.send(Err(error))),
+                    Err(error) => drop(reports.send(Some(Err(error)))),
                 }
             };
             let thread = thread::Builder::new().name(format!("replica {}", index + 1)).spawn_scoped(scope, work);
@@ -85,12 +86,13 @@ pub fn train(
             let mut sum: Option<Vec<Losses>> = None;
             for _ in 0..number {
                 match reports.recv() {
-                    Ok(Ok(losses)) => sum = Some(sum.map_or(losses.clone(), |sum| added(&sum, &losses))),
-                    Ok(Err(error)) => {
+                    Ok(Some(Ok(losses))) => sum = Some(sum.map_or(losses.clone(), |sum| added(&sum, &losses))),
+                    Ok(Some(Err(error))) => {
                         outcome = Err(error);
                         break 'jobs;
                     }
-                    Err(_) => break 'jobs, // all are gone: one of them has panicked
+                    // One has left without a word: it panicked, or gave up because of another, whose words may come yet.
+                    Ok(None) | Err(_) => break 'jobs,
                 }
             }
             outcome = sum.map_or(Ok(()), |losses| tell(step, &losses));
@@ -105,7 +107,7 @@ pub fn train(
                 resume_unwind(panic);
             }
         }
-        outcome
+        outcome.and_then(|()| reports.try_iter().flatten().find_map(Result::err).map_or(Ok(()), Err))
     })
 }
 
@@ -118,11 +120,16 @@ fn added(a: &[Losses], b: &[Losses]) -> Vec<Losses> {
     a.iter().zip(b).map(add).collect()
 }
 
-struct Leaving(Rank);
+/// What a replica has to say of a step; `None` once it has left.
+type Report = Option<Result<Vec<Losses>>>;
+
+/// Tells the others, and whoever reads the reports, that a replica leaves.
+struct Leaving(Rank, Sender<Report>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.abandon();
+        let _ = self.1.send(None);
     }
 }
 
@@ -139,7 +146,7 @@ impl Worker<'_> {
         let number = self.rank.number();
         let part = self.index * batch / number..(self.index + 1) * batch / number;
         let device = self.network.modules[0].device().clone();
-        let input = job.input.clone().slice([part.clone()]).to_device(&device);
+        let input = ops::moved(job.input.clone().slice([part.clone()]), &device);
         let mut features = in_precision(input, self.network.precision);
         let targets = job.targets.part(part.clone()).on(&device, true);
         let sync = (self.together.sync_bn && number > 1).then(|| self.rank.clone());
@@ -317,6 +324,21 @@ mod tests {
         }
         let (apart, _) = trained(2, 4, false);
         assert!(furthest(&one[0], &apart[0]) > 1e-4, "without SyncBN each has statistics of its own");
+    }
+
+    #[test]
+    fn a_replica_that_panics_after_the_others_are_done_is_not_waited_for() {
+        let device = Device::flex().autodiff();
+        // The second has one class more, and so looks for more sums than there are: while it moves its weights.
+        let mut networks: Vec<LocalNetwork> =
+            [4, 5].map(|classes| LocalNetwork::new(&tiny(2), classes, &device).unwrap()).into();
+        let jobs = (0..3).map(|step| {
+            let (input, targets) = batch_of(2);
+            Job { step, input, targets, lr: 0.05, seed: 0 }
+        });
+        let together = Together { sync_bn: false, threads: 1, collective: Vec::new() };
+        let trained = || train(networks.iter_mut().collect(), &together, jobs, |_, _| Ok(()));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(trained)).is_err());
     }
 
     #[test]

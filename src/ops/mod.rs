@@ -30,7 +30,7 @@ pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
 pub(crate) use flex::resize::Resize;
 pub use ranks::{Abandoned, Pending, Rank};
-pub use transfer::{is_remote, moved, moved_int};
+pub use transfer::{is_remote, moved};
 
 use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};

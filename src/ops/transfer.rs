@@ -1,6 +1,7 @@
 //! From device to device.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::kind::Basic;
+use burn::tensor::{Device, Tensor};
 
 /// Whether a device is another machine's.
 pub fn is_remote(device: &Device) -> bool {
@@ -17,16 +18,7 @@ pub fn is_remote(device: &Device) -> bool {
 }
 
 /// The same on another device, without its tape. Between two workers it comes by this machine: they need not see each other.
-pub fn moved(x: Tensor<4>, device: &Device) -> Tensor<4> {
-    let from = x.device();
-    if from == *device || !(is_remote(&from) && is_remote(device)) {
-        return x.to_device(device);
-    }
-    Tensor::from_data(x.into_data(), device)
-}
-
-/// The same of integers.
-pub fn moved_int(x: Tensor<3, Int>, device: &Device) -> Tensor<3, Int> {
+pub fn moved<const D: usize, K: Basic>(x: Tensor<D, K>, device: &Device) -> Tensor<D, K> {
     let from = x.device();
     if from == *device || !(is_remote(&from) && is_remote(device)) {
         return x.to_device(device);

@@ -2,15 +2,17 @@
 
 use super::metrics::{EvaluationLine, StepLine};
 use super::tensorboard::EventFile;
-use crate::Result;
+use crate::data::Sample;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::normalize;
 use crate::data::split::Split;
 use crate::eval::Predictor;
+use crate::files::png;
 use crate::local::LocalNetwork;
 use crate::render::panels::panels;
+use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use image::ExtendedColorType;
 use std::path::Path;
 
 /// Validation pictures whose prediction is shown.
@@ -71,25 +73,18 @@ impl Board {
     ) -> Result<()> {
         let input = match val {
             Split::Pixels(source) => {
-                for i in 0..PICTURES.min(source.len()) {
-                    let sample = source.sample(i)?;
+                let samples = (0..PICTURES.min(source.len())).map(|i| source.sample(i)).collect::<Result<Vec<_>>>()?;
+                for sample in &samples {
                     let pred = predictor.predict(&sample.image)?;
                     let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
-                    let (width, height) = drawn.dimensions();
-                    let mut png = Vec::new();
-                    // Into memory, of a picture that is one: nothing that can fail.
-                    if PngEncoder::new(&mut png).write_image(&drawn, width, height, ExtendedColorType::Rgb8).is_ok() {
-                        self.0.picture(
-                            step,
-                            &format!("val/{}", sample.name),
-                            [height as usize, width as usize],
-                            &png,
-                        )?;
-                    }
+                    let size = [drawn.height() as usize, drawn.width() as usize];
+                    let png = png(drawn.as_raw(), (size[0], size[1]), ExtendedColorType::Rgb8)
+                        .map_err(|cause| Error::run(format!("a picture for TensorBoard cannot be encoded: {cause}")))?;
+                    self.0.picture(step, &format!("val/{}", sample.name), size, &png)?;
                 }
-                let sample = source.sample(0)?;
-                let (height, width, _) = sample.image.dim();
-                TensorData::new(normalize(&sample.image, network.normalization), [1, 3, height, width])
+                let Some(Sample { image, .. }) = samples.first() else { return Ok(()) };
+                let (height, width, _) = image.dim();
+                TensorData::new(normalize(image, network.normalization), [1, 3, height, width])
             }
             Split::Pictures(classes) => {
                 let input = augment.evaluation(&classes.picture(0)?)?;

@@ -260,11 +260,13 @@ impl Metrics {
             .collect();
         let num_modules = steps.iter().flat_map(|line| &line.losses).map(|line| line.module).max().unwrap_or(0);
         // Where modules learn one by one, a line is of one of them.
-        let of = |line: &StepLine, index: usize| line.losses.iter().find(|line| line.module == index + 1).cloned();
+        fn of(line: &StepLine, index: usize) -> Option<&ModuleLine> {
+            line.losses.iter().find(|line| line.module == index + 1)
+        }
         let curves: Vec<LossCurves> = (0..num_modules)
             .map(|index| {
                 let curve = |value: fn(&ModuleLine) -> Option<f32>| {
-                    steps.iter().filter_map(|line| Some((line.step, f64::from(value(&of(line, index)?)?)))).collect()
+                    steps.iter().filter_map(|line| Some((line.step, f64::from(value(of(line, index)?)?)))).collect()
                 };
                 LossCurves {
                     name: format!("module {}", index + 1),
@@ -279,7 +281,7 @@ impl Metrics {
         let workers: Vec<WorkerCurves> = (0..num_modules)
             .map(|index| {
                 let curve = |value: fn(&WorkerLine) -> f64| -> Vec<(usize, f64)> {
-                    let at = |line: &&StepLine| Some((line.step, value(&of(line, index)?.worker?)));
+                    let at = |line: &&StepLine| Some((line.step, value(of(line, index)?.worker.as_ref()?)));
                     steps.iter().filter_map(at).collect()
                 };
                 WorkerCurves {

@@ -8,7 +8,7 @@ use super::features::{self, FeatureStore};
 use super::trainer::{Outcome, Trainer, due};
 use super::{exhaustion, interrupt};
 use crate::Result;
-use crate::data::loader::Loader;
+use crate::data::loader::{Batch, Loader};
 use crate::data::split::{Split, TrainingSet};
 use crate::local::pipeline::Job;
 use crate::local::schedule::{in_precision, mix};
@@ -71,32 +71,37 @@ impl Trainer {
         let store = FeatureStore::open(&self.folder, frozen, &self.config, weights, names)
             .map_err(|error| self.explain(done, error))?;
         let number = self.stored_batches();
-        let Some(first) = (0..number).find(|&batch| !store.has(batch)) else { return Ok(Some(Some(store))) };
+        let missing: Vec<usize> = (0..number).filter(|&batch| !store.has(batch)).collect();
+        let (Some(&first), Some(&last)) = (missing.first(), missing.last()) else { return Ok(Some(Some(store))) };
         let before = match frozen.checked_sub(1) {
             None => None,
             Some(earlier) => {
                 let (weights, names) = sums(earlier);
                 let there = FeatureStore::existing(&self.folder, earlier, &self.config, weights, names)
                     .map_err(|error| self.explain(done, error))?;
-                there.filter(|before| (first..number).all(|batch| before.has(batch)))
+                there.filter(|before| missing.iter().all(|&batch| before.has(batch)))
             }
         };
         // Where earlier features are gone, the pictures go through all modules again.
         let mut loader = before.is_none().then(|| self.loader(pictures, first, number));
         let from = if before.is_some() { frozen } else { 0 };
         let modules: Vec<_> = self.network.modules[from..=frozen].iter().map(|module| module.frozen()).collect();
-        for batch in first..number {
+        for batch in first..=last {
             let made = match (&before, &mut loader) {
-                (Some(before), _) => before.read(batch).map(|features| Tensor::from_data(features, &self.device)),
-                (None, Some(loader)) => loader.next().map(|batch| self.jobs().job(0, batch).input),
+                (Some(_), _) if store.has(batch) => continue,
+                (Some(before), _) => before.read(batch),
+                (None, Some(loader)) => loader.next().map(Batch::into_input),
                 (None, None) => unreachable!("what is not made of features is made of pictures"),
             };
             let made = made.and_then(|input| {
-                let input = in_precision(input, self.network.precision);
-                let device = &self.device;
+                if store.has(batch) {
+                    return Ok(()); // its pictures come by on the way to those that are missing
+                }
+                let device = &self.devices[0];
+                let input = in_precision(Tensor::from_data(input, device), self.network.precision);
                 let forward = || modules.iter().fold(input, |x, module| module.forward(x));
                 let features = exhaustion::guarded(device, || Ok(forward()))?;
-                if store.has(batch) { Ok(()) } else { store.write(batch, &features.into_data()) }
+                store.write(batch, &features.into_data())
             });
             made.map_err(|error| self.save_and_explain(done, first_step, error))?;
             self.log.progress.storing(batch + 1, number);
@@ -136,11 +141,11 @@ impl Trainer {
             let job = loader.next().map(|batch| self.jobs().job(step, batch));
             let features = job.and_then(|job| match store {
                 None => Ok((job.input.clone(), job)),
-                Some(store) => Ok((Tensor::from_data(store.read(step % period)?, &self.device), job)),
+                Some(store) => Ok((Tensor::from_data(store.read(step % period)?, &self.devices[0]), job)),
             });
             let (features, Job { targets, lr, seed, .. }) =
                 features.map_err(|error| self.save_and_explain(done - 1, first_step, error))?;
-            let (learner, device) = (&mut self.network.modules[module], &self.device);
+            let (learner, device) = (&mut self.network.modules[module], &self.devices[0]);
             let seed = mix(seed, module as u64);
             let losses = exhaustion::guarded(device, || {
                 Ok(learner.train_step(in_precision(features, precision), &targets, lr, seed))

@@ -14,7 +14,7 @@ use crate::local::replicas::{self, Together};
 use crate::local::schedule::mix;
 use crate::local::{Losses, Targets};
 use crate::{Result, memory};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -86,7 +86,7 @@ impl Trainer {
                 Err(error) => return Err(self.save_and_explain(step, first_step, error)),
             };
             let Job { input, targets, lr, seed, .. } = self.jobs().job(step, batch);
-            let (network, device) = (&mut self.network, &self.device);
+            let (network, device) = (&mut self.network, &self.devices[0]);
             let losses = exhaustion::guarded(device, || Ok(network.train_step(input, &targets, lr, seed)))
                 .map_err(|error| self.explain(step + 1, error))?
                 .map_err(|error| self.explain_error(step + 1, error))?;
@@ -155,7 +155,7 @@ impl Trainer {
                 }
             }
         });
-        let (mut told, device) = (first, self.device.clone());
+        let (mut told, device) = (first, self.devices[0].clone());
         let trained = exhaustion::guarded(&device, || Ok(train(self, &mut jobs, &mut told)));
         drop(jobs);
         trained.map_err(|error| self.explain(told + 1, error))?.map_err(|error| self.explain_error(told + 1, error))?;
@@ -168,7 +168,7 @@ impl Trainer {
 
     pub(super) fn jobs(&self) -> Jobs {
         Jobs {
-            device: self.device.clone(),
+            device: self.devices[0].clone(),
             normalization: self.network.normalization,
             optim: self.config.optim.clone(),
             steps: self.config.train.steps,
@@ -187,9 +187,9 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub fn job(&self, step: usize, batch: Batch) -> Job {
-        let Batch { input, label, batch, height, width } = batch;
-        let input = Tensor::from_data(TensorData::new(input, [batch, 3, height, width]), &self.device);
+    pub fn job(&self, step: usize, mut batch: Batch) -> Job {
+        let label = std::mem::take(&mut batch.label);
+        let input = Tensor::from_data(batch.into_input(), &self.device);
         let targets = Targets::new(&input, self.normalization, label, &self.device);
         let lr = learning_rate(&self.optim, step, self.steps);
         Job { step, input, targets, lr, seed: mix(self.seed, step as u64) }

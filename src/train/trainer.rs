@@ -169,8 +169,7 @@ fn start(
         log_every_steps: config.train.log_every_steps,
         board: if config.train.tensorboard { Some(Board::create(&folder, first_step)?) } else { None },
     };
-    let mut trainer =
-        Trainer { log, config, device: devices[0].clone(), devices, network, replicas, folder, class_names };
+    let mut trainer = Trainer { log, config, devices, network, replicas, folder, class_names };
     let remotes: Vec<_> = trainer.config.remote_devices().cloned().collect();
     let run = trainer.folder.clone();
     let outcome = lost::guarded(&remotes, &run, || match trainer.config.train.schedule {
@@ -183,7 +182,7 @@ fn start(
 
 pub(super) struct Trainer {
     pub config: RunConfig,
-    pub device: Device,
+    /// The first is where pictures arrive, and where the network is scored.
     pub devices: Vec<Device>,
     pub network: LocalNetwork,
     /// Of data parallelism: those beside `network`.
@@ -278,11 +277,11 @@ impl Trainer {
 
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
     pub fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
-        let predictor = Predictor::of(&self.network, &self.device);
+        let predictor = Predictor::of(&self.network, &self.devices[0]);
         if let Some(board) = &mut self.log.board {
             let (size, normalization) = (self.config.train.resolution, self.network.normalization);
             let augment = ClassAugment::of(&self.config.augment, size, normalization);
-            board.look(step, &self.network, &predictor, val, &augment, &self.device)?;
+            board.look(step, &self.network, &predictor, val, &augment, &self.devices[0])?;
         }
         match val {
             Split::Pixels(source) => self.evaluate_pixels(predictor, source, step, overlays),

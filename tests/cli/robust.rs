@@ -56,7 +56,18 @@ fn a_batch_of_one_and_constant_pictures_train() {
     }
     run(folder.path(), "1", &[]).succeeds();
     assert_eq!(losses(&folder.path().join("run")).len(), 6);
-    run(folder.path(), "1", &["--task-loss", "contrast", "--out", "contrast"]).run();
+    let contrast = tiny_with(folder.path(), &[("--batch-size", "1")]).args(&[
+        "--dataset",
+        "cityscapes",
+        "--data-root",
+        "data",
+        "--task-loss",
+        "contrast",
+        "--out",
+        "contrast",
+    ]);
+    contrast.succeeds();
+    assert_eq!(losses(&folder.path().join("contrast")).len(), 6);
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Pictures as `data:` addresses, within the page.
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use ndarray::ArrayView2;
@@ -44,7 +43,7 @@ fn jpeg(picture: &RgbImage) -> Result<String> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, 88)
         .write_image(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
-        .map_err(|cause| Error::run(format!("a picture of the page cannot be encoded: {cause}")))?;
+        .map_err(|cause| unencoded(&cause))?;
     Ok(address("image/jpeg", &bytes))
 }
 
@@ -67,11 +66,11 @@ pub(super) fn numbers(numbers: ArrayView2<u8>) -> Result<String> {
 }
 
 fn png(pixels: &[u8], (width, height): (u32, u32), color: ExtendedColorType) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes)
-        .write_image(pixels, width, height, color)
-        .map_err(|cause| Error::run(format!("a picture of the page cannot be encoded: {cause}")))?;
-    Ok(bytes)
+    files::png(pixels, (height as usize, width as usize), color).map_err(|cause| unencoded(&cause))
+}
+
+fn unencoded(cause: &image::ImageError) -> Error {
+    Error::run(format!("a picture of the page cannot be encoded: {cause}"))
 }
 
 fn address(kind: &str, bytes: &[u8]) -> String {
