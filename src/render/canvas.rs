@@ -1,17 +1,19 @@
 //! A white picture to draw on with plotters, its text, and the way to disk.
 
-use crate::files::write_png;
+use super::surface::{Surface, width};
+use crate::files::{write_atomic, write_png};
 use crate::{Error, Result};
-use ab_glyph::{Font, FontRef, PxScaleFont, ScaleFont};
 use image::{ExtendedColorType, RgbImage};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, TextStyle, register_font};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Once;
 
 /// What is drawn on.
-pub(super) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<Surface<'a>, Shift>;
 /// What drawing may fail with: text that has no layout, never a file.
 pub(super) type Drawn<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -22,11 +24,12 @@ pub(super) const FAINT: RGBColor = RGBColor(110, 110, 110);
 /// Grid lines.
 pub(super) const GRID: RGBColor = RGBColor(222, 222, 222);
 
-const FAMILY: &str = "DejaVu Sans";
+/// A PNG always has the first. An SVG names them all, and a machine without the first has one as wide.
+const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// DejaVu Sans, as a TrueType file.
 pub(crate) static FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
 
-/// Style of the axes that plotters labels, in the embedded font, so that plots look the same on every machine.
+/// Text in the embedded font, so that plots look the same on every machine.
 pub(super) fn axis_text(size: f64) -> TextStyle<'static> {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
@@ -47,10 +50,10 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Text in the embedded font. plotters' own drops each glyph's left bearing, which tears words apart.
+/// How and where words are written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text {
-    size: f32,
+    size: f64,
     color: RGBColor,
     anchor: Anchor,
     upwards: bool,
@@ -58,7 +61,7 @@ pub(super) struct Text {
 
 /// Text of `size` pixels from ascent to descent.
 pub(super) fn text(size: f64, color: RGBColor, anchor: Anchor) -> Text {
-    Text { size: size as f32, color, anchor, upwards: false }
+    Text { size, color, anchor, upwards: false }
 }
 
 impl Text {
@@ -67,17 +70,9 @@ impl Text {
         Self { upwards: true, ..self }
     }
 
-    fn font(self) -> Drawn<PxScaleFont<FontRef<'static>>> {
-        Ok(FontRef::try_from_slice(FONT)?.into_scaled(self.size))
-    }
-
     /// Width in pixels.
     pub(super) fn width(self, words: &str) -> i32 {
-        self.font().map_or(0, |font| {
-            let glyphs: Vec<_> = words.chars().map(|letter| font.glyph_id(letter)).collect();
-            let kerns: f32 = glyphs.windows(2).map(|pair| font.kern(pair[0], pair[1])).sum();
-            (glyphs.iter().map(|glyph| font.h_advance(*glyph)).sum::<f32>() + kerns).ceil() as i32
-        })
+        width(words, self.size as f32)
     }
 
     /// The words, or as much of their beginning as fits into `room` pixels with an ellipsis behind it.
@@ -97,36 +92,35 @@ impl Text {
 
     /// Writes the words with the anchor at `at`, across the line centred on it.
     pub(super) fn draw(self, area: &Area, words: &str, at: (i32, i32)) -> Drawn {
-        let font = self.font()?;
-        let back = match self.anchor {
-            Anchor::Start => 0,
-            Anchor::Middle => self.width(words) / 2,
-            Anchor::End => self.width(words),
+        let along = match self.anchor {
+            Anchor::Start => HPos::Left,
+            Anchor::Middle => HPos::Center,
+            Anchor::End => HPos::Right,
         };
-        let mut pen = -back as f32;
-        let baseline = 0.29 * self.size; // half of DejaVu's mean letter height
-        let mut previous = None;
-        for letter in words.chars() {
-            let mut glyph = font.scaled_glyph(letter);
-            pen += previous.map_or(0.0, |previous| font.kern(previous, glyph.id));
-            previous = Some(glyph.id);
-            glyph.position = ab_glyph::point(pen, baseline);
-            pen += font.h_advance(glyph.id);
-            let Some(outline) = font.outline_glyph(glyph) else { continue };
-            let (left, top) = (outline.px_bounds().min.x as i32, outline.px_bounds().min.y as i32);
-            let mut result = Ok(());
-            outline.draw(|x, y, coverage| {
-                let (along, across) = (left + x as i32, top + y as i32);
-                let offset = if self.upwards { (across, -along) } else { (along, across) };
-                let pixel = (at.0 + offset.0, at.1 + offset.1);
-                if result.is_ok() && coverage > 0.0 {
-                    result = area.draw_pixel(pixel, &self.color.mix(coverage.min(1.0).into()));
-                }
-            });
-            result?;
-        }
-        Ok(())
+        let style = axis_text(self.size).color(&self.color).pos(Pos::new(along, VPos::Center));
+        let turn = if self.upwards { FontTransform::Rotate270 } else { FontTransform::None };
+        Ok(area.draw_text(words, &style.transform(turn), at)?)
     }
+}
+
+/// Draws on a white picture of this size and writes it as PNG to `path`, and the same drawn in vectors beside it as SVG; each in
+/// full or not at all.
+///
+/// # Errors
+/// A file cannot be written.
+pub(super) fn save_plot(
+    path: impl AsRef<Path>,
+    (width, height): (u32, u32),
+    paint: impl Fn(&Area) -> Drawn,
+) -> Result<()> {
+    let path = path.as_ref();
+    save_png(path, &draw(width, height, &paint)?)?;
+    let mut svg = String::new();
+    paint_on(Surface::vectors(&mut svg, (width, height)), |area| {
+        area.fill(&WHITE)?; // what is beside it may be black
+        paint(area)
+    })?;
+    write_atomic(path.with_extension("svg"), |file| file.write_all(svg.as_bytes()))
 }
 
 /// Draws on a white picture of this size.
@@ -136,14 +130,16 @@ pub(super) fn draw(width: u32, height: u32, paint: impl FnOnce(&Area) -> Drawn) 
 
 /// Draws on a picture that has something on it already.
 pub(super) fn draw_on(mut picture: RgbImage, paint: impl FnOnce(&Area) -> Drawn) -> Result<RgbImage> {
-    let size = picture.dimensions();
-    {
-        let area = BitMapBackend::with_buffer(&mut picture, size).into_drawing_area();
-        paint(&area).and_then(|()| Ok(area.present()?)).map_err(|error| {
-            Error::run(format!("a picture of {} x {} pixels could not be drawn: {error}", size.0, size.1))
-        })?;
-    }
+    paint_on(Surface::pixels(&mut picture), paint)?;
     Ok(picture)
+}
+
+fn paint_on(surface: Surface, paint: impl FnOnce(&Area) -> Drawn) -> Result<()> {
+    let (width, height) = surface.get_size();
+    let area = surface.into_drawing_area();
+    paint(&area)
+        .and_then(|()| Ok(area.present()?))
+        .map_err(|error| Error::run(format!("a picture of {width} x {height} pixels could not be drawn: {error}")))
 }
 
 /// Writes a picture as PNG, in full or not at all.
@@ -167,5 +163,22 @@ mod tests {
         assert_eq!(style.fit("great white shark", room), "great whi…");
         assert_eq!(style.fit("great white shark", style.width("great …")), "great…", "no space before the ellipsis");
         assert_eq!(style.fit("cat", 0), "…");
+    }
+
+    #[test]
+    fn a_plot_is_written_in_pixels_and_in_vectors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        save_plot(&path, (60, 40), |area| {
+            area.draw(&Rectangle::new([(10, 10), (20, 20)], RED.filled()))?;
+            text(14.0, INK, Anchor::Middle).upwards().draw(area, "a < b (%)", (40, 20))
+        })
+        .unwrap();
+        let picture = image::open(&path).unwrap().to_rgb8();
+        assert_eq!((picture.dimensions(), picture.get_pixel(15, 15).0), ((60, 40), [255, 0, 0]));
+        let svg = std::fs::read_to_string(path.with_extension("svg")).unwrap();
+        for part in ["<svg width=\"60\" height=\"40\"", "fill=\"#FF0000\"", "a &lt; b (%)", "rotate(270", "sans-serif"] {
+            assert!(svg.contains(part), "{part} in {svg}");
+        }
     }
 }

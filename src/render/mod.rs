@@ -7,6 +7,7 @@ pub mod page;
 pub mod palette;
 pub mod panels;
 pub mod plots;
+mod surface;
 
 pub(crate) use canvas::FONT;
 pub use canvas::save_png;

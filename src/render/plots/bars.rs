@@ -1,10 +1,10 @@
 //! One horizontal bar a class, in percent, and for more classes than bars can show a curve of the sorted scores.
 
 use crate::Result;
-use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, draw, text};
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, save_plot, text};
 use crate::render::palette::LINES;
-use image::RgbImage;
 use plotters::prelude::*;
+use std::path::Path;
 
 /// More classes are drawn in two columns, smaller.
 const LARGE: usize = 30;
@@ -63,17 +63,17 @@ impl Layout {
 }
 
 impl<'a> Bars<'a> {
-    /// As a picture.
-    pub(super) fn draw(&self) -> Result<RgbImage> {
+    /// Writes it as PNG and SVG.
+    pub(super) fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let count = self.names.len();
         if count > SMALL {
-            return self.draw_ranking();
+            return self.save_ranking(path);
         }
         let layout = Layout::new(&self.names, count > LARGE);
         let columns = if count > LARGE { 2 } else { 1 };
         let rows = count.div_ceil(columns);
         let (width, height) = layout.size(rows);
-        draw(columns as u32 * width as u32, height as u32, |area| {
+        save_plot(path, (columns as u32 * width as u32, height as u32), |area| {
             for column in 0..columns {
                 let part = self.part(&(column * rows..count.min((column + 1) * rows)).collect::<Vec<_>>());
                 part.column(area, layout, (column as i32 * width, 0))?;
@@ -134,7 +134,7 @@ impl<'a> Bars<'a> {
     }
 
     /// The sorted scores as a curve; below it bars of the worst and of the best.
-    fn draw_ranking(&self) -> Result<RgbImage> {
+    fn save_ranking(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut ranked: Vec<usize> = (0..self.names.len()).filter(|class| self.scores[*class].is_some()).collect();
         ranked.sort_by(|a, b| percent(self.scores[*b]).total_cmp(&percent(self.scores[*a])));
         let ends = ENDS.min(ranked.len());
@@ -147,14 +147,14 @@ impl<'a> Bars<'a> {
         let (column, bars_height) = layout.size(ends);
         let (curve_height, heading) = (520, 40);
         let size = (2 * column, curve_height + heading + bars_height);
-        draw(size.0 as u32, size.1 as u32, |area| {
+        save_plot(path, (size.0 as u32, size.1 as u32), |area| {
             self.curve(area, &ranked, (size.0, curve_height))?;
-            for (index, (part, title)) in [(best, "best classes"), (worst, "worst classes")].iter().enumerate() {
+            for (index, (part, title)) in [(&best, "best classes"), (&worst, "worst classes")].iter().enumerate() {
                 let x = index as i32 * column;
                 let style = text(20.0, INK, Anchor::Start);
                 style.draw(area, title, (x + layout.left, curve_height + heading / 2))?;
                 // The line is in the curve already.
-                Bars { mark: ("", f64::NAN), ..part.clone() }.column(area, layout, (x, curve_height + heading))?;
+                Bars { mark: ("", f64::NAN), ..(*part).clone() }.column(area, layout, (x, curve_height + heading))?;
             }
             Ok(())
         })
@@ -219,10 +219,14 @@ fn dashes(area: &Area, from: (i32, i32), to: (i32, i32)) -> Drawn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::RgbImage;
 
     fn bars(classes: usize, score: f64, mark: f64) -> RgbImage {
         let scores = vec![Some(score); classes];
-        Bars { names: vec!["a"; classes], scores, axis: "", absent: "", mark: ("", mark) }.draw().unwrap()
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        Bars { names: vec!["a"; classes], scores, axis: "", absent: "", mark: ("", mark) }.save(&path).unwrap();
+        image::open(&path).unwrap().to_rgb8()
     }
 
     #[test]

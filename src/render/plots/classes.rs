@@ -5,7 +5,6 @@ use super::heatmap::{Heatmap, Scale};
 use crate::Result;
 use crate::data::labels::CLASSES;
 use crate::eval::scores::Confusion;
-use crate::render::canvas::save_png;
 use ndarray::Array2;
 use std::path::Path;
 
@@ -23,7 +22,7 @@ pub fn class_iou_bars(path: impl AsRef<Path>, class_iou: &[Option<f64>], miou: f
         absent: "not in truth or prediction",
         mark: ("mIoU", miou),
     };
-    save_png(path, &bars.draw()?)
+    bars.save(path)
 }
 
 /// Accuracy of each class in percent as horizontal bars, in order of classes; `None` shows as absent. Of more classes than
@@ -41,7 +40,7 @@ pub fn accuracy_plot(path: impl AsRef<Path>, names: &[String], accuracy: &[Optio
         absent: "not in the truth",
         mark: ("all pictures", mean),
     };
-    save_png(path, &bars.draw()?)
+    bars.save(path)
 }
 
 /// Confusion matrix of pixels, each row in percent of its true pixels.
@@ -52,7 +51,7 @@ pub fn confusion_heatmap(path: impl AsRef<Path>, confusion: &Confusion) -> Resul
     let counts = confusion.counts();
     let totals = counts.outer_iter().zip(confusion.predicted_void()).map(|(row, void)| row.sum() + void).collect();
     let names = CLASSES.iter().map(|class| class.name).collect();
-    save_png(path, &Heatmap { names, counts, totals, scale: Scale::Linear, unit: "pixels" }.draw()?)
+    Heatmap { names, counts, totals, scale: Scale::Linear, unit: "pixels" }.save(path)
 }
 
 /// Confusion matrix of pictures, each row in percent of its true pictures, on a scale that shows rare confusions.
@@ -65,7 +64,7 @@ pub fn class_confusion(path: impl AsRef<Path>, names: &[String], counts: &Array2
     let totals = counts.outer_iter().map(|row| row.sum()).collect();
     let names = names.iter().map(String::as_str).collect();
     let heatmap = Heatmap { names, counts: counts.clone(), totals, scale: Scale::CubeRoot, unit: "pictures" };
-    save_png(path, &heatmap.draw()?)
+    heatmap.save(path)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Losses, mIoU and learning rate over steps.
 
 use crate::Result;
-use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, draw, save_png, text};
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, save_plot, text};
 use crate::render::palette::line_color;
 use plotters::prelude::*;
 use std::ops::Range;
@@ -43,6 +43,8 @@ pub struct WorkerCurves {
 }
 
 pub(super) const SIZE: f64 = 24.0;
+/// More than a panel has pixels.
+const MOST_STRETCHES: usize = 1200;
 
 /// Losses over steps: one panel a term, one colour a local module. Where there are many points the logged values are
 /// faint and their moving mean is bold.
@@ -85,7 +87,7 @@ fn side_by_side(path: impl AsRef<Path>, panels: &[(&str, Vec<Series>)]) -> Resul
     let width = 600 * panels.len() as u32;
     let lines = panels.first().map_or(&[][..], |(_, series)| series.as_slice());
     let legend = Legend::new(lines.iter().map(|line| line.name.as_str()), width);
-    let picture = draw(width, 504 + legend.height, |area| {
+    save_plot(path, (width, 504 + legend.height), |area| {
         let (top, bottom) = area.split_vertically(legend.height);
         legend.draw(&top)?;
         for (panel, (name, series)) in bottom.split_evenly((1, panels.len())).iter().zip(panels) {
@@ -93,8 +95,7 @@ fn side_by_side(path: impl AsRef<Path>, panels: &[(&str, Vec<Series>)]) -> Resul
             plot.draw(panel, series)?;
         }
         Ok(())
-    })?;
-    save_png(path, &picture)
+    })
 }
 
 /// A score in percent over steps, one line a run; `axis` says which.
@@ -104,12 +105,11 @@ fn side_by_side(path: impl AsRef<Path>, panels: &[(&str, Vec<Series>)]) -> Resul
 pub fn score_plot(path: impl AsRef<Path>, axis: &str, runs: &[Series]) -> Result<()> {
     let named = if runs.len() > 1 { runs } else { &[] };
     let legend = Legend::new(named.iter().map(|run| run.name.as_str()), 1000);
-    let picture = draw(1000, 544 + legend.height, |area| {
+    save_plot(path, (1000, 544 + legend.height), |area| {
         let (top, bottom) = area.split_vertically(if named.is_empty() { 12 } else { legend.height });
         legend.draw(&top)?;
         Plot { title: "", y_desc: axis, y_top: Some(100.0), smooth: false, marks: true }.draw(&bottom, runs)
-    })?;
-    save_png(path, &picture)
+    })
 }
 
 /// Learning rate over steps.
@@ -118,11 +118,10 @@ pub fn score_plot(path: impl AsRef<Path>, axis: &str, runs: &[Series]) -> Result
 /// The file cannot be written.
 pub fn lr_plot(path: impl AsRef<Path>, points: &[(usize, f64)]) -> Result<()> {
     let series = [Series { name: String::new(), points: points.to_vec() }];
-    let picture = draw(1000, 500, |area| {
+    save_plot(path, (1000, 500), |area| {
         let (_, bottom) = area.split_vertically(12);
         Plot { title: "", y_desc: "learning rate", y_top: None, smooth: false, marks: false }.draw(&bottom, &series)
-    })?;
-    save_png(path, &picture)
+    })
 }
 
 /// Names and colours of lines, in as many rows as they need.
@@ -216,9 +215,9 @@ impl Plot<'_> {
             let color = line_color(index, lines.len());
             let window = if self.smooth && line.len() >= 60 { line.len() / 30 } else { 0 };
             if window > 0 {
-                chart.draw_series(LineSeries::new(line.iter().copied(), color.mix(0.45).stroke_width(1)))?;
+                chart.draw_series(LineSeries::new(thinned(line), color.mix(0.45).stroke_width(1)))?;
             }
-            chart.draw_series(LineSeries::new(moving_mean(line, window), color.stroke_width(3)))?;
+            chart.draw_series(LineSeries::new(thinned(&moving_mean(line, window)), color.stroke_width(3)))?;
             if self.marks || line.len() == 1 {
                 chart.draw_series(line.iter().map(|point| Circle::new(*point, 6, color.filled())))?;
             }
@@ -240,6 +239,22 @@ fn moving_mean(line: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
             (line[index].0, near.iter().map(|(_, value)| value).sum::<f64>() / near.len() as f64)
         })
         .collect()
+}
+
+/// The lowest and the highest point of each of [`MOST_STRETCHES`] stretches, so that a long run's plot looks the same and an SVG
+/// of it stays small.
+fn thinned(line: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let stretch = line.len().div_ceil(MOST_STRETCHES);
+    if stretch <= 2 {
+        return line.to_vec();
+    }
+    let ends = |points: &[(f64, f64)]| {
+        let value = |at: &usize| points[*at].1;
+        let lowest = (0..points.len()).min_by(|a, b| value(a).total_cmp(&value(b)))?;
+        let highest = (0..points.len()).max_by(|a, b| value(a).total_cmp(&value(b)))?;
+        Some([points[lowest.min(highest)], points[lowest.max(highest)]])
+    };
+    line.chunks(stretch).filter_map(ends).flatten().collect()
 }
 
 fn x_range(lines: &[Vec<(f64, f64)>]) -> Range<f64> {
@@ -306,6 +321,17 @@ mod tests {
         let line = [(0.0, 0.0), (1.0, 3.0), (2.0, 6.0)];
         assert_eq!(moving_mean(&line, 1), [(0.0, 1.5), (1.0, 3.0), (2.0, 4.5)]);
         assert_eq!(moving_mean(&line, 0), line);
+    }
+
+    #[test]
+    fn a_long_line_keeps_its_peaks() {
+        let line: Vec<(f64, f64)> = (0..100_000).map(|i| (f64::from(i), f64::from(i % 7))).collect();
+        let mut with_peaks = line.clone();
+        (with_peaks[33_333].1, with_peaks[77_777].1) = (500.0, -500.0);
+        let thin = thinned(&with_peaks);
+        assert!(thin.len() <= 2 * MOST_STRETCHES && thin.is_sorted_by(|a, b| a.0 <= b.0));
+        assert!(thin.contains(&(33_333.0, 500.0)) && thin.contains(&(77_777.0, -500.0)));
+        assert_eq!(thinned(&line[..2000]), line[..2000]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A confusion matrix as a map of shares, with names and numbers as far as they fit.
 
 use crate::Result;
-use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, draw, text};
-use image::RgbImage;
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, save_plot, text};
 use ndarray::Array2;
 use plotters::prelude::*;
+use std::path::Path;
 
 /// Up to so many classes cells have numbers.
 const WITH_NUMBERS: usize = 20;
@@ -64,12 +64,12 @@ pub(super) struct Heatmap<'a> {
 }
 
 impl Heatmap<'_> {
-    /// As a picture.
-    pub(super) fn draw(&self) -> Result<RgbImage> {
+    /// Writes it as PNG and SVG.
+    pub(super) fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let layout = Layout::new(&self.names);
         let side = layout.side;
         let size = ((layout.left + side + 130) as u32, (layout.top + side + 20) as u32);
-        draw(size.0, size.1, |area| {
+        save_plot(path, size, |area| {
             self.cells(area, &layout)?;
             self.axes(area, &layout)?;
             self.legend(area, &layout)
@@ -85,7 +85,9 @@ impl Heatmap<'_> {
                 let level = self.scale.level(share);
                 let fill = if total == 0 { RGBColor(243, 243, 243) } else { shade(level) };
                 let corners = [(x, y), (x + cell, y + cell)];
-                area.draw(&Rectangle::new(corners, fill.filled()))?;
+                if fill != WHITE {
+                    area.draw(&Rectangle::new(corners, fill.filled()))?; // of a million cells most are white
+                }
                 if layout.numbers {
                     area.draw(&Rectangle::new(corners, GRID.stroke_width(1)))?;
                 }

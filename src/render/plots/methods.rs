@@ -2,7 +2,7 @@
 
 use super::curves::{Legend, SIZE, decimals, y_range, y_step};
 use crate::Result;
-use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, draw, save_png, text};
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, save_plot, text};
 use crate::render::palette::line_color;
 use plotters::prelude::*;
 use std::path::Path;
@@ -35,14 +35,13 @@ pub struct MethodCurve {
 /// The file cannot be written.
 pub fn method_plot(path: impl AsRef<Path>, axis: &str, methods: &[MethodCurve]) -> Result<()> {
     let legend = Legend::new(methods.iter().map(|method| method.name.as_str()), 1400);
-    let picture = draw(1400, 560 + legend.height, |area| {
+    save_plot(path, (1400, 560 + legend.height), |area| {
         let (top, bottom) = area.split_vertically(legend.height);
         legend.draw(&top)?;
         let panels = bottom.split_evenly((1, 2));
         panel(&panels[0], axis, methods, &|point| (point.mean, point.std))?;
         panel(&panels[1], "activations kept (MiB)", methods, &|point| (point.mebibytes, 0.0))
-    })?;
-    save_png(path, &picture)
+    })
 }
 
 fn panel(area: &Area, axis: &str, methods: &[MethodCurve], value: &dyn Fn(&MethodPoint) -> (f64, f64)) -> Drawn {

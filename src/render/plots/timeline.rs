@@ -2,7 +2,7 @@
 
 use super::curves::{SIZE, decimals, y_range, y_step};
 use crate::Result;
-use crate::render::canvas::{Anchor, FAINT, GRID, INK, axis_text, draw, save_png, text};
+use crate::render::canvas::{Anchor, FAINT, GRID, INK, axis_text, save_plot, text};
 use crate::render::palette::line_color;
 use plotters::prelude::*;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn memory_plot(path: impl AsRef<Path>, points: &[(f64, usize)], stretches: &
     let end = points.last().map_or(1.0, |(time, _)| *time).max(1e-6);
     let y = y_range(std::slice::from_ref(&points), None);
     let (y, step) = (0.0..y.end, y_step(&(0.0..y.end)));
-    let picture = draw(1400, 620, |area| {
+    save_plot(path, (1400, 620), |area| {
         let height = 620;
         let mut chart = ChartBuilder::on(area)
             .margin_right(24)
@@ -48,7 +48,7 @@ pub fn memory_plot(path: impl AsRef<Path>, points: &[(f64, usize)], stretches: &
             .draw()?;
         let label = text(SIZE, INK, Anchor::Middle);
         label.upwards().draw(area, "memory in use (GiB)", (24, (height - 64) / 2))?;
-        label.draw(area, "seconds", (760, height - 24))?;
+        label.draw(area, "time (s)", (760, height - 24))?;
         for (index, stretch) in stretches.iter().enumerate() {
             let color = line_color(index, stretches.len());
             let [from, to] = stretch.time;
@@ -64,8 +64,7 @@ pub fn memory_plot(path: impl AsRef<Path>, points: &[(f64, usize)], stretches: &
             text(SIZE, color, Anchor::Middle).draw(area, &stretch.name, ((left + right) / 2 - x, 36))?;
         }
         Ok(())
-    })?;
-    save_png(path, &picture)
+    })
 }
 
 #[cfg(test)]
