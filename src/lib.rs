@@ -2,7 +2,7 @@
 //!
 //! Data moves one way: [`data`] makes batches, [`local`] trains a [`net`]work module by module, [`train`] drives it,
 //! [`eval`] scores it and [`render`] draws what came out. [`ops`] holds the tensor operations with their own backward,
-//! [`memory`] counts bytes,
+//! [`memory`] counts bytes, [`probe`] asks what each block of a trained network knows,
 //! [`weights`] takes a network's weights out to other programs and in from them.
 
 #![warn(missing_docs)]
@@ -19,6 +19,7 @@ pub mod memory;
 pub mod net;
 pub mod ops;
 pub mod predict;
+pub mod probe;
 pub mod render;
 pub mod train;
 pub mod weights;

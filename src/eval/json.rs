@@ -24,7 +24,7 @@ pub(super) fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 ///
 /// # Errors
 /// The file cannot be written.
-pub(super) fn write(path: impl AsRef<Path>, report: &impl Serialize) -> Result<()> {
+pub(crate) fn write(path: impl AsRef<Path>, report: &impl Serialize) -> Result<()> {
     write_atomic(path, |writer| {
         let layout = RowsOnLines { pretty: PrettyFormatter::new(), arrays: 0 };
         report.serialize(&mut Serializer::with_formatter(&mut *writer, layout))?;

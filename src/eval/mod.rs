@@ -10,7 +10,7 @@ pub mod evaluate;
 pub mod gallery;
 pub mod inference;
 pub mod instances;
-mod json;
+pub(crate) mod json;
 pub mod predictions;
 pub mod report;
 pub mod scores;

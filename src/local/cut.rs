@@ -127,7 +127,7 @@ pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>>
 }
 
 /// Shape of a training picture.
-pub(super) fn picture(config: &RunConfig) -> FeatureShape {
+pub(crate) fn picture(config: &RunConfig) -> FeatureShape {
     let size = config.train.resolution;
     FeatureShape { channels: 3, height: size.height, width: size.width }
 }

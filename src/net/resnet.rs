@@ -87,7 +87,8 @@ impl Residual {
         (stride != 1 || channels[0] != channels[1]).then(|| ConvBnAct::same(init, channels, 1, stride, 1))
     }
 
-    fn basic(init: &mut Init, [cin, planes]: [usize; 2], stride: usize, dilation: usize) -> Self {
+    /// Two 3×3 convolutions from `cin` to `planes` channels; stride and dilation are the first's.
+    pub fn basic(init: &mut Init, [cin, planes]: [usize; 2], stride: usize, dilation: usize) -> Self {
         let body = vec![ConvBnAct::same(init, [cin, planes], 3, stride, dilation)];
         let last = ConvBnAct::same(init, [planes, planes], 3, 1, 1);
         Self { body, last, shortcut: Self::shortcut(init, [cin, planes], stride) }

@@ -177,7 +177,8 @@ mod tests {
         let picture = image::open(&path).unwrap().to_rgb8();
         assert_eq!((picture.dimensions(), picture.get_pixel(15, 15).0), ((60, 40), [255, 0, 0]));
         let svg = std::fs::read_to_string(path.with_extension("svg")).unwrap();
-        for part in ["<svg width=\"60\" height=\"40\"", "fill=\"#FF0000\"", "a &lt; b (%)", "rotate(270", "sans-serif"] {
+        for part in ["<svg width=\"60\" height=\"40\"", "fill=\"#FF0000\"", "a &lt; b (%)", "rotate(270", "sans-serif"]
+        {
             assert!(svg.contains(part), "{part} in {svg}");
         }
     }

@@ -37,7 +37,7 @@ pub struct Mistake<'a> {
 /// # Errors
 /// Drawing fails.
 pub fn mistakes(mistakes: &[Mistake]) -> Result<RgbImage> {
-    let pictures: Vec<RgbImage> = mistakes.iter().map(|mistake| fit(picture(mistake.picture))).collect();
+    let pictures: Vec<RgbImage> = mistakes.iter().map(|mistake| fit(picture(mistake.picture), SIDE)).collect();
     let height = pictures.iter().map(RgbImage::height).max().unwrap_or(0);
     let columns = columns(mistakes.len());
     let rows = mistakes.len().div_ceil(columns) as u32;
@@ -90,16 +90,16 @@ fn columns(pictures: usize) -> usize {
     (4..=MOST_COLUMNS).rev().min_by_key(empty).unwrap_or(MOST_COLUMNS)
 }
 
-/// Brings a picture into the square: small ones grow by a whole factor, so that their pixels stay as they are; large ones
+/// Brings a picture into a square of this side: small ones grow by a whole factor, so that their pixels stay as they are; large ones
 /// shrink.
-fn fit(picture: RgbImage) -> RgbImage {
+pub(super) fn fit(picture: RgbImage, square: u32) -> RgbImage {
     let (width, height) = picture.dimensions();
     let longer = width.max(height).max(1);
-    if longer > SIDE {
-        let side = |length: u32| (u64::from(length) * u64::from(SIDE) / u64::from(longer)).max(1) as u32;
+    if longer > square {
+        let side = |length: u32| (u64::from(length) * u64::from(square) / u64::from(longer)).max(1) as u32;
         return resize(&picture, side(width), side(height), FilterType::Triangle);
     }
-    match SIDE / longer {
+    match square / longer {
         1 => picture,
         factor => resize(&picture, width * factor, height * factor, FilterType::Nearest),
     }
@@ -114,12 +114,12 @@ mod tests {
     fn small_pictures_keep_their_pixels_and_large_ones_their_shape() {
         let mut small = RgbImage::new(32, 32);
         small.put_pixel(1, 0, Rgb([200; 3]));
-        let grown = fit(small);
+        let grown = fit(small, SIDE);
         assert_eq!(grown.dimensions(), (160, 160));
         assert_eq!([4, 5, 9, 10].map(|x| grown.get_pixel(x, 4).0[0]), [0, 200, 200, 0]);
-        assert_eq!(fit(RgbImage::new(320, 160)).dimensions(), (160, 80));
-        assert_eq!(fit(RgbImage::new(3000, 1)).dimensions(), (160, 1));
-        assert_eq!(fit(RgbImage::new(96, 64)).dimensions(), (96, 64));
+        assert_eq!(fit(RgbImage::new(320, 160), SIDE).dimensions(), (160, 80));
+        assert_eq!(fit(RgbImage::new(3000, 1), SIDE).dimensions(), (160, 1));
+        assert_eq!(fit(RgbImage::new(96, 64), SIDE).dimensions(), (96, 64));
     }
 
     #[test]

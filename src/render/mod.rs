@@ -1,6 +1,7 @@
 //! Pictures of what came out: overlays, panels, plots, and a web page of all of it.
 
 mod canvas;
+pub mod drawn;
 pub mod mistakes;
 pub mod overlay;
 pub mod page;

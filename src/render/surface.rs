@@ -31,7 +31,9 @@ impl<'a> Surface<'a> {
 macro_rules! on_either {
     ($surface:expr, $backend:ident => $call:expr) => {
         match $surface {
-            Surface::Pixels($backend) => $call.map_err(|e| DrawingErrorKind::DrawingError(io::Error::other(e.to_string()))),
+            Surface::Pixels($backend) => {
+                $call.map_err(|e| DrawingErrorKind::DrawingError(io::Error::other(e.to_string())))
+            }
             Surface::Vectors($backend) => $call,
         }
     };
@@ -89,12 +91,7 @@ impl DrawingBackend for Surface<'_> {
 
 /// Text of one line, from left to right or from bottom to top. plotters' own drops each glyph's left bearing, which tears
 /// words apart.
-fn draw_glyphs<S: BackendTextStyle>(
-    backend: &mut BitMapBackend,
-    words: &str,
-    style: &S,
-    at: BackendCoord,
-) -> Outcome {
+fn draw_glyphs<S: BackendTextStyle>(backend: &mut BitMapBackend, words: &str, style: &S, at: BackendCoord) -> Outcome {
     let failed = |error: String| DrawingErrorKind::DrawingError(io::Error::other(error));
     let size = style.size() as f32;
     let font = FontRef::try_from_slice(FONT).map_err(|e| failed(e.to_string()))?.into_scaled(size);

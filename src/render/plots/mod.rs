@@ -3,12 +3,14 @@
 mod bars;
 mod classes;
 mod curves;
+mod depth;
 mod heatmap;
 mod methods;
 mod timeline;
 
 pub use classes::{accuracy_plot, class_confusion, class_iou_bars, confusion_heatmap};
 pub use curves::{LossCurves, Series, WorkerCurves, loss_plot, lr_plot, score_plot, worker_plot};
+pub use depth::{DepthAxes, DepthCurve, DepthPoint, depth_plot};
 pub use methods::{MethodCurve, MethodPoint, method_plot};
 pub use timeline::{Stretch, memory_plot};
 

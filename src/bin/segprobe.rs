@@ -1,0 +1,206 @@
+//! Shows what each block of trained networks knows of the picture and of its label.
+
+use clap::Parser;
+use infoseg::cli::{self, duration};
+use infoseg::config::{DataArgs, DeviceChoice, RunConfig};
+use infoseg::data::split::Split;
+use infoseg::files::{make_folder, make_writable_folder};
+use infoseg::probe::report::{self, ProbedRun};
+use infoseg::probe::{Probed, Progress, Settings, check_alike};
+use infoseg::render::drawn::{DrawnRun, drawn_sheet};
+use infoseg::render::page::About;
+use infoseg::render::plots::{DepthAxes, DepthCurve, DepthPoint, depth_plot};
+use infoseg::render::save_png;
+use infoseg::train::checkpoint;
+use infoseg::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Estimate what each block of trained networks knows: of the picture, I(h, x), by how well a decoder that is trained afresh
+/// on the block's frozen features draws it; of its label, I(h, y), by how well a classifier that is trained afresh tells it.
+/// Writes a plot of both over depth for all runs, a sheet of the drawn pictures, and the numbers.
+#[derive(Parser)]
+#[command(name = "segprobe", version)]
+struct Args {
+    /// Run folders of segtrain; of each the newest checkpoint is probed.
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Training steps of every probe.
+    #[arg(long, value_name = "N", default_value_t = 500, allow_negative_numbers = true)]
+    steps: usize,
+    /// Pictures of a step [default: the first run's].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    batch_size: Option<usize>,
+    /// Learning rate of the probes (Adam, falling to 0 along a cosine).
+    #[arg(long, default_value_t = 2e-3, allow_negative_numbers = true)]
+    lr: f64,
+    /// Validation pictures to score the probes on, at most.
+    #[arg(long, value_name = "N", default_value_t = 2000, allow_negative_numbers = true)]
+    pictures: usize,
+    /// Blocks to probe at most, evenly chosen, the first and the last among them [default: all].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    blocks: Option<usize>,
+    /// Draws the probes' weights, crops and order; the same for all runs.
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    seed: u64,
+    /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the first run's].
+    #[arg(long)]
+    device: Option<DeviceChoice>,
+    /// Folder for probe.png, probe.svg, drawn.png and probe.json [default: probe in the first RUN].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Pictures on the sheet.
+const DRAWN: usize = 3;
+
+fn main() -> ExitCode {
+    cli::run("segprobe", segprobe)
+}
+
+fn segprobe(args: Args) -> Result<ExitCode> {
+    let configs = args.runs.iter().map(|run| config_of(&args, run)).collect::<Result<Vec<_>>>()?;
+    let name = |index: usize| args.runs[index].display().to_string();
+    for (index, config) in configs.iter().enumerate().skip(1) {
+        check_alike((&name(0), &configs[0]), (&name(index), config))?;
+    }
+    let settings = settings(&args, &configs[0])?;
+    let choice = args.device.clone().unwrap_or_else(|| configs[0].first_device().clone());
+    choice.pin_default();
+    let device = choice.open()?;
+    let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("probe"));
+    make_writable_folder(&out)?;
+    let mut probed = Vec::new();
+    for (run, config) in args.runs.iter().zip(&configs) {
+        let newest = checkpoint::last(run)?;
+        newest.tell_damaged();
+        let (train, val) =
+            (Split::open(&config.data, &config.data.train_split)?, Split::open(&config.data, &config.data.val_split)?);
+        newest.check_classes(&val)?;
+        let about = About::of(run, config, &config.data.val_split, newest.state.step, None)?;
+        let mut probes = Probed::new(&newest, config, &device, &settings)?;
+        let mut told = Told::new(&about.name);
+        probes.train(train, config, &settings, |step| told.tell(Progress::Trained(step), settings.steps))?;
+        let scored = probes.score(&val, config, &settings, DRAWN, |progress| told.tell(progress, settings.steps))?;
+        let run = ProbedRun { name: title(&about), steps: newest.state.step, scored };
+        cli::print(format_args!("{}\n", report::table(&run)))?;
+        probed.push(run);
+    }
+    write(&out, &probed, &settings)
+}
+
+fn config_of(args: &Args, run: &Path) -> Result<RunConfig> {
+    let mut config = RunConfig::of_run(run)?;
+    args.data.apply(&mut config)?;
+    Ok(config)
+}
+
+fn settings(args: &Args, first: &RunConfig) -> Result<Settings> {
+    let settings = Settings {
+        steps: args.steps,
+        batch_size: args.batch_size.unwrap_or(first.train.batch_size),
+        lr: args.lr,
+        seed: args.seed,
+        workers: first.data.workers,
+        pictures: args.pictures,
+        blocks: args.blocks.unwrap_or(usize::MAX),
+    };
+    let counts = [
+        ("--steps", settings.steps),
+        ("--batch-size", settings.batch_size),
+        ("--pictures", settings.pictures),
+        ("--blocks", settings.blocks),
+    ];
+    match counts.into_iter().find(|(_, count)| *count == 0) {
+        Some((flag, _)) => Err(Error::usage(format!("{flag} 0: there would be nothing to learn; say 1 or more"))),
+        None if !(args.lr > 0.0 && args.lr.is_finite()) => {
+            Err(Error::usage(format!("--lr {}: a learning rate is above 0, such as 0.002", args.lr)))
+        }
+        None => Ok(settings),
+    }
+}
+
+/// Such as `greedy, K = 4 (small)`.
+fn title(about: &About) -> String {
+    match about.num_modules {
+        1 => format!("{} ({})", about.method, about.name),
+        k => format!("{}, K = {k} ({})", about.method, about.name),
+    }
+}
+
+fn write(out: &Path, runs: &[ProbedRun], settings: &Settings) -> Result<ExitCode> {
+    make_folder(out)?;
+    let baseline = runs[0].scored.baseline;
+    let segmentation = baseline.miou.is_some();
+    let axes = DepthAxes {
+        score: if segmentation { "mIoU of a fresh segmenter (%)" } else { "accuracy of a fresh classifier (%)" },
+        without: (baseline.reconstruction_error, 100.0 * baseline.miou.unwrap_or(baseline.accuracy)),
+    };
+    let curves: Vec<DepthCurve> = runs
+        .iter()
+        .map(|run| DepthCurve {
+            name: run.name.clone(),
+            points: run
+                .scored
+                .blocks
+                .iter()
+                .map(|block| DepthPoint {
+                    block: block.name.clone(),
+                    ends_module: block.ends_module,
+                    reconstruction_error: block.reconstruction_error,
+                    score: 100.0 * block.miou.unwrap_or(block.accuracy),
+                })
+                .collect(),
+        })
+        .collect();
+    let [plot, sheet, numbers] = ["probe.png", "drawn.png", "probe.json"].map(|name| out.join(name));
+    depth_plot(&plot, axes, &curves)?;
+    let drawn: Vec<DrawnRun> = runs
+        .iter()
+        .map(|run| DrawnRun {
+            name: run.name.clone(),
+            blocks: run.scored.blocks.iter().map(|block| block.name.clone()).collect(),
+            pictures: run.scored.drawn.clone(),
+        })
+        .collect();
+    save_png(&sheet, &drawn_sheet(&drawn)?)?;
+    report::write(&numbers, runs, settings)?;
+    for path in [plot, sheet, numbers] {
+        cli::print(format_args!("{}\n", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says every ten seconds how far it is.
+struct Told {
+    name: String,
+    started: Instant,
+    said: Instant,
+}
+
+impl Told {
+    fn new(name: &str) -> Self {
+        cli::say(format_args!("segprobe: {name}"));
+        Self { name: name.to_string(), started: Instant::now(), said: Instant::now() }
+    }
+
+    fn tell(&mut self, progress: Progress, steps: usize) -> Result<()> {
+        if self.said.elapsed() < Duration::from_secs(10) {
+            return Ok(());
+        }
+        self.said = Instant::now();
+        match progress {
+            Progress::Trained(step) => {
+                let left = self.started.elapsed().as_secs_f64() / step as f64 * (steps - step) as f64;
+                cli::say(format_args!("segprobe: {}: {step}/{steps} steps · ETA {}", self.name, duration(left)));
+            }
+            Progress::Scored(done, count) => {
+                cli::say(format_args!("segprobe: {}: {done}/{count} pictures scored", self.name));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! What the probes have learned, on pictures that neither they nor the network were trained on.
+
+use super::{Probed, Progress, Settings};
+use crate::config::RunConfig;
+use crate::data::classes::augment::ClassAugment;
+use crate::data::normalize::normalize;
+use crate::data::split::Split;
+use crate::eval::ids_of;
+use crate::eval::scores::Confusion;
+use crate::local::Targets;
+use crate::ops;
+use crate::{Error, Result};
+use burn::tensor::{Tensor, TensorData, activation};
+use image::RgbImage;
+use ndarray::Array3;
+
+/// Pictures of classification that are scored at once.
+const BATCH: usize = 50;
+
+/// What the probes behind one block can tell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockScore {
+    /// The block's name.
+    pub name: String,
+    /// Whether a local module ends with it that is not the last.
+    pub ends_module: bool,
+    /// Root of the mean squared error of the drawn pictures, in grey levels of 0..=255: the less, the larger I(h, x).
+    pub reconstruction_error: f64,
+    /// Their binary cross-entropy, in nats a value: what the decoder minimises.
+    pub reconstruction_loss: f64,
+    /// Share of pictures, or of labelled pixels, that are told right: the more, the larger I(h, y).
+    pub accuracy: f64,
+    /// Of segmentation: mean IoU, as `segeval` counts it.
+    pub miou: Option<f64>,
+}
+
+/// What can be told without looking at the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Baseline {
+    /// Error of the one colour that is nearest to all pixels.
+    pub reconstruction_error: f64,
+    /// Accuracy of always saying the commonest class.
+    pub accuracy: f64,
+    /// Its mean IoU.
+    pub miou: Option<f64>,
+}
+
+/// Scores of one run's probes.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// Of each probed block, in order.
+    pub blocks: Vec<BlockScore>,
+    /// Without the picture.
+    pub baseline: Baseline,
+    /// Pictures scored.
+    pub pictures: usize,
+    /// A few pictures, and what the probe of each block draws of them.
+    pub drawn: Vec<(RgbImage, Vec<RgbImage>)>,
+}
+
+/// Pictures of one size: bytes `[height, width, 3]` and network inputs, and their labels as [`Targets`] take them.
+struct Batch {
+    images: Vec<Array3<u8>>,
+    inputs: Vec<f32>,
+    label: Vec<u16>,
+    size: [usize; 2],
+}
+
+/// Sums of one block.
+#[derive(Default)]
+struct Sums {
+    squares: f64,
+    loss: f64,
+    right: u64,
+    confusion: Confusion,
+}
+
+/// Sums over pixels and labels, whatever the block.
+#[derive(Default)]
+struct Seen {
+    values: f64,
+    colours: [[f64; 2]; 3],
+    labels: Vec<u64>,
+}
+
+impl Seen {
+    fn add(&mut self, batch: &Batch, num_classes: usize) {
+        self.labels.resize(num_classes, 0);
+        for pixel in batch.images.iter().flat_map(|image| image.rows().into_iter().collect::<Vec<_>>()) {
+            for (sums, &byte) in self.colours.iter_mut().zip(pixel) {
+                let byte = f64::from(byte);
+                (sums[0], sums[1]) = (sums[0] + byte, sums[1] + byte * byte);
+            }
+        }
+        self.values += (3 * batch.images.len() * batch.size[0] * batch.size[1]) as f64;
+        for &class in &batch.label {
+            if let Some(count) = self.labels.get_mut(usize::from(class)) {
+                *count += 1;
+            }
+        }
+    }
+
+    fn labelled(&self) -> f64 {
+        self.labels.iter().sum::<u64>().max(1) as f64
+    }
+
+    fn baseline(&self, segmentation: bool) -> Baseline {
+        let pixels = self.values / 3.0;
+        let variance = |[sum, squares]: [f64; 2]| squares / pixels - (sum / pixels) * (sum / pixels);
+        let accuracy = self.labels.iter().copied().max().unwrap_or(0) as f64 / self.labelled();
+        let present = self.labels.iter().filter(|&&count| count > 0).count().max(1);
+        Baseline {
+            reconstruction_error: (self.colours.map(variance).iter().sum::<f64>() / 3.0).max(0.0).sqrt(),
+            accuracy,
+            // All of the class is found, with everything else; nothing of the others.
+            miou: segmentation.then(|| accuracy / present as f64),
+        }
+    }
+}
+
+impl Probed {
+    /// Scores every probe on pictures of the validation split, evenly chosen; `drawn` of them are kept with what each probe
+    /// draws of them.
+    ///
+    /// # Errors
+    /// A picture that cannot be read; probes whose outputs are not finite. `on_pictures` breaks off with an error of its own.
+    pub fn score(
+        &mut self,
+        val: &Split,
+        config: &RunConfig,
+        settings: &Settings,
+        drawn: usize,
+        mut on_pictures: impl FnMut(Progress) -> Result<()>,
+    ) -> Result<Scored> {
+        let normalization = config.data.dataset.normalization();
+        let count = settings.pictures.min(val.len());
+        let indices: Vec<usize> = (0..count).map(|i| i * val.len() / count).collect();
+        let segmentation = matches!(val, Split::Pixels(_));
+        let mut seen = Seen::default();
+        let mut sums: Vec<Sums> = Vec::new();
+        let mut kept: Vec<(RgbImage, Vec<RgbImage>)> = Vec::new();
+        let mut done = 0;
+        for of_batch in indices.chunks(if segmentation { 1 } else { BATCH }) {
+            let batch = read(val, of_batch, config)?;
+            seen.add(&batch, self.num_classes);
+            let keep = drawn.saturating_sub(kept.len()).min(of_batch.len());
+            let first_kept = kept.len();
+            kept.extend(batch.images[..keep].iter().map(|image| (picture(image), Vec::new())));
+            let [height, width] = batch.size;
+            let shape = [of_batch.len(), 3, height, width];
+            let input = Tensor::from_data(TensorData::new(batch.inputs.clone(), shape), &self.device);
+            let targets = Targets::new(&input, normalization, batch.label.clone(), &self.device);
+            let mut block = 0;
+            self.forward(input, |probing, features| {
+                let Some((probe, _)) = &probing.probe else { return Ok(()) };
+                if sums.len() == block {
+                    sums.push(Sums::default());
+                }
+                let sums = &mut sums[block];
+                let (logits, scores) = probe.outputs(features.clone(), batch.size);
+                let values = (3 * of_batch.len() * height * width) as f64;
+                let loss = ops::bce_with_logits(logits.clone(), targets.image.clone());
+                let image = activation::sigmoid(logits);
+                let squares = (image.clone() - targets.image.clone()).powf_scalar(2.0).mean();
+                let read: Vec<f64> = Tensor::cat(vec![loss, squares], 0).into_data().iter::<f64>().collect();
+                sums.loss += read[0] * values;
+                sums.squares += read[1] * values;
+                for (i, (_, of_blocks)) in kept[first_kept..].iter_mut().enumerate() {
+                    of_blocks.push(drawn_picture(image.clone().slice([i..i + 1])));
+                }
+                count_right(sums, scores, &batch, segmentation)?;
+                block += 1;
+                Ok(())
+            })?;
+            done += of_batch.len();
+            on_pictures(Progress::Scored(done, count))?;
+        }
+        let probed = self.blocks.iter().filter(|probing| probing.probe.is_some());
+        let blocks: Vec<BlockScore> = probed
+            .zip(&sums)
+            .map(|(probing, sums)| {
+                let scores = segmentation.then(|| sums.confusion.scores());
+                BlockScore {
+                    name: probing.name.clone(),
+                    ends_module: probing.ends_module,
+                    reconstruction_error: 255.0 * (sums.squares / seen.values).sqrt(),
+                    reconstruction_loss: sums.loss / seen.values,
+                    accuracy: scores
+                        .as_ref()
+                        .map_or_else(|| sums.right as f64 / seen.labelled(), |scores| scores.pixel_accuracy),
+                    miou: scores.map(|scores| scores.miou),
+                }
+            })
+            .collect();
+        match blocks.iter().find(|block| !block.reconstruction_loss.is_finite()) {
+            Some(block) => Err(Error::run(format!(
+                "the decoder behind {} has diverged; probe with a smaller --lr (now {})",
+                block.name, settings.lr
+            ))),
+            None => Ok(Scored { blocks, baseline: seen.baseline(segmentation), pictures: count, drawn: kept }),
+        }
+    }
+}
+
+fn read(val: &Split, indices: &[usize], config: &RunConfig) -> Result<Batch> {
+    let normalization = config.data.dataset.normalization();
+    match val {
+        Split::Pixels(source) => {
+            let sample = source.sample(indices[0])?;
+            let (height, width) = sample.label.dim();
+            Ok(Batch {
+                inputs: normalize(&sample.image, normalization),
+                label: sample.label.iter().map(|&id| id.into()).collect(),
+                images: vec![sample.image],
+                size: [height, width],
+            })
+        }
+        Split::Pictures(classes) => {
+            let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
+            let size = augment.resolution();
+            let mut batch = Batch { images: vec![], inputs: vec![], label: vec![], size: [size.height, size.width] };
+            for &index in indices {
+                let picture = classes.picture(index)?;
+                let image = augment.view(&picture)?;
+                batch.inputs.extend(normalize(&image, normalization));
+                batch.label.push(picture.class);
+                batch.images.push(image);
+            }
+            Ok(batch)
+        }
+    }
+}
+
+/// `scores`: `[batch, classes, h, w]`.
+fn count_right(sums: &mut Sums, scores: Tensor<4>, batch: &Batch, segmentation: bool) -> Result<()> {
+    if segmentation {
+        let ids = ids_of(scores, batch.size)?;
+        let truth: Vec<u8> = batch.label.iter().map(|&id| id as u8).collect();
+        sums.confusion.add(&truth, &ids.into_raw_vec_and_offset().0);
+        return Ok(());
+    }
+    let [_, classes, _, _] = scores.dims();
+    let scores: Vec<f32> = scores.into_data().iter::<f32>().collect();
+    for (scores, &truth) in scores.chunks_exact(classes).zip(&batch.label) {
+        let best = (0..classes).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        sums.right += u64::from(best == Some(usize::from(truth)));
+    }
+    Ok(())
+}
+
+fn picture(image: &Array3<u8>) -> RgbImage {
+    crate::render::overlay::picture(image.view())
+}
+
+/// `[1, 3, height, width]` in 0..=1.
+fn drawn_picture(image: Tensor<4>) -> RgbImage {
+    let [_, _, height, width] = image.dims();
+    let values: Vec<f32> = image.into_data().iter::<f32>().collect();
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let at = y as usize * width + x as usize;
+        image::Rgb([0, 1, 2].map(|channel| (255.0 * values[channel * height * width + at]).round() as u8))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_baseline_is_as_by_hand() {
+        let mut seen = Seen::default();
+        let image = Array3::from_shape_vec((1, 2, 3), vec![0, 10, 20, 100, 10, 20]).unwrap();
+        let batch = Batch { images: vec![image], inputs: vec![], label: vec![3, 3, 1, 255], size: [1, 2] };
+        seen.add(&batch, 19);
+        let baseline = seen.baseline(true);
+        // Red is 50 off at both pixels, the other colours are right.
+        assert!((baseline.reconstruction_error - (2500.0f64 / 3.0).sqrt()).abs() < 1e-9);
+        assert!((baseline.accuracy - 2.0 / 3.0).abs() < 1e-12);
+        assert!((baseline.miou.unwrap() - 1.0 / 3.0).abs() < 1e-12, "of two classes one has IoU 2/3, the other 0");
+        assert_eq!(seen.baseline(false).miou, None);
+    }
+}
