@@ -166,7 +166,7 @@ impl Probed {
                 sums.loss += read[0] * values;
                 sums.squares += read[1] * values;
                 for (i, (_, of_blocks)) in kept[first_kept..].iter_mut().enumerate() {
-                    of_blocks.push(drawn_picture(image.clone().slice([i..i + 1])));
+                    of_blocks.push(drawn_picture(image.clone().narrow(0, i, 1)));
                 }
                 count_right(sums, scores, &batch, segmentation)?;
                 block += 1;

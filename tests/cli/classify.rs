@@ -1,7 +1,7 @@
 //! Classification: the same programs on datasets with one class a picture.
 
 use super::support::{
-    folder, json, log, names, segbench, segdata, segeval, segexport, segpredict, segtrain, tiny_with,
+    folder, json, log, names, plots, segbench, segdata, segeval, segexport, segpredict, segtrain, tiny_with,
 };
 use serde_json::Value;
 use std::fs;
@@ -66,7 +66,7 @@ fn a_run_leaves_scores_plots_and_mistakes_and_segeval_repeats_them() {
         [".lock", "checkpoints", "config.toml", "metrics.jsonl", "mistakes.png", "plots", "report.json"],
         "four steps make mistakes"
     );
-    assert_eq!(names(run.join("plots")), ["accuracy.png", "confusion.png", "error.png", "losses.png", "lr.png"]);
+    assert_eq!(plots(run.join("plots")), ["accuracy", "confusion", "error", "losses", "lr"]);
     let report = json(run.join("report.json"));
     let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
     let hits: u64 = (0..10).map(|class| confusion[class][class]).sum();

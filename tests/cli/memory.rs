@@ -1,6 +1,6 @@
 //! Memory: what is predicted, what is measured, budgets, and what is said where it runs out.
 
-use super::support::{folder, names, segbench, segtrain, tiny, tiny_with};
+use super::support::{folder, plots, segbench, segtrain, tiny, tiny_with};
 use serde_json::Value;
 
 /// A network whose blocks keep enough to be measured, on a made-up batch.
@@ -53,7 +53,7 @@ fn predictions_are_within_a_tenth_of_what_is_measured() {
         let own = f64::from(24 << 20);
         assert!(difference < f64::max(0.1 * number("measured"), own), "{how:?}: {}", bytes["peak"]);
     }
-    assert_eq!(names(folder.path()), ["memory.png"]);
+    assert_eq!(plots(folder.path()), ["memory"]);
     let plot = image::open(folder.path().join("memory.png")).expect("a picture").to_rgb8();
     assert!(plot.pixels().filter(|pixel| pixel.0 != [255; 3]).count() > 20_000, "something is drawn");
 }

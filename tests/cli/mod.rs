@@ -2,6 +2,7 @@ mod bad_input;
 mod classify;
 mod faults;
 mod memory;
+mod probe;
 mod readme;
 mod remote;
 mod report;

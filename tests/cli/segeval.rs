@@ -1,6 +1,6 @@
 //! `segeval`: the report, counted again by hand; where it is written; runs that cannot be scored.
 
-use super::support::{folder, json, names, scene, segeval, semantic, synth, tiny, trained};
+use super::support::{folder, json, names, plots, scene, segeval, semantic, synth, tiny, trained};
 use infoseg::data::labels::{CLASSES, NUM_CLASSES, train_id};
 use serde_json::Value;
 use std::fs;
@@ -63,7 +63,7 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
 
     assert_eq!(names(&scores), ["overlays", "plots", "report.json"]);
     assert_eq!(names(scores.join("overlays")).len(), 2, "as asked");
-    assert_eq!(names(scores.join("plots")), ["class_iou.png", "confusion.png"]);
+    assert_eq!(plots(scores.join("plots")), ["class_iou", "confusion"]);
     for part in [
         "class ",
         "road ",

@@ -77,6 +77,10 @@ pub fn segeval(folder: &Path) -> Program {
     Program::new("segeval", env!("CARGO_BIN_EXE_segeval"), folder)
 }
 
+pub fn segprobe(folder: &Path) -> Program {
+    Program::new("segprobe", env!("CARGO_BIN_EXE_segprobe"), folder)
+}
+
 pub fn segpredict(folder: &Path) -> Program {
     Program::new("segpredict", env!("CARGO_BIN_EXE_segpredict"), folder)
 }
@@ -119,6 +123,23 @@ pub fn trained() -> TempDir {
     let folder = folder();
     tiny(folder.path()).args(&["--out", "run"]).succeeds();
     folder
+}
+
+/// Names, without extension, of the plots in a folder that holds nothing else: each as PNG and as SVG.
+pub fn plots(folder: impl AsRef<Path>) -> Vec<String> {
+    let folder = folder.as_ref();
+    let mut plots: Vec<String> =
+        names(folder).iter().filter_map(|name| Some(name.strip_suffix(".png")?.to_string())).collect();
+    assert_eq!(names(folder).len(), 2 * plots.len(), "{:?}", names(folder));
+    plots.sort();
+    for plot in &plots {
+        let svg = fs::read_to_string(folder.join(format!("{plot}.svg"))).expect("an SVG beside the PNG");
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{plot}.svg is whole");
+        let picture = image::open(folder.join(format!("{plot}.png"))).expect("a picture");
+        let size = format!("<svg width=\"{}\" height=\"{}\"", picture.width(), picture.height());
+        assert!(svg.starts_with(&size), "{plot}.svg is as large as the PNG");
+    }
+    plots
 }
 
 /// `count` built-in scenes on disk, in `folder/data`.

@@ -164,3 +164,18 @@ fn a_folder_of_something_else_says_what_is_looked_for() {
     let message = error(Layout::Cifar10, root.path(), "test");
     assert!(message.ends_with("batches.meta.txt: names 1 classes; expected 10, one a line"), "{message}");
 }
+
+#[test]
+fn an_archive_that_says_to_hold_gigabytes_is_refused() {
+    let (root, _) = cifar10(&[1]);
+    let mut header = tar::Header::new_gnu();
+    header.set_path("cifar-10-batches-bin/test_batch.bin").unwrap();
+    header.set_size(1 << 40);
+    header.set_cksum();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    std::io::Write::write_all(&mut gzip, header.as_bytes()).unwrap();
+    let archive = root.path().join("cifar-10-binary.tar.gz");
+    fs::write(&archive, gzip.finish().unwrap()).unwrap();
+    let error = error(Layout::Cifar10, &archive, "test");
+    assert!(error.contains("test_batch.bin in it is said to be of 1099511627776 bytes"), "{error}");
+}

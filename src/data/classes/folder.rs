@@ -9,6 +9,10 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use tar::Archive;
 
+/// No file of a dataset that comes as an archive is larger (CIFAR-100's training pictures are 154 MB): a gzip of a few
+/// kilobytes can hold any number of bytes.
+const MAX_FILE: u64 = 1 << 28;
+
 /// Where a dataset's files are.
 #[derive(Debug)]
 pub(super) enum Folder {
@@ -95,6 +99,9 @@ fn unpack(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Vec<u8>>> {
             let mut entry = entry?;
             let name = entry.path()?.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if entry.header().entry_type().is_file() && wanted.contains(&name.as_str()) {
+                if entry.size() > MAX_FILE {
+                    return Err(std::io::Error::other(format!("{name} in it is said to be of {} bytes", entry.size())));
+                }
                 let mut bytes = Vec::new();
                 entry.read_to_end(&mut bytes)?;
                 if bytes.len() as u64 != entry.size() {

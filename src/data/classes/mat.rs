@@ -35,6 +35,9 @@ type Parsed<T> = Result<T, String>;
 /// Longest name and most sides that are believed: beyond it the file is damaged.
 const MAX_SMALL: usize = 4096;
 
+/// zlib cannot make more bytes of one: what a file says to hold beyond this is not reserved memory for.
+const MAX_RATIO: u64 = 1032;
+
 const INT32: u32 = 5;
 const UINT8: u32 = 2;
 const DOUBLE: u32 = 9;
@@ -54,6 +57,7 @@ fn parse(path: &Path) -> Parsed<Vec<Array>> {
         ErrorKind::NotFound => "is missing; the dataset is shipped with it".to_string(),
         _ => format!("cannot be read: {}", plain_cause(&cause)),
     })?;
+    let most = file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(MAX_RATIO));
     let mut file = BufReader::new(file);
     check_header(&mut file)?;
     let mut arrays = Vec::new();
@@ -66,11 +70,11 @@ fn parse(path: &Path) -> Parsed<Vec<Array>> {
                 if kind != MATRIX {
                     return Err(damaged(&format!("a variable of type {kind}")));
                 }
-                arrays.push(array(&mut inflated, u64::from(length))?);
+                arrays.push(array(&mut inflated, u64::from(length), most)?);
                 // To its end, where the checksum is.
                 io::copy(&mut inflated, &mut io::sink()).map_err(|cause| unreadable(&cause))?;
             }
-            MATRIX => arrays.push(array(&mut content, length)?),
+            MATRIX => arrays.push(array(&mut content, length, most)?),
             kind => return Err(damaged(&format!("a variable of type {kind}"))),
         }
         skip_rest(&mut content)?;
@@ -112,8 +116,8 @@ fn tag(from: &mut impl Read) -> Parsed<(u32, u32)> {
     Ok((kind, length))
 }
 
-/// An array of `length` bytes.
-fn array(from: &mut impl Read, length: u64) -> Parsed<Array> {
+/// An array of `length` bytes, in a file that cannot hold more than `most`.
+fn array(from: &mut impl Read, length: u64, most: u64) -> Parsed<Array> {
     let mut from = from.take(length);
     let (_, flags) = small(&mut from)?;
     let class = *flags.first().ok_or_else(|| damaged("an array without type"))?;
@@ -129,12 +133,14 @@ fn array(from: &mut impl Read, length: u64) -> Parsed<Array> {
     let name = String::from_utf8_lossy(&name).into_owned();
 
     // MATLAB's classes 6 and 9 are double and uint8. A double array of small whole numbers is stored as bytes.
-    let values = if [6, 9].contains(&class) && !is_complex { values(&mut from, &name, &shape)? } else { Values::Other };
+    let values =
+        if [6, 9].contains(&class) && !is_complex { values(&mut from, &name, &shape, most)? } else { Values::Other };
     skip_rest(&mut from)?;
     Ok(Array { name, shape, values })
 }
 
-fn values(from: &mut impl Read, name: &str, shape: &[usize]) -> Parsed<Values> {
+/// `most`: more bytes cannot be in the file.
+fn values(from: &mut impl Read, name: &str, shape: &[usize], most: u64) -> Parsed<Values> {
     let (kind, length, inline) = element(from)?;
     let size = match kind {
         UINT8 => 1,
@@ -142,6 +148,9 @@ fn values(from: &mut impl Read, name: &str, shape: &[usize]) -> Parsed<Values> {
         _ => return Ok(Values::Other),
     };
     let expected = shape.iter().try_fold(size, |bytes: usize, &side| bytes.checked_mul(side));
+    if length as u64 > most {
+        return Err(unreadable(&ErrorKind::UnexpectedEof.into()));
+    }
     if expected != Some(length) {
         return Err(damaged(&format!("{length} bytes of values in array {name} of shape {shape:?}")));
     }

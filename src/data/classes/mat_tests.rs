@@ -149,3 +149,14 @@ fn no_damaged_byte_breaks_the_reader() {
         }
     }
 }
+
+#[test]
+fn no_memory_is_reserved_for_what_the_file_cannot_hold() {
+    // Two gigabytes, as its shape says too: of a file of 200 bytes.
+    let mut values = UINT8.to_le_bytes().to_vec();
+    values.extend((1_u32 << 31).to_le_bytes());
+    let mut content = variable("X", UINT8_CLASS, &[1 << 20, 1 << 11], UINT8, &[]);
+    let length = content.len();
+    content[length - 8..].copy_from_slice(&values);
+    assert_eq!(wrong(&file(&[content])), "is truncated; get the file again");
+}

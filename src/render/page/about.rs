@@ -2,7 +2,7 @@
 
 use super::curves::{self, Chart};
 use crate::Result;
-use crate::config::{Method, RunConfig};
+use crate::config::{Method, RunConfig, Schedule};
 use serde::Serialize;
 use std::path::Path;
 
@@ -21,7 +21,9 @@ pub struct About {
     pub method: &'static str,
     /// K.
     pub num_modules: usize,
-    /// Steps that the scored checkpoint was trained for.
+    /// How modules took turns, where that was not one after another.
+    pub schedule: Option<&'static str>,
+    /// Steps that each module of the scored checkpoint was trained for.
     pub steps: usize,
     /// How to predict, where that is not once and whole.
     pub test_time: Option<String>,
@@ -49,7 +51,13 @@ impl About {
                 Method::Greedy => "greedy",
             },
             num_modules: config.local.num_modules,
-            steps,
+            schedule: match config.train.schedule {
+                Schedule::Sequential => None,
+                Schedule::Async => Some("async"),
+                Schedule::Staged => Some("staged"),
+            },
+            // Steps of the staged schedule are counted through all modules.
+            steps: if config.train.schedule == Schedule::Staged { steps / config.local.num_modules } else { steps },
             test_time,
             charts: curves::of_run(run)?,
         })

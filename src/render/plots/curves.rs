@@ -56,8 +56,8 @@ pub fn loss_plot(path: impl AsRef<Path>, modules: &[LossCurves]) -> Result<()> {
         modules.iter().map(|module| Series { name: module.name.clone(), points: pick(module).clone() }).collect()
     };
     let terms: Vec<(&str, Vec<Series>)> = [
-        ("reconstruction loss", term(|module| &module.reconstruction)),
-        ("task loss", term(|module| &module.task)),
+        ("reconstruction loss (nats a value)", term(|module| &module.reconstruction)),
+        ("task loss (nats)", term(|module| &module.task)),
         ("total loss", term(|module| &module.total)),
     ]
     .into_iter()
