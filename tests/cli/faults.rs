@@ -4,11 +4,11 @@ use super::support::{Outcome, exported, folder, json, log, names, segtrain, tiny
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A run of twelve steps that saves after each and scores after every fourth.
 const SAVING: [&str; 6] = ["--set", "train.save_every_steps=1", "--set", "train.eval_every_steps=4", "--keep", "3"];
@@ -102,6 +102,27 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
     assert!(told.contains("going on from the checkpoint of step 3"), "{told}");
     compare(folder.path());
     assert_eq!(names(folder.path().join("run/checkpoints")), ["step-000002", "step-000003", "step-000004"]);
+}
+
+/// As if the clock had been set back between two checkpoints: the older one is of a later time, and all of it is to come.
+#[test]
+fn what_the_clock_says_does_not_matter() {
+    let folder = folder();
+    let run = |out: &str| tiny_with(folder.path(), &[("--steps", "6")]).args(&SAVING).args(&["--out", out]);
+    run("whole").succeeds();
+    run("run").succeeds();
+    let checkpoints = folder.path().join("run/checkpoints");
+    fs::remove_dir_all(checkpoints.join("step-000006")).expect("as if it had been killed before");
+    for (step, days) in [("step-000005", 1), ("step-000004", 40_000)] {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * days);
+        for name in names(checkpoints.join(step)).iter().map(String::as_str).chain([""]) {
+            let opened = File::open(checkpoints.join(step).join(name));
+            opened.and_then(|file| file.set_modified(time)).expect("its time is set");
+        }
+    }
+    segtrain(folder.path()).args(&["--resume", "run"]).succeeds();
+    assert_eq!(names(&checkpoints), ["step-000004", "step-000005", "step-000006"]);
+    compare(folder.path());
 }
 
 #[test]

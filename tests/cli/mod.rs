@@ -1,5 +1,6 @@
 mod bad_input;
 mod classify;
+mod disk;
 mod faults;
 mod memory;
 mod probe;

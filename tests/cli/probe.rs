@@ -53,7 +53,8 @@ fn a_classifier_is_probed_by_accuracy() {
     let small =
         ["--set", "model.width=0.25", "--set", "data.synthetic_count=[400, 100]", "--set", "train.eval_every_steps=0"];
     segtrain(folder.path()).args(&run).args(&small).args(&["--local-k", "2"]).succeeds();
-    let probe = segprobe(folder.path()).args(&["run", "--steps", "60", "--batch-size", "32", "--blocks", "3"]);
+    let probe =
+        segprobe(folder.path()).args(&["run", "--steps", "150", "--lr", "0.01", "--batch-size", "32", "--blocks", "3"]);
     let outcome = probe.succeeds();
     assert!(!outcome.stdout.contains("mIoU") && outcome.stdout.contains("accuracy"), "{}", outcome.stdout);
     let report = json(folder.path().join("run/probe/probe.json"));
