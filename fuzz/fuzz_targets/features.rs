@@ -19,6 +19,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     crc.update(&bytes[32..]);
     bytes[28..32].copy_from_slice(&crc.sum().to_le_bytes());
     if let Ok((values, dims)) = decode(&bytes, KEY) {
-        assert_eq!(values.len(), dims.iter().product());
+        assert_eq!(values.len(), dims.iter().product::<usize>());
     }
 });
