@@ -6,6 +6,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 
+/// Bytes that zlib makes of one at most. A file that says to hold more than this times its length is cut off or damaged, and no
+/// memory need be reserved to find out.
+pub const ZLIB_RATIO: u64 = 1032;
+
 /// Writes a file so that a reader, or the next start after a crash, sees the old content or the new, never half of it:
 /// a temporary file in the same folder, flushed to the disk, then renamed.
 ///

@@ -9,8 +9,9 @@
 use super::Sample;
 use super::id_png::{load_instances, load_label, train_ids};
 use crate::config::Resolution;
+use crate::files::ZLIB_RATIO;
 use crate::{Error, Result};
-use image::{ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use ndarray::{Array2, Array3};
 use std::fs;
 use std::io::Cursor;
@@ -318,7 +319,12 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
     reader.limits(limits);
-    let rgb = reader.decode().map_err(|cause| bad(&cause))?.into_rgb8();
+    let is_png = reader.format() == Some(image::ImageFormat::Png);
+    let decoder = reader.into_decoder().map_err(|cause| bad(&cause))?;
+    if is_png && decoder.total_bytes() > ZLIB_RATIO * bytes.len() as u64 {
+        return Err(bad(&"the file ends too early"));
+    }
+    let rgb = DynamicImage::from_decoder(decoder).map_err(|cause| bad(&cause))?.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
     Array3::from_shape_vec((height, width, 3), rgb.into_raw()).map_err(|cause| bad(&cause))
 }

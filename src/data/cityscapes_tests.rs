@@ -195,3 +195,18 @@ fn truths_need_no_pictures_but_label_ids() {
     fs::create_dir(&fake.label).unwrap();
     assert_says(&complaint(fake.root(), "train"), &["_gtFine_labelIds.png: is a folder"]);
 }
+
+/// The largest PNG that would be read, by its header alone: nothing is reserved for it.
+#[test]
+fn a_png_that_cannot_hold_its_pixels_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a_gtFine_labelIds.png");
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, MAX_SIDE, MAX_SIDE);
+    encoder.set_color(png::ColorType::Grayscale);
+    // The beginning of a zlib stream, and no more.
+    encoder.write_header().unwrap().write_chunk(png::chunk::IDAT, &[0x78, 0x9C, 0xED]).unwrap();
+    fs::write(&path, &bytes).unwrap();
+    assert_says(&load_image(&path).unwrap_err().to_string(), &["labelIds.png", "the file ends too early"]);
+    assert_says(&super::super::id_png::load_label(&path).unwrap_err().to_string(), &["the file ends too early"]);
+}

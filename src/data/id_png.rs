@@ -2,7 +2,7 @@
 
 use super::cityscapes::{MAX_SIDE, TRAIN_IDS_SUFFIX};
 use super::labels::{self, IGNORE_INDEX, NUM_CLASSES};
-use crate::files::plain_cause;
+use crate::files::{ZLIB_RATIO, plain_cause};
 use crate::{Error, Result};
 use ndarray::Array2;
 use std::fs::File;
@@ -77,6 +77,7 @@ fn load(path: &Path, max_depth: u8, expected: &str) -> Result<Stored> {
     let bad = |cause: &dyn std::fmt::Display| {
         Error::file(path, format!("cannot be decoded ({cause}); expected a whole {max_depth}-bit gray PNG"))
     };
+    let most = file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(ZLIB_RATIO));
     let mut decoder = png::Decoder::new_with_limits(BufReader::new(file), png::Limits { bytes: 1 << 30 });
     // The palette's colours say nothing; its indices are the ids.
     decoder.set_transformations(png::Transformations::IDENTITY);
@@ -90,6 +91,9 @@ fn load(path: &Path, max_depth: u8, expected: &str) -> Result<Stored> {
         return Err(Error::file(path, format!("is {color:?} of {depth} bits; {expected}")));
     }
     let size = reader.output_buffer_size().ok_or_else(|| bad(&"too large"))?;
+    if size as u64 > most {
+        return Err(bad(&"the file ends too early"));
+    }
     let mut packed = vec![0; size];
     let frame = reader.next_frame(&mut packed).map_err(|cause| bad(&cause))?;
     packed.truncate(frame.line_size * height as usize);

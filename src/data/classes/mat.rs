@@ -4,7 +4,7 @@
 //! element of type 15 is another one, compressed with zlib. An array has four elements within: flags, shape, name,
 //! values. Numbers may be stored in a smaller type than the array's own.
 
-use crate::files::plain_cause;
+use crate::files::{ZLIB_RATIO, plain_cause};
 use crate::{Error, Result};
 use flate2::read::ZlibDecoder;
 use std::fs::File;
@@ -35,9 +35,6 @@ type Parsed<T> = Result<T, String>;
 /// Longest name and most sides that are believed: beyond it the file is damaged.
 const MAX_SMALL: usize = 4096;
 
-/// zlib cannot make more bytes of one: what a file says to hold beyond this is not reserved memory for.
-const MAX_RATIO: u64 = 1032;
-
 const INT32: u32 = 5;
 const UINT8: u32 = 2;
 const DOUBLE: u32 = 9;
@@ -57,7 +54,7 @@ fn parse(path: &Path) -> Parsed<Vec<Array>> {
         ErrorKind::NotFound => "is missing; the dataset is shipped with it".to_string(),
         _ => format!("cannot be read: {}", plain_cause(&cause)),
     })?;
-    let most = file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(MAX_RATIO));
+    let most = file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(ZLIB_RATIO));
     let mut file = BufReader::new(file);
     check_header(&mut file)?;
     let mut arrays = Vec::new();
