@@ -9,9 +9,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=(cargo +nightly fuzz build)
+build=(cargo +nightly fuzz build) kind=release
 if [[ ${1:-} == --smoke ]]; then
-    build=(cargo fuzz build --dev --sanitizer none)
+    build=(cargo fuzz build --dev --sanitizer none) kind=debug
     shift
 fi
 seconds=${1:?how many seconds each}
@@ -24,13 +24,14 @@ log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 
 one() {
-    local name=$1 limit=1024 binary
+    local name=$1 limit=1024
     # A picture may have 16384 pixels a side: decoded, in 16 bits and four colours, 2 GiB, and 0.8 GiB as the program holds it.
-    [[ $1 == picture ]] && limit=4096
-    [[ $1 == label ]] && limit=2048
-    binary=$(ls -t "$target"/x86_64-unknown-linux-gnu/{release,debug}/"$name" 2>/dev/null | head -1)
+    case $name in
+    picture) limit=4096 ;;
+    label) limit=2048 ;;
+    esac
     mkdir -p "fuzz/corpus/$name" "fuzz/artifacts/$name"
-    TMPDIR=$log "$binary" "fuzz/corpus/$name" "fuzz/seeds/$name" -max_total_time="$seconds" -rss_limit_mb="$limit" \
+    TMPDIR=$log "$target/$(uname -m)-unknown-linux-gnu/$kind/$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -max_total_time="$seconds" -rss_limit_mb="$limit" \
         -malloc_limit_mb="$limit" -timeout=30 -max_len=131072 -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="fuzz/artifacts/$name/" >"$log/$name" 2>&1 || echo "$name" >>"$log/failed"
     local stat='s/stat::number_of_executed_units: *//p'
@@ -40,7 +41,7 @@ one() {
         "$(grep -m1 -E 'ERROR: libFuzzer|ERROR: AddressSanitizer|panicked at' "$log/$name" || echo 'nothing found')"
 }
 export -f one
-export log target seconds
+export log target kind seconds
 printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'set -euo pipefail; one {}'
 if [[ -e $log/failed ]]; then
     while read -r name; do tail -n 60 "$log/$name" >&2; done <"$log/failed"

@@ -143,7 +143,8 @@ impl Heatmap<'_> {
         let x = layout.left + side + 24;
         for y in 0..side {
             let color = shade(1.0 - f64::from(y) / f64::from(side));
-            area.draw(&PathElement::new([(x, top + y), (x + width, top + y)], color))?;
+            // No line: half of one is beside it in vectors.
+            area.draw(&Rectangle::new([(x, top + y), (x + width, top + y + 1)], color.filled()))?;
         }
         area.draw(&Rectangle::new([(x, top), (x + width, top + side)], FAINT.stroke_width(1)))?;
         let style = text(18.0, INK, Anchor::Start);
