@@ -97,7 +97,9 @@ fn panel(
         .draw()?;
     let (bottom, label) = (height - room as i32, text(SIZE, INK, Anchor::Middle));
     label.upwards().draw(area, axis, (22, bottom / 2))?;
-    label.draw(area, "block", ((112 + width - 24) / 2, height - 20))?;
+    let any_ends = runs.iter().flat_map(|run| &run.points).any(|point| point.ends_module);
+    let title = if any_ends { "block (■ a local module ends)" } else { "block" };
+    label.draw(area, title, ((112 + width - 24) / 2, height - 20))?;
     let dots = (0..60).map(|i| -0.4 + (end + 0.8) * f64::from(i) / 60.0);
     chart.draw_series(
         dots.map(|x| PathElement::new([(x, without), (x + (end + 0.8) / 120.0, without)], FAINT.stroke_width(2))),
