@@ -36,7 +36,7 @@ const TINY: [&str; 24] = [
 ];
 
 /// Ten tiny pictures a class in CIFAR-10's binary format: five batches and a test batch of two a class.
-fn cifar(folder: &Path) {
+pub fn cifar(folder: &Path) {
     let data = folder.join("cifar");
     fs::create_dir(&data).unwrap();
     for (index, name) in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
