@@ -1,9 +1,9 @@
 """Writes fuzz/seeds: small whole files of each format, where a fuzzer starts from.
 
     pip install pillow numpy safetensors
-    python fuzz/seeds.py BURNPACKS
+    python fuzz/seeds.py BURNPACKS RUN
 
-BURNPACKS: the folder of a checkpoint of `segtrain --dataset synthetic-digits --set model.width=0.05 --local-k 1`. Files of
+BURNPACKS: the folder of a checkpoint of `segtrain --dataset synthetic-digits --set model.width=0.05 --local-k 1`. RUN: one that segments, for its report. Files of
 PyTorch and MATLAB are those of tests/fixtures. A first byte says what the others are, where a target reads several formats.
 """
 
@@ -110,7 +110,9 @@ def texts():
         checkpoint = Path(sys.argv[1])
         write("run_folder", "state", b"\0" + (checkpoint / "state.json").read_bytes())
         write("run_folder", "log", b"\1" + (checkpoint.parents[1] / "metrics.jsonl").read_bytes())
-    write("run_folder", "manifest", b"\2" + f"{zlib.crc32(b'{}'):08x} 2 state.json".encode())
+        for run in (checkpoint.parents[1], *map(Path, sys.argv[2:])):
+            write("run_folder", f"report-{run.name}", b"\2" + (run / "report.json").read_bytes())
+    write("run_folder", "manifest", b"\3" + f"{zlib.crc32(b'{}'):08x} 2 state.json".encode())
 
 
 def features():

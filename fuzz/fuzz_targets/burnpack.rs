@@ -6,11 +6,16 @@ use infoseg::local::LocalNetwork;
 use infoseg_fuzz::{choice, with_files};
 use std::cell::RefCell;
 
+static WEIGHTS: &[u8] = include_bytes!("../seeds/burnpack/module1.bpk");
+
 thread_local! {
     static NETWORK: RefCell<LocalNetwork> = RefCell::new(network());
 }
 
 fn network() -> LocalNetwork {
+    // burn's reader panics, and we make an error of it. What we let through still ends the process: libFuzzer's own hook would
+    // at any panic.
+    std::panic::set_hook(Box::new(|_| {}));
     let mut config = defaults_for(Dataset::SyntheticDigits);
     (config.model.width, config.local.num_modules) = (0.05, 1);
     let device = DeviceChoice::Cpu.open().expect("there is a CPU");
@@ -19,8 +24,10 @@ fn network() -> LocalNetwork {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((what, bytes)) = choice(bytes, 2) else { return };
-    let name = if what == 0 { "module1.bpk" } else { "optimizer1.bpk" };
+    // The weights are read first.
+    let weights = if what == 0 { bytes } else { WEIGHTS.split_at(1).1 };
     NETWORK.with_borrow_mut(|network| {
-        with_files(&[(name, bytes)], |folder| drop(network.load(folder, what == 1)));
+        let files = [("module1.bpk", weights), ("optimizer1.bpk", bytes)];
+        with_files(&files, |folder| drop(network.load(folder, what == 1)));
     });
 });

@@ -1,26 +1,19 @@
 //! What the fuzz targets share: foreign bytes put into a file, as infoseg's readers get them.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
-use tempfile::TempDir;
 
-thread_local! {
-    static FOLDER: RefCell<TempDir> = RefCell::new(tempfile::tempdir().expect("a temporary folder can be made"));
-}
-
-/// Puts these files into an otherwise empty folder and hands it to `read`. Fast where `TMPDIR` is in memory.
+/// Puts these files into a folder of their own and hands it to `read`. Fast where `TMPDIR` is in memory.
 pub fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
-    FOLDER.with_borrow(|folder| {
-        for (name, bytes) in files {
-            let path = folder.path().join(name);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).expect("a folder can be made");
-            }
-            fs::write(path, bytes).expect("the file can be written");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).expect("a folder can be made");
         }
-        read(folder.path());
-    });
+        fs::write(path, bytes).expect("the file can be written");
+    }
+    read(folder.path());
 }
 
 /// The first byte, to choose what the others are.

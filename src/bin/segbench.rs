@@ -161,6 +161,10 @@ fn segbench(args: Args) -> Result<ExitCode> {
         }
         Command::Memory { common, plot, json } => {
             refuse_schedule(&common)?;
+            if !plot.extension().is_some_and(|extension| extension == "png" || extension == "svg") {
+                let message = format!("--plot {}: ends in neither .png nor .svg; both are written", plot.display());
+                return Err(Error::usage(message));
+            }
             let config = load(&common)?;
             config.first_device().pin_default();
             let bytes = memory::measure(&config)?;
@@ -170,7 +174,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
                 cli::print(bytes.table())?;
             }
             bytes.plot(&plot)?;
-            cli::say(plot.display());
+            cli::say(plot.with_extension("png").display());
             Ok(ExitCode::SUCCESS)
         }
         Command::Ops { device, rounds } => {

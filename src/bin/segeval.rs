@@ -120,7 +120,7 @@ impl Opened {
     }
 
     fn about(&self, run: &Path, test_time: Option<String>) -> Result<About> {
-        About::of(run, &self.config, &self.split, self.newest.state.step, test_time)
+        About::of(run, &self.config, &self.split, &self.newest.state, test_time)
     }
 }
 

@@ -40,7 +40,7 @@ struct Args {
     /// Validation pictures to score the probes on, at most.
     #[arg(long, value_name = "N", default_value_t = 2000, allow_negative_numbers = true)]
     pictures: usize,
-    /// Blocks to probe at most, evenly chosen, the first and the last among them [default: all].
+    /// Blocks to probe at most, evenly chosen, the first and the last among them; 1 is the last [default: all].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     blocks: Option<usize>,
     /// Draws the probes' weights, crops and order; the same for all runs.
@@ -54,6 +54,8 @@ struct Args {
     out: Option<PathBuf>,
 }
 
+/// In a step, as of training.
+const MOST_PICTURES: usize = 4096;
 /// Pictures on the sheet.
 const DRAWN: usize = 3;
 
@@ -62,34 +64,43 @@ fn main() -> ExitCode {
 }
 
 fn segprobe(args: Args) -> Result<ExitCode> {
-    let configs = args.runs.iter().map(|run| config_of(&args, run)).collect::<Result<Vec<_>>>()?;
-    let name = |index: usize| args.runs[index].display().to_string();
-    for (index, config) in configs.iter().enumerate().skip(1) {
-        check_alike((&name(0), &configs[0]), (&name(index), config))?;
+    let mut configs = args.runs.iter().map(|run| config_of(&args, run)).collect::<Result<Vec<_>>>()?;
+    let first = configs[0].clone();
+    let settings = settings(&args, &first)?;
+    let device = args.device.clone().unwrap_or_else(|| first.device.clone());
+    device.pin_default();
+    let device = device.open()?;
+    let mut newest = Vec::new();
+    for (run, config) in args.runs.iter().zip(&mut configs) {
+        check_alike((&args.runs[0].display().to_string(), &first), (&run.display().to_string(), config))?;
+        // All of them are asked about the same pictures.
+        (config.data, config.augment) = (first.data.clone(), first.augment.clone());
+        newest.push(checkpoint::last(run)?);
     }
-    let settings = settings(&args, &configs[0])?;
-    let choice = args.device.clone().unwrap_or_else(|| configs[0].first_device().clone());
-    choice.pin_default();
-    let device = choice.open()?;
+    let open = |split: &str| Split::open(&first.data, split);
+    let val = open(&first.data.val_split)?;
+    newest.iter().try_for_each(|checkpoint| checkpoint.check_classes(&val))?;
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("probe"));
     make_writable_folder(&out)?;
-    let mut probed = Vec::new();
-    for (run, config) in args.runs.iter().zip(&configs) {
-        let newest = checkpoint::last(run)?;
+    let (mut probed, mut written) = (Vec::new(), Vec::new());
+    for ((run, config), newest) in args.runs.iter().zip(&configs).zip(&newest) {
         newest.tell_damaged();
-        let (train, val) =
-            (Split::open(&config.data, &config.data.train_split)?, Split::open(&config.data, &config.data.val_split)?);
-        newest.check_classes(&val)?;
-        let about = About::of(run, config, &config.data.val_split, newest.state.step, None)?;
-        let mut probes = Probed::new(&newest, config, &device, &settings)?;
+        let train = open(&first.data.train_split)?;
+        let about = About::of(run, config, &config.data.val_split, &newest.state, None)?;
+        let mut probes = Probed::new(newest, config, &device, &settings)?;
         let mut told = Told::new(&about.name);
         probes.train(train, config, &settings, |step| told.tell(Progress::Trained(step), settings.steps))?;
         let scored = probes.score(&val, config, &settings, DRAWN, |progress| told.tell(progress, settings.steps))?;
-        let run = ProbedRun { name: title(&about), steps: newest.state.step, scored };
+        let run = ProbedRun { name: title(&about), steps: about.steps, scored };
         cli::print(format_args!("{}\n", report::table(&run)))?;
         probed.push(run);
+        // After each run: what takes hours is not lost with the next one.
+        written = write(&out, &probed, &settings)?;
     }
-    write(&out, &probed, &settings)
+    for path in written {
+        cli::print(format_args!("{}\n", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn config_of(args: &Args, run: &Path) -> Result<RunConfig> {
@@ -114,6 +125,10 @@ fn settings(args: &Args, first: &RunConfig) -> Result<Settings> {
         ("--pictures", settings.pictures),
         ("--blocks", settings.blocks),
     ];
+    if settings.batch_size > MOST_PICTURES {
+        let message = format!("--batch-size {}: is above {MOST_PICTURES}; choose fewer", settings.batch_size);
+        return Err(Error::usage(message));
+    }
     match counts.into_iter().find(|(_, count)| *count == 0) {
         Some((flag, _)) => Err(Error::usage(format!("{flag} 0: there would be nothing to learn; say 1 or more"))),
         None if !(args.lr > 0.0 && args.lr.is_finite()) => {
@@ -125,13 +140,14 @@ fn settings(args: &Args, first: &RunConfig) -> Result<Settings> {
 
 /// Such as `greedy, K = 4 (small)`.
 fn title(about: &About) -> String {
+    let schedule = about.schedule.as_ref().map_or_else(String::new, |schedule| format!(", {schedule}"));
     match about.num_modules {
         1 => format!("{} ({})", about.method, about.name),
-        k => format!("{}, K = {k} ({})", about.method, about.name),
+        k => format!("{}, K = {k}{schedule} ({})", about.method, about.name),
     }
 }
 
-fn write(out: &Path, runs: &[ProbedRun], settings: &Settings) -> Result<ExitCode> {
+fn write(out: &Path, runs: &[ProbedRun], settings: &Settings) -> Result<Vec<PathBuf>> {
     make_folder(out)?;
     let baseline = runs[0].scored.baseline;
     let segmentation = baseline.miou.is_some();
@@ -168,10 +184,7 @@ fn write(out: &Path, runs: &[ProbedRun], settings: &Settings) -> Result<ExitCode
         .collect();
     save_png(&sheet, &drawn_sheet(&drawn)?)?;
     report::write(&numbers, runs, settings)?;
-    for path in [plot, sheet, numbers] {
-        cli::print(format_args!("{}\n", path.display()))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(vec![plot.clone(), plot.with_extension("svg"), sheet, numbers])
 }
 
 /// Says every ten seconds how far it is.

@@ -321,7 +321,8 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     reader.limits(limits);
     let is_png = reader.format() == Some(image::ImageFormat::Png);
     let decoder = reader.into_decoder().map_err(|cause| bad(&cause))?;
-    if is_png && decoder.total_bytes() > ZLIB_RATIO * bytes.len() as u64 {
+    // What is counted are expanded pixels: one bit of a palette with transparency becomes 32.
+    if is_png && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
         return Err(bad(&"the file ends too early"));
     }
     let rgb = DynamicImage::from_decoder(decoder).map_err(|cause| bad(&cause))?.into_rgb8();

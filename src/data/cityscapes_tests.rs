@@ -210,3 +210,32 @@ fn a_png_that_cannot_hold_its_pixels_is_refused_at_once() {
     assert_says(&load_image(&path).unwrap_err().to_string(), &["labelIds.png", "the file ends too early"]);
     assert_says(&super::super::id_png::load_label(&path).unwrap_err().to_string(), &["the file ends too early"]);
 }
+
+#[test]
+fn pictures_that_are_one_colour_are_small_files_and_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.png");
+    let side = 1500;
+    for color in [png::ColorType::Indexed, png::ColorType::Grayscale, png::ColorType::Rgba] {
+        for depth in [png::BitDepth::One, png::BitDepth::Eight] {
+            if color == png::ColorType::Rgba && depth == png::BitDepth::One {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, side, side);
+            encoder.set_color(color);
+            encoder.set_depth(depth);
+            encoder.set_compression(png::Compression::High);
+            if color == png::ColorType::Indexed {
+                encoder.set_palette(vec![10, 20, 30, 40, 50, 60]);
+                encoder.set_trns(vec![7]);
+            }
+            let samples = if color == png::ColorType::Rgba { 4 * side } else { side };
+            let row = if depth == png::BitDepth::One { samples.div_ceil(8) } else { samples };
+            encoder.write_header().unwrap().write_image_data(&vec![0; (row * side) as usize]).unwrap();
+            fs::write(&path, &bytes).unwrap();
+            let image = load_image(&path).unwrap();
+            assert_eq!(image.dim(), (1500, 1500, 3), "{color:?} of {depth:?} bits, {} bytes", bytes.len());
+        }
+    }
+}

@@ -43,10 +43,7 @@ impl Predictor {
     /// # Errors
     /// It does not fit the run's configuration.
     pub fn of_checkpoint(checkpoint: &checkpoint::Checkpoint, config: &RunConfig, device: &Device) -> Result<Self> {
-        checkpoint.check_fits(config)?;
-        let mut network = LocalNetwork::new(config, checkpoint.num_classes(), device)?;
-        network.load(&checkpoint.folder, false)?;
-        Ok(Self::of(&network, device))
+        Ok(Self::of(&checkpoint.network(config, device)?, device))
     }
 
     /// A foreign checkpoint, without a run; also its number of classes and what became of its tensors.
@@ -176,7 +173,7 @@ pub fn ids_of(logits: Tensor<4>, size: [usize; 2]) -> Result<Array2<u8>> {
     Ok(picture(upsample_argmax(&scores, [classes, h, w], size), size))
 }
 
-fn finite(logits: Tensor<4>) -> Result<Vec<f32>> {
+pub(crate) fn finite(logits: Tensor<4>) -> Result<Vec<f32>> {
     let scores: Vec<f32> = logits.into_data().iter::<f32>().collect();
     match scores.iter().all(|score| score.is_finite()) {
         true => Ok(scores),

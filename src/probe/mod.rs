@@ -2,7 +2,7 @@
 //!
 //! Neither can be computed. The paper estimates them by what can be learned from the features h of a frozen network: I(h, x)
 //! by how well a decoder that is trained afresh draws the picture x, I(h, y) by how well a classifier that is trained
-//! afresh tells the label y. All of them are of one size, whatever the block ([`nets`]), see the same pictures in the same
+//! afresh tells the label y. All of them are of one design, whatever the block ([`nets`]), see the same pictures in the same
 //! order, and are scored on the validation split ([`score`]). One pass of the frozen network trains the probes of all
 //! blocks: its features are never stored.
 
@@ -14,8 +14,9 @@ use crate::config::{RunConfig, defaults_for};
 use crate::data::loader::Loader;
 use crate::data::split::{Split, TrainingSet};
 use crate::local::schedule::mix;
-use crate::local::{LocalNetwork, Targets, cut};
+use crate::local::{Targets, cut};
 use crate::net::{Block, FeatureShape, Init, Pass, network};
+use crate::render::drawn::evenly;
 use crate::train::checkpoint::Checkpoint;
 use crate::{Error, Result};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
@@ -72,10 +73,8 @@ impl Probed {
     /// # Errors
     /// The checkpoint does not fit its configuration.
     pub fn new(checkpoint: &Checkpoint, config: &RunConfig, device: &Device, settings: &Settings) -> Result<Self> {
-        checkpoint.check_fits(config)?;
         let num_classes = checkpoint.num_classes();
-        let mut trained = LocalNetwork::new(config, num_classes, device)?;
-        trained.load(&checkpoint.folder, false)?;
+        let trained = checkpoint.network(config, device)?;
         let picture = cut::picture(config);
         let blank = network(&mut Init::blank(device), config, num_classes);
         let shapes: Vec<FeatureShape> = cut::features(&blank, picture).iter().map(|features| features.shape).collect();
@@ -92,7 +91,7 @@ impl Probed {
         blocks.pop(); // the head, whose outputs are scores
         let decoder = defaults_for(config.data.dataset).local;
         let learning = device.clone().autodiff();
-        for index in chosen(blocks.len(), settings.blocks) {
+        for index in evenly(blocks.len(), settings.blocks) {
             let mut init = Init::new(mix(settings.seed, index as u64), &learning);
             let task = config.data.dataset.task();
             let probe = Probe::new(&mut init, task, shapes[index], picture, &decoder, num_classes);
@@ -153,15 +152,6 @@ impl Probed {
     }
 }
 
-/// At most `most` of `count` blocks, as evenly as can be, the first and the last among them.
-pub(crate) fn chosen(count: usize, most: usize) -> Vec<usize> {
-    let most = most.clamp(1, count.max(1));
-    match most {
-        1 => vec![count.saturating_sub(1)],
-        _ => (0..most).map(|i| (i * (count - 1) + (most - 1) / 2) / (most - 1)).collect(),
-    }
-}
-
 /// Says so where two runs cannot be set side by side.
 ///
 /// # Errors
@@ -179,18 +169,4 @@ pub fn check_alike(first: (&str, &RunConfig), other: (&str, &RunConfig)) -> Resu
         first.0,
         dataset.name()
     )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_and_the_last_block_are_among_the_chosen() {
-        assert_eq!(chosen(5, 9), [0, 1, 2, 3, 4]);
-        assert_eq!(chosen(10, 4), [0, 3, 6, 9]);
-        assert_eq!(chosen(17, 3), [0, 8, 16]);
-        assert_eq!(chosen(5, 1), [4]);
-        assert_eq!(chosen(1, 8), [0]);
-    }
 }

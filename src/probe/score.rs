@@ -5,10 +5,13 @@ use crate::config::RunConfig;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::normalize;
 use crate::data::split::Split;
-use crate::eval::ids_of;
+use crate::eval::inference::finite;
 use crate::eval::scores::Confusion;
+use crate::eval::{Verdict, ids_of};
 use crate::local::Targets;
 use crate::ops;
+use crate::render::drawn::tile;
+use crate::render::overlay::picture;
 use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData, activation};
 use image::RgbImage;
@@ -54,7 +57,7 @@ pub struct Scored {
     pub baseline: Baseline,
     /// Pictures scored.
     pub pictures: usize,
-    /// A few pictures, and what the probe of each block draws of them.
+    /// A few pictures, and what the probe of each block draws of them, small.
     pub drawn: Vec<(RgbImage, Vec<RgbImage>)>,
 }
 
@@ -86,9 +89,9 @@ struct Seen {
 impl Seen {
     fn add(&mut self, batch: &Batch, num_classes: usize) {
         self.labels.resize(num_classes, 0);
-        for pixel in batch.images.iter().flat_map(|image| image.rows().into_iter().collect::<Vec<_>>()) {
-            for (sums, &byte) in self.colours.iter_mut().zip(pixel) {
-                let byte = f64::from(byte);
+        for image in &batch.images {
+            for ((.., channel), &byte) in image.indexed_iter() {
+                let (sums, byte) = (&mut self.colours[channel], f64::from(byte));
                 (sums[0], sums[1]) = (sums[0] + byte, sums[1] + byte * byte);
             }
         }
@@ -145,7 +148,7 @@ impl Probed {
             seen.add(&batch, self.num_classes);
             let keep = drawn.saturating_sub(kept.len()).min(of_batch.len());
             let first_kept = kept.len();
-            kept.extend(batch.images[..keep].iter().map(|image| (picture(image), Vec::new())));
+            kept.extend(batch.images[..keep].iter().map(|image| (tile(picture(image.view())), Vec::new())));
             let [height, width] = batch.size;
             let shape = [of_batch.len(), 3, height, width];
             let input = Tensor::from_data(TensorData::new(batch.inputs.clone(), shape), &self.device);
@@ -166,9 +169,10 @@ impl Probed {
                 sums.loss += read[0] * values;
                 sums.squares += read[1] * values;
                 for (i, (_, of_blocks)) in kept[first_kept..].iter_mut().enumerate() {
-                    of_blocks.push(drawn_picture(image.clone().narrow(0, i, 1)));
+                    of_blocks.push(tile(drawn_picture(image.clone().narrow(0, i, 1))));
                 }
-                count_right(sums, scores, &batch, segmentation)?;
+                count_right(sums, scores, &batch, segmentation)
+                    .map_err(|_| diverged("classifier", &probing.name, settings))?;
                 block += 1;
                 Ok(())
             })?;
@@ -193,13 +197,14 @@ impl Probed {
             })
             .collect();
         match blocks.iter().find(|block| !block.reconstruction_loss.is_finite()) {
-            Some(block) => Err(Error::run(format!(
-                "the decoder behind {} has diverged; probe with a smaller --lr (now {})",
-                block.name, settings.lr
-            ))),
+            Some(block) => Err(diverged("decoder", &block.name, settings)),
             None => Ok(Scored { blocks, baseline: seen.baseline(segmentation), pictures: count, drawn: kept }),
         }
     }
+}
+
+fn diverged(probe: &str, block: &str, settings: &Settings) -> Error {
+    Error::run(format!("the {probe} behind {block} has diverged; probe with a smaller --lr (now {})", settings.lr))
 }
 
 fn read(val: &Split, indices: &[usize], config: &RunConfig) -> Result<Batch> {
@@ -240,16 +245,11 @@ fn count_right(sums: &mut Sums, scores: Tensor<4>, batch: &Batch, segmentation: 
         return Ok(());
     }
     let [_, classes, _, _] = scores.dims();
-    let scores: Vec<f32> = scores.into_data().iter::<f32>().collect();
+    let scores = finite(scores)?;
     for (scores, &truth) in scores.chunks_exact(classes).zip(&batch.label) {
-        let best = (0..classes).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-        sums.right += u64::from(best == Some(usize::from(truth)));
+        sums.right += u64::from(Verdict::new("", truth, scores).top.first() == Some(&truth));
     }
     Ok(())
-}
-
-fn picture(image: &Array3<u8>) -> RgbImage {
-    crate::render::overlay::picture(image.view())
 }
 
 /// `[1, 3, height, width]` in 0..=1.

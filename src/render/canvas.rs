@@ -103,8 +103,8 @@ impl Text {
     }
 }
 
-/// Draws on a white picture of this size and writes it as PNG to `path`, and the same drawn in vectors beside it as SVG; each in
-/// full or not at all.
+/// Draws on a white picture of this size and writes it twice, each in full or not at all: as PNG, and drawn in vectors as SVG.
+/// `path` may be the name of either.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -114,7 +114,7 @@ pub(super) fn save_plot(
     paint: impl Fn(&Area) -> Drawn,
 ) -> Result<()> {
     let path = path.as_ref();
-    save_png(path, &draw(width, height, &paint)?)?;
+    save_png(path.with_extension("png"), &draw(width, height, &paint)?)?;
     let mut svg = String::new();
     paint_on(Surface::vectors(&mut svg, (width, height)), |area| {
         area.fill(&WHITE)?; // what is beside it may be black

@@ -21,7 +21,7 @@ pub struct DrawnRun {
     pub name: String,
     /// Names of its blocks.
     pub blocks: Vec<String>,
-    /// Pictures, and of each what is drawn of it behind each block.
+    /// Pictures, each a [`tile`], and of each what is drawn of it behind each block.
     pub pictures: Vec<(RgbImage, Vec<RgbImage>)>,
 }
 
@@ -31,8 +31,8 @@ pub struct DrawnRun {
 /// Drawing fails.
 pub fn drawn_sheet(runs: &[DrawnRun]) -> Result<RgbImage> {
     let columns = 1 + runs.iter().map(|run| shown(run.blocks.len()).len()).max().unwrap_or(0) as u32;
-    let tallest = |(picture, _): &(RgbImage, Vec<RgbImage>)| fit(picture.clone(), SIDE).height();
-    let height = runs.iter().flat_map(|run| &run.pictures).map(tallest).max().unwrap_or(SIDE) + GAP;
+    let height =
+        runs.iter().flat_map(|run| &run.pictures).map(|(picture, _)| picture.height()).max().unwrap_or(SIDE) + GAP;
     let of_run = |run: &DrawnRun| 2 * LINE + run.pictures.len() as u32 * height + GAP;
     let style = text(18.0, INK, Anchor::Start);
     let names = runs.iter().map(|run| style.width(&run.name) as u32 + 2 * GAP).max().unwrap_or(0);
@@ -44,7 +44,7 @@ pub fn drawn_sheet(runs: &[DrawnRun]) -> Result<RgbImage> {
             let chosen = shown(drawn.len()).into_iter().map(|block| &drawn[block]);
             for (column, tile) in std::iter::once(picture).chain(chosen).enumerate() {
                 let at = (GAP + column as u32 * (SIDE + GAP), top + 2 * LINE + row as u32 * height);
-                paste(&mut sheet, &fit(tile.clone(), SIDE), at.0.into(), at.1.into());
+                paste(&mut sheet, tile, at.0.into(), at.1.into());
             }
         }
         top += of_run(run);
@@ -65,10 +65,24 @@ pub fn drawn_sheet(runs: &[DrawnRun]) -> Result<RgbImage> {
     })
 }
 
+/// A picture as small as it is shown.
+pub fn tile(picture: RgbImage) -> RgbImage {
+    fit(picture, SIDE)
+}
+
+/// At most `most` of `count`, as evenly as can be, the first and the last among them.
+pub fn evenly(count: usize, most: usize) -> Vec<usize> {
+    let most = most.clamp(1, count.max(1));
+    match most {
+        1 => vec![count.saturating_sub(1)],
+        _ => (0..most).map(|i| (i * (count - 1) + (most - 1) / 2) / (most - 1)).collect(),
+    }
+}
+
 fn shown(blocks: usize) -> Vec<usize> {
     match blocks {
         0 => Vec::new(),
-        _ => crate::probe::chosen(blocks, MOST_BLOCKS),
+        _ => evenly(blocks, MOST_BLOCKS),
     }
 }
 
@@ -78,7 +92,7 @@ mod tests {
 
     #[test]
     fn each_picture_has_a_row() {
-        let picture = |value: u8| RgbImage::from_pixel(32, 32, Rgb([value; 3]));
+        let picture = |value: u8| tile(RgbImage::from_pixel(32, 32, Rgb([value; 3])));
         let run = |blocks: usize| DrawnRun {
             name: "InfoPro".into(),
             blocks: (0..blocks).map(|i| i.to_string()).collect(),
@@ -90,5 +104,14 @@ mod tests {
         assert_eq!(sheet.get_pixel(GAP + 10 * (SIDE + GAP) + 5, sheet.height() - 2 * GAP - 5).0, [19; 3]);
         drawn_sheet(&[]).unwrap();
         drawn_sheet(&[run(0)]).unwrap();
+    }
+
+    #[test]
+    fn the_first_and_the_last_block_are_among_the_evenly() {
+        assert_eq!(evenly(5, 9), [0, 1, 2, 3, 4]);
+        assert_eq!(evenly(10, 4), [0, 3, 6, 9]);
+        assert_eq!(evenly(17, 3), [0, 8, 16]);
+        assert_eq!(evenly(5, 1), [4]);
+        assert_eq!(evenly(1, 8), [0]);
     }
 }

@@ -10,6 +10,7 @@ use crate::data::split::Split;
 use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
 use crate::{Error, Result};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -189,6 +190,17 @@ impl Checkpoint {
             name(learned),
             self.folder.display()
         )))
+    }
+
+    /// The network of this configuration with the checkpoint's weights.
+    ///
+    /// # Errors
+    /// It does not fit the configuration, or cannot be read.
+    pub fn network(&self, config: &RunConfig, device: &Device) -> Result<LocalNetwork> {
+        self.check_fits(config)?;
+        let mut network = LocalNetwork::new(config, self.num_classes(), device)?;
+        network.load(&self.folder, false)?;
+        Ok(network)
     }
 
     /// Refuses a configuration whose network or cut is not the checkpoint's.

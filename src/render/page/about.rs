@@ -3,6 +3,7 @@
 use super::curves::{self, Chart};
 use crate::Result;
 use crate::config::{Method, RunConfig, Schedule};
+use crate::train::checkpoint::State;
 use serde::Serialize;
 use std::path::Path;
 
@@ -22,7 +23,7 @@ pub struct About {
     /// K.
     pub num_modules: usize,
     /// How modules took turns, where that was not one after another.
-    pub schedule: Option<&'static str>,
+    pub schedule: Option<String>,
     /// Steps that each module of the scored checkpoint was trained for.
     pub steps: usize,
     /// How to predict, where that is not once and whole.
@@ -32,11 +33,14 @@ pub struct About {
 }
 
 impl About {
-    /// The run in the folder `run`, whose newest checkpoint has `steps` steps, scored on `split`.
+    /// The run in the folder `run`, whose newest checkpoint is of this state, scored on `split`.
     ///
     /// # Errors
     /// `metrics.jsonl` is there and cannot be read.
-    pub fn of(run: &Path, config: &RunConfig, split: &str, steps: usize, test_time: Option<String>) -> Result<Self> {
+    pub fn of(run: &Path, config: &RunConfig, split: &str, state: &State, test_time: Option<String>) -> Result<Self> {
+        let num_modules = config.local.num_modules;
+        // Steps of the staged schedule are counted through all modules.
+        let each = state.staged_steps.unwrap_or(usize::MAX);
         Ok(Self {
             name: run_name(run),
             dataset: config.data.dataset.name(),
@@ -50,14 +54,16 @@ impl About {
                 Method::Dgl => "DGL",
                 Method::Greedy => "greedy",
             },
-            num_modules: config.local.num_modules,
+            num_modules,
             schedule: match config.train.schedule {
                 Schedule::Sequential => None,
-                Schedule::Async => Some("async"),
-                Schedule::Staged => Some("staged"),
+                Schedule::Async => Some("async".into()),
+                Schedule::Staged if state.step < each.saturating_mul(num_modules) => {
+                    Some(format!("staged, {} of {num_modules} modules trained", state.step / each))
+                }
+                Schedule::Staged => Some("staged".into()),
             },
-            // Steps of the staged schedule are counted through all modules.
-            steps: if config.train.schedule == Schedule::Staged { steps / config.local.num_modules } else { steps },
+            steps: state.step.min(each),
             test_time,
             charts: curves::of_run(run)?,
         })

@@ -58,10 +58,10 @@ pub fn loss_plot(path: impl AsRef<Path>, modules: &[LossCurves]) -> Result<()> {
     let terms: Vec<(&str, Vec<Series>)> = [
         ("reconstruction loss (nats a value)", term(|module| &module.reconstruction)),
         ("task loss (nats)", term(|module| &module.task)),
-        ("total loss", term(|module| &module.total)),
+        ("total loss (nats)", term(|module| &module.total)),
     ]
     .into_iter()
-    .filter(|(name, series)| *name == "total loss" || series.iter().any(|series| !series.points.is_empty()))
+    .filter(|(name, series)| name.starts_with("total") || series.iter().any(|series| !series.points.is_empty()))
     .collect();
     side_by_side(path, &terms)
 }

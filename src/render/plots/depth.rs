@@ -57,6 +57,10 @@ pub fn depth_plot(path: impl AsRef<Path>, axes: DepthAxes, runs: &[DepthCurve]) 
     })
 }
 
+fn names(run: &DepthCurve) -> impl Iterator<Item = &str> {
+    run.points.iter().map(|point| point.block.as_str())
+}
+
 fn panel(
     area: &Area,
     axis: &str,
@@ -66,7 +70,9 @@ fn panel(
     value: &dyn Fn(&DepthPoint) -> f64,
 ) -> Drawn {
     let blocks = runs.iter().map(|run| run.points.len()).max().unwrap_or(0);
-    // A network of fewer blocks is stretched: both ends are where they are in any network.
+    // A network of fewer blocks is stretched: both ends are where they are in any network. Its blocks have no place on a common axis
+    // then.
+    let named = runs.windows(2).all(|pair| names(&pair[0]).eq(names(&pair[1])));
     let place = |run: &DepthCurve, index: usize| match run.points.len() {
         0 | 1 => 0.0,
         count => index as f64 * (blocks - 1) as f64 / (count - 1) as f64,
@@ -98,8 +104,9 @@ fn panel(
     let (bottom, label) = (height - room as i32, text(SIZE, INK, Anchor::Middle));
     label.upwards().draw(area, axis, (22, bottom / 2))?;
     let any_ends = runs.iter().flat_map(|run| &run.points).any(|point| point.ends_module);
-    let title = if any_ends { "block (■ a local module ends)" } else { "block" };
-    label.draw(area, title, ((112 + width - 24) / 2, height - 20))?;
+    let what = if named { "block" } else { "depth, from the first block to the last" };
+    let title = if any_ends { format!("{what} (■ a local module ends)") } else { what.to_string() };
+    label.draw(area, &title, ((112 + width - 24) / 2, height - 20))?;
     let dots = (0..60).map(|i| -0.4 + (end + 0.8) * f64::from(i) / 60.0);
     chart.draw_series(
         dots.map(|x| PathElement::new([(x, without), (x + (end + 0.8) / 120.0, without)], FAINT.stroke_width(2))),
@@ -112,11 +119,11 @@ fn panel(
         "without features",
         (note_at.0, note_at.1 + if above { -16 } else { 16 }),
     )?;
-    let names = runs.iter().max_by_key(|run| run.points.len());
-    let every = super::round_step(blocks.div_ceil(3)); // so many that turned names do not touch
-    for (index, point) in names.into_iter().flat_map(|run| run.points.iter().enumerate()) {
+    let apart = f64::from(width - 136) / (end + 0.8);
+    let every = ((SIZE + 4.0) / apart).ceil() as usize; // so far that turned names do not touch
+    for (index, point) in runs.first().filter(|_| named).into_iter().flat_map(|run| run.points.iter().enumerate()) {
         let (x, _) = chart.backend_coord(&(index as f64, 0.0));
-        if index % every == 0 || index + 1 == blocks {
+        if index + 1 == blocks || (index % every == 0 && index + every < blocks) {
             let at = (x - area.get_base_pixel().0, bottom + 12);
             text(SIZE - 2.0, INK, Anchor::End).upwards().draw(area, &point.block, at)?;
         }
