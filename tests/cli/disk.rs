@@ -3,6 +3,7 @@
 
 use super::support::{folder, names, segeval, segprobe, segtrain, semantic, tiny};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A small disk of its own, for as long as it lives.
@@ -70,19 +71,34 @@ fn a_disk_that_is_read_only_is_told_before_any_work() {
     let folder = folder();
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).expect("a folder");
-    let Some(mounted) = Disk::mount(&disk) else {
-        println!("skipped: this user may not mount a disk");
-        return;
-    };
+    let mounted = Disk::mount(&disk);
     tiny(folder.path()).args(&["--out", "disk/run"]).succeeds();
     let before = names(disk.join("run"));
-    mounted.lock();
-    tiny(folder.path()).args(&["--out", "disk/other"]).fails(1, &["disk/other", "the disk is read-only"]);
-    let resumed = segtrain(folder.path()).args(&["--resume", "disk/run", "--steps", "4"]);
-    resumed.fails(1, &["disk/run", "the disk is read-only"]);
-    segeval(folder.path()).args(&["disk/run"]).fails(1, &["disk/run/eval-val", "the disk is read-only"]);
-    segprobe(folder.path()).args(&["disk/run"]).fails(1, &["disk/run/probe", "the disk is read-only"]);
+    // Whoever may not mount a disk may, as a rule, not write to a folder without permission either.
+    let cause = match &mounted {
+        Some(mounted) => {
+            mounted.lock();
+            "the disk is read-only"
+        }
+        None => {
+            for folder in [disk.clone(), disk.join("run")] {
+                fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).expect("it is ours");
+            }
+            if fs::create_dir(disk.join("probe")).is_ok() {
+                println!("skipped: this user may not mount a disk, and may write everywhere");
+                return;
+            }
+            "no permission"
+        }
+    };
+    tiny(folder.path()).args(&["--out", "disk/other"]).fails(1, &["disk/other", cause]);
+    segtrain(folder.path()).args(&["--resume", "disk/run", "--steps", "4"]).fails(1, &["disk/run", cause]);
+    segeval(folder.path()).args(&["disk/run"]).fails(1, &["disk/run/eval-val", cause]);
+    segprobe(folder.path()).args(&["disk/run"]).fails(1, &["disk/run/probe", cause]);
     // Where a run is only read it may be anywhere.
     segeval(folder.path()).args(&["disk/run", "--out", "scores"]).succeeds();
     assert_eq!(names(disk.join("run")), before);
+    for folder in [&disk.join("run"), &disk] {
+        let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o755)); // so that it can be removed
+    }
 }
