@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use image::{ExtendedColorType, ImageEncoder, ImageResult, codecs::png::PngEncoder};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Bytes that zlib makes of one at most. A file that says to hold more than this times its length is cut off or damaged, and no
@@ -149,6 +150,11 @@ pub fn make_folder(folder: &Path) -> Result<()> {
 /// It cannot be made, or not be written to.
 pub fn make_writable_folder(folder: &Path) -> Result<()> {
     Staged::in_folder(folder).map(drop)
+}
+
+/// What a library makes of foreign bytes; `None` where it panics at them, as some readers do at what no writer writes.
+pub fn unless_it_panics<T>(read: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
 /// An I/O error in plain words.

@@ -3,7 +3,7 @@
 
 use infoseg::config::{Dataset, DeviceChoice, defaults_for};
 use infoseg::local::LocalNetwork;
-use infoseg_fuzz::{choice, with_files};
+use infoseg_fuzz::{choice, only_what_escapes, with_files};
 use std::cell::RefCell;
 
 static WEIGHTS: &[u8] = include_bytes!("../seeds/burnpack/module1.bpk");
@@ -13,9 +13,7 @@ thread_local! {
 }
 
 fn network() -> LocalNetwork {
-    // burn's reader panics, and we make an error of it. What we let through still ends the process: libFuzzer's own hook would
-    // at any panic.
-    std::panic::set_hook(Box::new(|_| {}));
+    only_what_escapes(); // burn's reader
     let mut config = defaults_for(Dataset::SyntheticDigits);
     (config.model.width, config.local.num_modules) = (0.05, 1);
     let device = DeviceChoice::Cpu.open().expect("there is a CPU");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Once;
 
 /// Puts these files into a folder of their own and hands it to `read`. Fast where `TMPDIR` is in memory.
 pub fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
@@ -14,6 +15,13 @@ pub fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
         fs::write(path, bytes).expect("the file can be written");
     }
     read(folder.path());
+}
+
+/// For a target whose readers call a library that panics, of which they make an error: what they let through still ends the
+/// process. libFuzzer's own hook would at any panic.
+pub fn only_what_escapes() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
 }
 
 /// The first byte, to choose what the others are.

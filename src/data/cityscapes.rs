@@ -9,7 +9,7 @@
 use super::Sample;
 use super::id_png::{load_instances, load_label, train_ids};
 use crate::config::Resolution;
-use crate::files::ZLIB_RATIO;
+use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::{Error, Result};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use ndarray::{Array2, Array3};
@@ -325,7 +325,8 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     if is_png && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
         return Err(bad(&"the file ends too early"));
     }
-    let rgb = DynamicImage::from_decoder(decoder).map_err(|cause| bad(&cause))?.into_rgb8();
+    let decoded = unless_it_panics(|| DynamicImage::from_decoder(decoder)).ok_or_else(|| bad(&"it is damaged"))?;
+    let rgb = decoded.map_err(|cause| bad(&cause))?.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
     Array3::from_shape_vec((height, width, 3), rgb.into_raw()).map_err(|cause| bad(&cause))
 }

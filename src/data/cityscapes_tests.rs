@@ -239,3 +239,11 @@ fn pictures_that_are_one_colour_are_small_files_and_are_read() {
         }
     }
 }
+
+/// Found by fuzzing: zune-jpeg 0.5.15 panics at it.
+#[test]
+fn a_jpeg_that_its_decoder_panics_at_is_damaged() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/damaged.jpg");
+    let error = load_image(&path).unwrap_err().to_string();
+    assert_says(&error, &["damaged.jpg", "cannot be decoded", "expected a whole PNG or JPEG"]);
+}

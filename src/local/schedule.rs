@@ -5,14 +5,13 @@ use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use super::step::Mark;
 use crate::config::{Precision, RunConfig};
 use crate::data::normalize::Normalization;
-use crate::files::cause_in;
+use crate::files::{cause_in, unless_it_panics};
 use crate::net::{Init, Network, network};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use flate2::Crc;
 use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// A network in K local modules. End-to-end training is K = 1.
@@ -195,9 +194,9 @@ fn unwritten(path: &Path, error: &dyn Display) -> Error {
 
 /// Reads a file of burn's, whose reader panics at some that it could not have written.
 fn read<T, E: Display>(path: &Path, read: impl FnOnce() -> std::result::Result<T, E>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(read) => read.map_err(|error| unread(path, &error)),
-        Err(_) => Err(unread(path, &"it holds what no checkpoint does")),
+    match unless_it_panics(read) {
+        Some(read) => read.map_err(|error| unread(path, &error)),
+        None => Err(unread(path, &"it holds what no checkpoint does")),
     }
 }
 
