@@ -110,4 +110,14 @@ mod tests {
         fs::remove_file(path("b")).unwrap();
         assert!(verify(folder.path()).unwrap_err().to_string().contains("/b: "));
     }
+
+    #[test]
+    fn no_file_elsewhere_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "00000000 0 /dev/zero\n"; // which never ends
+        let mut own = Crc::new();
+        own.update(text.as_bytes());
+        fs::write(folder.path().join(NAME), format!("{text}{:08x}\n", own.sum())).unwrap();
+        assert!(verify(folder.path()).unwrap_err().to_string().contains("manifest.txt: is damaged"));
+    }
 }
