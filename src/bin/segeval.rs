@@ -9,6 +9,7 @@ use infoseg::data::classes::augment::ClassAugment;
 use infoseg::data::split::Split;
 use infoseg::eval::test_time::TestTimeArgs;
 use infoseg::eval::{Evaluation, Predictor, Protocol, classify, compare, evaluate, gallery, score_predictions};
+use infoseg::files::make_writable_folder;
 use infoseg::render::page::{self, About};
 use infoseg::train::checkpoint::{self, Checkpoint};
 use infoseg::{Error, Result};
@@ -111,6 +112,7 @@ impl Opened {
         let pictures = Split::open(&config.data, &split)?;
         let newest = checkpoint::last(run)?;
         newest.tell_damaged();
+        newest.tell_unfinished(config.local.num_modules, run);
         newest.check_classes(&pictures)?;
         Ok(Self { config, device, split, pictures, newest })
     }
@@ -156,6 +158,8 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
             out.display()
         )));
     }
+    // Before the work, not after it.
+    make_writable_folder(&out)?;
     let about = || opened.about(run, protocols[0].test_time.in_words());
     match &opened.pictures {
         Split::Pixels(source) => of_pixels(args, &predictor, source, &protocols, &out, about),

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Estimate what each block of trained networks knows: of the picture, I(h, x), by how well a decoder that is trained afresh
 /// on the block's frozen features draws it; of its label, I(h, y), by how well a classifier that is trained afresh tells it.
-/// Writes a plot of both over depth for all runs, a sheet of the drawn pictures, and the numbers.
+/// Writes a plot of both over depth for all runs, a sheet of the drawn pictures, and the numbers. "Without features" is who
+/// has not seen the picture: the mean colour, and the commonest class.
 #[derive(Parser)]
 #[command(name = "segprobe", version)]
 struct Args {
@@ -83,15 +84,22 @@ fn segprobe(args: Args) -> Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("probe"));
     make_writable_folder(&out)?;
     let (mut probed, mut written) = (Vec::new(), Vec::new());
-    for ((run, config), newest) in args.runs.iter().zip(&configs).zip(&newest) {
+    let abouts = args.runs.iter().zip(&configs).zip(&newest);
+    let abouts =
+        abouts.map(|((run, config), newest)| About::of(run, config, &config.data.val_split, &newest.state, None));
+    let abouts = abouts.collect::<Result<Vec<_>>>()?;
+    for (number, (config, newest)) in configs.iter().zip(&newest).enumerate() {
         newest.tell_damaged();
         let train = open(&first.data.train_split)?;
-        let about = About::of(run, config, &config.data.val_split, &newest.state, None)?;
         let mut probes = Probed::new(newest, config, &device, &settings)?;
-        let mut told = Told::new(&about.name);
+        let title = title(&abouts, number, &args.runs[number]);
+        let mut told = Told::new(match abouts.len() {
+            1 => title.clone(),
+            runs => format!("run {} of {runs}, {title}", number + 1),
+        });
         probes.train(train, config, &settings, |step| told.tell(Progress::Trained(step), settings.steps))?;
         let scored = probes.score(&val, config, &settings, DRAWN, |progress| told.tell(progress, settings.steps))?;
-        let run = ProbedRun { name: title(&about), steps: about.steps, scored };
+        let run = ProbedRun { name: title, steps: abouts[number].steps, scored };
         cli::print(format_args!("{}\n", report::table(&run)))?;
         probed.push(run);
         // After each run: what takes hours is not lost with the next one.
@@ -130,7 +138,7 @@ fn settings(args: &Args, first: &RunConfig) -> Result<Settings> {
         return Err(Error::usage(message));
     }
     match counts.into_iter().find(|(_, count)| *count == 0) {
-        Some((flag, _)) => Err(Error::usage(format!("{flag} 0: there would be nothing to learn; say 1 or more"))),
+        Some((flag, _)) => Err(Error::usage(format!("{flag} 0: there would be nothing to do; say 1 or more"))),
         None if !(args.lr > 0.0 && args.lr.is_finite()) => {
             Err(Error::usage(format!("--lr {}: a learning rate is above 0, such as 0.002", args.lr)))
         }
@@ -138,12 +146,19 @@ fn settings(args: &Args, first: &RunConfig) -> Result<Settings> {
     }
 }
 
-/// Such as `greedy, K = 4 (small)`.
-fn title(about: &About) -> String {
+/// Such as `greedy, K = 4 (small)`: with its network where not all have the same, and its path where names do not tell it.
+fn title(abouts: &[About], number: usize, run: &Path) -> String {
+    let about = &abouts[number];
+    let network = match abouts.iter().all(|other| other.network == about.network) {
+        true => String::new(),
+        false => format!(", {}", about.network),
+    };
+    let named_so = abouts.iter().filter(|other| other.name == about.name).count();
+    let name = if named_so > 1 { run.display().to_string() } else { about.name.clone() };
     let schedule = about.schedule.as_ref().map_or_else(String::new, |schedule| format!(", {schedule}"));
     match about.num_modules {
-        1 => format!("{} ({})", about.method, about.name),
-        k => format!("{}, K = {k}{schedule} ({})", about.method, about.name),
+        1 => format!("{}{network} ({name})", about.method),
+        k => format!("{}, K = {k}{schedule}{network} ({name})", about.method),
     }
 }
 
@@ -195,9 +210,9 @@ struct Told {
 }
 
 impl Told {
-    fn new(name: &str) -> Self {
+    fn new(name: String) -> Self {
         cli::say(format_args!("segprobe: {name}"));
-        Self { name: name.to_string(), started: Instant::now(), said: Instant::now() }
+        Self { name, started: Instant::now(), said: Instant::now() }
     }
 
     fn tell(&mut self, progress: Progress, steps: usize) -> Result<()> {

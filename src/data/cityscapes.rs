@@ -11,7 +11,7 @@ use super::id_png::{load_instances, load_label, train_ids};
 use crate::config::Resolution;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::{Error, Result};
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use ndarray::{Array2, Array3};
 use std::fs;
 use std::io::Cursor;
@@ -319,8 +319,14 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
     reader.limits(limits);
+    let too_large = |cause: ImageError| match cause {
+        ImageError::Limits(_) => {
+            Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"))
+        }
+        cause => bad(&cause),
+    };
     let is_png = reader.format() == Some(image::ImageFormat::Png);
-    let decoder = reader.into_decoder().map_err(|cause| bad(&cause))?;
+    let decoder = reader.into_decoder().map_err(too_large)?;
     // What is counted are expanded pixels: one bit of a palette with transparency becomes 32.
     if is_png && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
         return Err(bad(&"the file ends too early"));

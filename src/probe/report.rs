@@ -59,15 +59,17 @@ pub fn write(path: impl AsRef<Path>, runs: &[ProbedRun], settings: &Settings) ->
     json::write(path, &json!({ "probes": probes, "runs": runs }))
 }
 
-/// A line a block, for one run.
+/// A line a block, for one run: RMSE in grey levels (less of it is more I(h, x)), what is right and mIoU in percent (more is
+/// more I(h, y)). Below them says so where probes have learned nothing.
 pub fn table(run: &ProbedRun) -> String {
     let Scored { blocks, baseline, .. } = &run.scored;
     let segmentation = baseline.miou.is_some();
     let names = blocks.iter().map(|block| block.name.len()).chain(["without features".len()]).max().unwrap_or(0);
-    let mut text = format!("{}\n{:names$}   picture, RMSE   accuracy", run.name, "block");
-    text += if segmentation { "    mIoU\n" } else { "\n" };
+    let mut text = format!("{}\n{:names$}   picture, RMSE   ", run.name, "block");
+    text += if segmentation { "pixels right    mIoU\n" } else { "   pictures right\n" };
     let mut line = |name: &str, error: f64, accuracy: f64, miou: Option<f64>, note: &str| {
-        let _ = write!(text, "{name:names$}   {error:>13.1}   {:>6.2} %", 100.0 * accuracy);
+        let width = if segmentation { 10 } else { 15 };
+        let _ = write!(text, "{name:names$}   {error:>13.1}   {:>width$.2} %", 100.0 * accuracy);
         if let Some(miou) = miou {
             let _ = write!(text, "   {:>5.2}", 100.0 * miou);
         }
@@ -79,5 +81,19 @@ pub fn table(run: &ProbedRun) -> String {
         line(&block.name, block.reconstruction_error, block.accuracy, block.miou, note);
     }
     line("without features", baseline.reconstruction_error, baseline.accuracy, baseline.miou, "");
+    let behind = blocks.iter().filter(|block| {
+        block.reconstruction_error > baseline.reconstruction_error || block.accuracy < baseline.accuracy
+    });
+    match behind.count() {
+        0 => {}
+        some => {
+            let _ = writeln!(
+                text,
+                "{some} of {} blocks: a probe knows less than one without features would; it has not learned enough (--steps) \
+                 or too fast (--lr)",
+                blocks.len()
+            );
+        }
+    }
     text
 }

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData, activation};
 use image::RgbImage;
 use ndarray::Array3;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 /// Pictures of classification that are scored at once.
 const BATCH: usize = 50;
@@ -122,7 +125,7 @@ impl Seen {
 }
 
 impl Probed {
-    /// Scores every probe on pictures of the validation split, evenly chosen; `drawn` of them are kept with what each probe
+    /// Scores every probe on pictures of the validation split, drawn by the seed; `drawn` of them are kept with what each probe
     /// draws of them.
     ///
     /// # Errors
@@ -137,7 +140,11 @@ impl Probed {
     ) -> Result<Scored> {
         let normalization = config.data.dataset.normalization();
         let count = settings.pictures.min(val.len());
-        let indices: Vec<usize> = (0..count).map(|i| i * val.len() / count).collect();
+        // Drawn, not every so many-th: datasets are often in order of classes, or of frames.
+        let mut indices: Vec<usize> = (0..val.len()).collect();
+        let (drawn_ones, _) = indices.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
+        let mut indices = drawn_ones.to_vec();
+        indices.sort_unstable();
         let segmentation = matches!(val, Split::Pixels(_));
         let mut seen = Seen::default();
         let mut sums: Vec<Sums> = Vec::new();

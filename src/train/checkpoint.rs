@@ -81,9 +81,10 @@ pub fn last(run: &Path) -> Result<Checkpoint> {
         Some(newest) => Err(Error::run(format!(
             "{newest}; no other checkpoint of this run is whole, train it again from the start"
         ))),
-        None => {
-            Err(Error::file(folder_of(run), "there is no checkpoint in this run yet; train it again from the start"))
-        }
+        None => Err(Error::file(
+            folder_of(run),
+            "there is no checkpoint in this run yet; wait for its first, or train it again from the start if it has ended",
+        )),
     }
 }
 
@@ -165,6 +166,19 @@ impl Checkpoint {
     pub fn tell_damaged(&self) {
         for damaged in &self.damaged {
             say(format_args!("{damaged}; going on from the checkpoint of step {}", self.state.step));
+        }
+    }
+
+    /// Says so of a staged run whose last module has not learned all it will: what it predicts is worth little.
+    pub fn tell_unfinished(&self, num_modules: usize, run: &Path) {
+        if let Some(each) = self.state.staged_steps.filter(|each| self.state.step < each.saturating_mul(num_modules)) {
+            say(format_args!(
+                "{}: this staged run is not over: {} of its {num_modules} modules are trained; go on with it (segtrain --resume \
+                 {})",
+                run.display(),
+                self.state.step / each.max(1),
+                run.display()
+            ));
         }
     }
 

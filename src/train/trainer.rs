@@ -65,14 +65,15 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         let scored = metrics::has_evaluation(&log, checkpoint.state.step);
         let total = total_steps(&config);
         if checkpoint.state.step > total || (checkpoint.state.step == total && scored) {
+            let step = checkpoint.state.step;
             let longer = match checkpoint.state.staged_steps {
-                None => "train longer with --steps N",
-                Some(_) => "a staged run ends there",
+                None => format!("train longer with --steps N, above {step}"),
+                Some(_) => "a staged run ends there".into(),
             };
+            let last = if step == total { ", its last," } else { "" };
             return Err(Error::usage(format!(
-                "{}: step {}, its last, is done already; {longer}",
+                "{}: step {step}{last} is done already; {longer}",
                 config.train.out.display(),
-                checkpoint.state.step
             )));
         }
     }

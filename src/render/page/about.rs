@@ -24,7 +24,7 @@ pub struct About {
     pub num_modules: usize,
     /// How modules took turns, where that was not one after another.
     pub schedule: Option<String>,
-    /// Steps that each module of the scored checkpoint was trained for.
+    /// Steps that each module of the scored checkpoint was trained for; of a staged run that is not over those of all modules.
     pub steps: usize,
     /// How to predict, where that is not once and whole.
     pub test_time: Option<String>,
@@ -63,7 +63,7 @@ impl About {
                 }
                 Schedule::Staged => Some("staged".into()),
             },
-            steps: state.step.min(each),
+            steps: if state.step < each.saturating_mul(num_modules) { state.step } else { each },
             test_time,
             charts: curves::of_run(run)?,
         })

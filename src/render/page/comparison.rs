@@ -106,7 +106,7 @@ fn charts(runs: &[About], names: &[String]) -> Vec<Chart> {
     let miou = line(&|run| find(run, true)?.lines.into_iter().next().map(|line| line.points));
     let charts = [
         chart("mIoU over classes in truth or prediction", "mIoU (%)", true, miou),
-        chart("loss of the last module", "loss (nats)", false, loss),
+        chart("loss of the last module, auxiliary head included where it has one", "loss (nats)", false, loss),
     ];
     charts.into_iter().filter(|chart| chart.lines.iter().any(|line| !line.points.is_empty())).collect()
 }

@@ -47,13 +47,15 @@ pub fn depth_plot(path: impl AsRef<Path>, axes: DepthAxes, runs: &[DepthCurve]) 
     let legend = Legend::new(runs.iter().map(|run| run.name.as_str()), 1400);
     let widest = runs.iter().flat_map(|run| &run.points).map(|point| text(SIZE, INK, Anchor::End).width(&point.block));
     let room = widest.max().unwrap_or(0) as u32 + 60;
-    save_plot(path, (1400, 500 + room + legend.height), |area| {
+    save_plot(path, (1400, 532 + room + legend.height), |area| {
         let (top, bottom) = area.split_vertically(legend.height);
         legend.draw(&top)?;
         let panels = bottom.split_evenly((1, 2));
         let error = "error of the drawn picture (RMSE, grey levels)";
-        panel(&panels[0], error, runs, room, axes.without.0, &|point| point.reconstruction_error)?;
-        panel(&panels[1], axes.score, runs, room, axes.without.1, &|point| point.score)
+        let titles = ["I(h, x): less error is more", "I(h, y): higher is more"];
+        let value: [&dyn Fn(&DepthPoint) -> f64; 2] = [&|point| point.reconstruction_error, &|point| point.score];
+        panel(&panels[0], [titles[0], error], runs, room, axes.without.0, value[0])?;
+        panel(&panels[1], [titles[1], axes.score], runs, room, axes.without.1, value[1])
     })
 }
 
@@ -63,7 +65,7 @@ fn names(run: &DepthCurve) -> impl Iterator<Item = &str> {
 
 fn panel(
     area: &Area,
-    axis: &str,
+    [title, axis]: [&str; 2],
     runs: &[DepthCurve],
     room: u32,
     without: f64,
@@ -87,7 +89,7 @@ fn panel(
     let end = (blocks as f64 - 1.0).max(0.0);
     let mut chart = ChartBuilder::on(area)
         .margin_right(24)
-        .margin_top(16)
+        .margin_top(48)
         .margin_bottom(room)
         .y_label_area_size(112)
         .build_cartesian_2d(-0.4..end + 0.4, y.clone())?;
@@ -102,11 +104,12 @@ fn panel(
         .y_label_formatter(&|value| decimals(*value, step))
         .draw()?;
     let (bottom, label) = (height - room as i32, text(SIZE, INK, Anchor::Middle));
-    label.upwards().draw(area, axis, (22, bottom / 2))?;
+    label.upwards().draw(area, axis, (22, (48 + bottom) / 2))?;
     let any_ends = runs.iter().flat_map(|run| &run.points).any(|point| point.ends_module);
-    let what = if named { "block" } else { "depth, from the first block to the last" };
-    let title = if any_ends { format!("{what} (■ a local module ends)") } else { what.to_string() };
-    label.draw(area, &title, ((112 + width - 24) / 2, height - 20))?;
+    let what = if named { "block" } else { "depth" };
+    let below = if any_ends { format!("{what} (■ a local module ends)") } else { what.to_string() };
+    label.draw(area, &below, ((112 + width - 24) / 2, height - 20))?;
+    label.draw(area, title, ((112 + width - 24) / 2, 22))?;
     let dots = (0..60).map(|i| -0.4 + (end + 0.8) * f64::from(i) / 60.0);
     chart.draw_series(
         dots.map(|x| PathElement::new([(x, without), (x + (end + 0.8) / 120.0, without)], FAINT.stroke_width(2))),

@@ -143,8 +143,9 @@ impl Heatmap<'_> {
         let x = layout.left + side + 24;
         for y in 0..side {
             let color = shade(1.0 - f64::from(y) / f64::from(side));
-            // No line: half of one is beside it in vectors.
-            area.draw(&Rectangle::new([(x, top + y), (x + width, top + y + 1)], color.filled()))?;
+            // A little below the next: in vectors, on a screen of any size, nothing white is between them.
+            let below = (top + y + 2).min(top + side);
+            area.draw(&Rectangle::new([(x, top + y), (x + width, below)], color.filled()))?;
         }
         area.draw(&Rectangle::new([(x, top), (x + width, top + side)], FAINT.stroke_width(1)))?;
         let style = text(18.0, INK, Anchor::Start);
