@@ -23,7 +23,9 @@ fn runs_are_probed_side_by_side_and_again_the_same() {
         segprobe(folder.path()).args(&["two", "one"]).args(&flags).succeeds()
     };
     let outcome = probe("probe");
-    for part in ["InfoPro, K = 2 (two)", "end-to-end (one)", "without features", "stem", "layer4.1", "mIoU"] {
+    for part in
+        ["InfoPro, K = 2 (two)", "end-to-end (one)", "without features", "stem", "layer4.1", "pixels right", "mIoU"]
+    {
         assert!(outcome.stdout.contains(part), "{part} in {}", outcome.stdout);
     }
     assert_eq!(names(folder.path().join("probe")), ["drawn.png", "probe.json", "probe.png", "probe.svg"]);
@@ -56,7 +58,7 @@ fn a_classifier_is_probed_by_accuracy() {
     segtrain(folder.path()).args(&run).args(&small).succeeds();
     let probe = ["run", "--steps", "80", "--lr", "0.01", "--batch-size", "20", "--blocks", "2"];
     let outcome = segprobe(folder.path()).args(&probe).succeeds();
-    assert!(!outcome.stdout.contains("mIoU") && outcome.stdout.contains("accuracy"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("mIoU") && outcome.stdout.contains("pictures right"), "{}", outcome.stdout);
     let report = json(folder.path().join("run/probe/probe.json"));
     let (first, without) = (&blocks(&report, 0)[0], &report["runs"][0]["without_features"]);
     // The stem is all but random, and so hardly in the way.

@@ -21,8 +21,9 @@ pub struct Stretch {
 /// # Errors
 /// The file cannot be written.
 pub fn memory_plot(path: impl AsRef<Path>, points: &[(f64, usize)], stretches: &[Stretch]) -> Result<()> {
-    const GIB: f64 = (1u64 << 30) as f64;
-    let points: Vec<(f64, f64)> = points.iter().map(|(time, bytes)| (*time, *bytes as f64 / GIB)).collect();
+    let most = points.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+    let (unit, name) = if most < 1 << 29 { (1u64 << 20, "MiB") } else { (1 << 30, "GiB") };
+    let points: Vec<(f64, f64)> = points.iter().map(|(time, bytes)| (*time, *bytes as f64 / unit as f64)).collect();
     let end = points.last().map_or(1.0, |(time, _)| *time).max(1e-6);
     let y = y_range(std::slice::from_ref(&points), None);
     let (y, step) = (0.0..y.end, y_step(&(0.0..y.end)));
@@ -47,7 +48,7 @@ pub fn memory_plot(path: impl AsRef<Path>, points: &[(f64, usize)], stretches: &
             .x_label_formatter(&|value| decimals(*value, end / 8.0))
             .draw()?;
         let label = text(SIZE, INK, Anchor::Middle);
-        label.upwards().draw(area, "memory in use (GiB)", (24, (height - 64) / 2))?;
+        label.upwards().draw(area, &format!("memory in use ({name})"), (24, (height - 64) / 2))?;
         label.draw(area, "time (s)", (760, height - 24))?;
         for (index, stretch) in stretches.iter().enumerate() {
             let color = line_color(index, stretches.len());
