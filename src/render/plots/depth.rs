@@ -116,7 +116,9 @@ fn panel(
     )?;
     let (x, at) = chart.backend_coord(&(end + 0.4, without));
     let note_at = (x - area.get_base_pixel().0 - 6, at - area.get_base_pixel().1);
-    let above = note_at.1 > 40; // below the line where there is no room above it
+    // On the side where the lines are not, as long as there is room.
+    let highest = lines.iter().filter_map(|line| line.last()).map(|(_, value)| *value).fold(0.0, f64::max);
+    let above = (highest < without && note_at.1 > 80) || note_at.1 > bottom - 40;
     text(SIZE - 4.0, FAINT, Anchor::End).draw(
         area,
         "without features",
