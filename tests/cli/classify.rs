@@ -212,7 +212,7 @@ fn segbench_draws_up_the_table_and_trains_nothing_twice() {
     let first = bench().succeeds();
     assert!(first.stdout.contains("| DGL") && first.stdout.contains("K = 2"), "{}", first.stdout);
     assert_eq!(first.stderr.lines().filter(|line| line.starts_with("run ")).count(), 4, "{}", first.stderr);
-    assert_eq!(names(folder.path().join("bench")), ["methods.png", "results.json", "runs", "table.md"]);
+    assert_eq!(names(folder.path().join("bench")), ["methods.png", "methods.svg", "results.json", "runs", "table.md"]);
     let second = bench().succeeds();
     assert_eq!((second.stdout, second.stderr.lines().count()), (first.stdout, 0));
     let other = &["local", "--methods", "dgl", "--ks", "2", "--out", "bench", "--set", "optim.lr=0.3"];
