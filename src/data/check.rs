@@ -6,9 +6,9 @@ use super::labels::{CLASSES, IGNORE_INDEX, NUM_CLASSES};
 use crate::cli::counted;
 use crate::{Error, Result};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What one split holds.
@@ -26,6 +26,8 @@ pub struct SplitReport {
     pub classes: [Frequency; NUM_CLASSES],
     /// Pixels without a class, and pictures with some.
     pub ignored: Frequency,
+    /// Labels without a pixel of any class: allowed, but seldom meant.
+    pub ignored_alone: BTreeSet<PathBuf>,
     /// Ids that do not exist, as stored.
     pub unknown: BTreeMap<u8, Frequency>,
     /// Everything that is wrong, one per file and cause.
@@ -156,6 +158,9 @@ impl SplitReport {
             }
         }
         self.ignored.pictures = u64::from(self.ignored.pixels > 0);
+        if self.unknown.is_empty() && self.classes.iter().all(|class| class.pixels == 0) {
+            self.ignored_alone.insert(pair.label.clone());
+        }
         if !self.unknown.is_empty()
             && let Err(problem) = train_ids(&pair.label, label)
         {
@@ -168,6 +173,7 @@ impl SplitReport {
         other.unknown.into_iter().for_each(|(id, found)| self.unknown.entry(id).or_default().add(found));
         self.classes.iter_mut().zip(other.classes).for_each(|(mine, theirs)| mine.add(theirs));
         self.ignored.add(other.ignored);
+        self.ignored_alone.extend(other.ignored_alone);
         self.colours.add(other.colours);
         self.problems.extend(other.problems);
         self
@@ -200,6 +206,11 @@ impl fmt::Display for SplitReport {
                 counted(found.pixels as usize, "pixel"),
                 counted(found.pictures as usize, "picture")
             )?;
+        }
+        if let Some(first) = self.ignored_alone.first() {
+            // the others are likely to be of the same kind
+            let labels = counted(self.ignored_alone.len(), "label");
+            writeln!(f, "  {labels} without a pixel of any class, from which nothing is learned: {}", first.display())?;
         }
         let labelled: u64 = self.classes.iter().map(|class| class.pixels).sum();
         if labelled == 0 && self.ignored.pixels == 0 {

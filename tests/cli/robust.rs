@@ -104,5 +104,11 @@ fn the_check_says_what_training_will_see() {
     RgbImage::from_pixel(64, 32, Rgb([12, 20, 40])).save(&scene(folder.path(), "val", 1)[0]).unwrap();
     let report = segdata(folder.path()).args(&["check", "--data-root", "data", "--split", "val"]).succeeds().stdout;
     let line = "red, green, blue: mean 11.00, 20.00, 35.00; standard deviation 1.00, 0.00, 5.00";
+    assert!(report.contains(line) && !report.contains("nothing is learned"), "{report}");
+    // Ids 0 to 3 are of no class: so are the indices of most palettes.
+    let label = &scene(folder.path(), "val", 1)[1];
+    GrayImage::from_pixel(64, 32, Luma([3])).save(label).unwrap();
+    let report = segdata(folder.path()).args(&["check", "--data-root", "data", "--split", "val"]).succeeds().stdout;
+    let line = "1 label without a pixel of any class, from which nothing is learned: data/gtFine/val/synthetic/";
     assert!(report.contains(line), "{report}");
 }
