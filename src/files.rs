@@ -11,6 +11,11 @@ use std::path::Path;
 /// memory need be reserved to find out.
 pub const ZLIB_RATIO: u64 = 1032;
 
+/// Bytes that a file can hold at most, where it is packed by zlib.
+pub fn most_unpacked(file: &File) -> u64 {
+    file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(ZLIB_RATIO))
+}
+
 /// Writes a file so that a reader, or the next start after a crash, sees the old content or the new, never half of it:
 /// a temporary file in the same folder, flushed to the disk, then renamed.
 ///

@@ -112,7 +112,7 @@ impl Opened {
         let pictures = Split::open(&config.data, &split)?;
         let newest = checkpoint::last(run)?;
         newest.tell_damaged();
-        newest.tell_unfinished(config.local.num_modules, run);
+        newest.tell_unfinished(run);
         newest.check_classes(&pictures)?;
         Ok(Self { config, device, split, pictures, newest })
     }

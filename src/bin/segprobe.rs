@@ -4,15 +4,16 @@ use clap::Parser;
 use infoseg::cli::{self, duration};
 use infoseg::config::{DataArgs, DeviceChoice, RunConfig};
 use infoseg::data::split::Split;
-use infoseg::files::{make_folder, make_writable_folder};
+use infoseg::files::make_writable_folder;
 use infoseg::probe::report::{self, ProbedRun};
-use infoseg::probe::{Probed, Progress, Settings, check_alike};
+use infoseg::probe::{Probed, Settings, check_alike};
 use infoseg::render::drawn::{DrawnRun, drawn_sheet};
 use infoseg::render::page::About;
 use infoseg::render::plots::{DepthAxes, DepthCurve, DepthPoint, depth_plot};
 use infoseg::render::save_png;
 use infoseg::train::checkpoint;
 use infoseg::{Error, Result};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -97,8 +98,8 @@ fn segprobe(args: Args) -> Result<ExitCode> {
             1 => title.clone(),
             runs => format!("run {} of {runs}, {title}", number + 1),
         });
-        probes.train(train, config, &settings, |step| told.tell(Progress::Trained(step), settings.steps))?;
-        let scored = probes.score(&val, config, &settings, DRAWN, |progress| told.tell(progress, settings.steps))?;
+        probes.train(train, config, &settings, |step| told.trained(step, settings.steps))?;
+        let scored = probes.score(&val, config, &settings, DRAWN, |done, count| told.scored(done, count))?;
         let run = ProbedRun { name: title, steps: abouts[number].steps, scored };
         cli::print(format_args!("{}\n", report::table(&run)))?;
         probed.push(run);
@@ -163,7 +164,6 @@ fn title(abouts: &[About], number: usize, run: &Path) -> String {
 }
 
 fn write(out: &Path, runs: &[ProbedRun], settings: &Settings) -> Result<Vec<PathBuf>> {
-    make_folder(out)?;
     let baseline = runs[0].scored.baseline;
     let segmentation = baseline.miou.is_some();
     let axes = DepthAxes {
@@ -215,20 +215,19 @@ impl Told {
         Self { name, started: Instant::now(), said: Instant::now() }
     }
 
-    fn tell(&mut self, progress: Progress, steps: usize) -> Result<()> {
-        if self.said.elapsed() < Duration::from_secs(10) {
-            return Ok(());
+    fn trained(&mut self, step: usize, steps: usize) {
+        let left = self.started.elapsed().as_secs_f64() / step as f64 * (steps - step) as f64;
+        self.tell(format_args!("{step}/{steps} steps · ETA {}", duration(left)));
+    }
+
+    fn scored(&mut self, done: usize, count: usize) {
+        self.tell(format_args!("{done}/{count} pictures scored"));
+    }
+
+    fn tell(&mut self, words: impl Display) {
+        if self.said.elapsed() >= Duration::from_secs(10) {
+            self.said = Instant::now();
+            cli::say(format_args!("segprobe: {}: {words}", self.name));
         }
-        self.said = Instant::now();
-        match progress {
-            Progress::Trained(step) => {
-                let left = self.started.elapsed().as_secs_f64() / step as f64 * (steps - step) as f64;
-                cli::say(format_args!("segprobe: {}: {step}/{steps} steps · ETA {}", self.name, duration(left)));
-            }
-            Progress::Scored(done, count) => {
-                cli::say(format_args!("segprobe: {}: {done}/{count} pictures scored", self.name));
-            }
-        }
-        Ok(())
     }
 }

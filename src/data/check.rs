@@ -52,7 +52,7 @@ pub struct Colours {
 }
 
 impl Colours {
-    fn of(image: &ndarray::Array3<u8>) -> Self {
+    pub(crate) fn of(image: &ndarray::Array3<u8>) -> Self {
         let (height, width, _) = image.dim();
         let mut colours = Self { pixels: (height * width) as u64, ..Self::default() };
         for (channel, values) in image.axis_iter(ndarray::Axis(2)).enumerate() {
@@ -66,7 +66,7 @@ impl Colours {
         colours
     }
 
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.pixels += other.pixels;
         self.sums.iter_mut().zip(other.sums).for_each(|(mine, theirs)| *mine += theirs);
         self.squares.iter_mut().zip(other.squares).for_each(|(mine, theirs)| *mine += theirs);
@@ -207,8 +207,8 @@ impl fmt::Display for SplitReport {
                 counted(found.pictures as usize, "picture")
             )?;
         }
+        // One of them is named: the others are likely to be of the same kind.
         if let Some(first) = self.ignored_alone.first() {
-            // the others are likely to be of the same kind
             let labels = counted(self.ignored_alone.len(), "label");
             writeln!(f, "  {labels} without a pixel of any class, from which nothing is learned: {}", first.display())?;
         }

@@ -11,6 +11,7 @@ use super::id_png::{load_instances, load_label, train_ids};
 use crate::config::Resolution;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::{Error, Result};
+use image::error::LimitErrorKind;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use ndarray::{Array2, Array3};
 use std::fs;
@@ -320,7 +321,7 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
     reader.limits(limits);
     let too_large = |cause: ImageError| match cause {
-        ImageError::Limits(_) => {
+        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::DimensionError => {
             Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"))
         }
         cause => bad(&cause),

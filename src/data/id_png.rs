@@ -2,7 +2,7 @@
 
 use super::cityscapes::{MAX_SIDE, TRAIN_IDS_SUFFIX};
 use super::labels::{self, IGNORE_INDEX, NUM_CLASSES};
-use crate::files::{ZLIB_RATIO, plain_cause};
+use crate::files::{most_unpacked, plain_cause};
 use crate::{Error, Result};
 use ndarray::Array2;
 use std::fs::File;
@@ -77,7 +77,7 @@ fn load(path: &Path, max_depth: u8, expected: &str) -> Result<Stored> {
     let bad = |cause: &dyn std::fmt::Display| {
         Error::file(path, format!("cannot be decoded ({cause}); expected a whole {max_depth}-bit gray PNG"))
     };
-    let most = file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(ZLIB_RATIO));
+    let most = most_unpacked(&file);
     let mut decoder = png::Decoder::new_with_limits(BufReader::new(file), png::Limits { bytes: 1 << 30 });
     // The palette's colours say nothing; its indices are the ids.
     decoder.set_transformations(png::Transformations::IDENTITY);

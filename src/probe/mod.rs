@@ -58,15 +58,6 @@ struct Probing {
     probe: Option<(Probe, ModuleOptimizer)>,
 }
 
-/// How far the work is; the numbers are of one run.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Progress {
-    /// So many steps of all.
-    Trained(usize),
-    /// So many pictures.
-    Scored(usize, usize),
-}
-
 impl Probed {
     /// The network of a checkpoint, with fresh probes.
     ///
@@ -100,16 +91,16 @@ impl Probed {
         Ok(Self { blocks, device: frozen, num_classes })
     }
 
-    /// Trains every probe on the training split.
+    /// Trains every probe on the training split; `on_step` hears of each step that is done.
     ///
     /// # Errors
-    /// A picture that cannot be read. `on_step` breaks off with an error of its own.
+    /// A picture that cannot be read.
     pub fn train(
         &mut self,
         train: Split,
         config: &RunConfig,
         settings: &Settings,
-        mut on_step: impl FnMut(usize) -> Result<()>,
+        mut on_step: impl FnMut(usize),
     ) -> Result<()> {
         let normalization = config.data.dataset.normalization();
         let pictures = TrainingSet::new(train, &config.augment, config.train.resolution, normalization);
@@ -123,14 +114,13 @@ impl Probed {
             let lr = settings.lr * (1.0 + (PI * step as f64 / settings.steps as f64).cos()) / 2.0;
             let seed = mix(settings.seed, step as u64);
             self.forward(input, |probing, features| {
-                let Some((probe, optimizer)) = probing.probe.take() else { return Ok(()) };
-                let mut optimizer = optimizer;
+                let Some((probe, mut optimizer)) = probing.probe.take() else { return Ok(()) };
                 let loss = probe.loss(features.clone().autodiff(), &targets, &Pass::training(seed));
                 let gradients = GradientsParams::from_grads(loss.backward(), &probe);
                 probing.probe = Some((optimizer.step(lr, probe, gradients), optimizer));
                 Ok(())
             })?;
-            on_step(step + 1)?;
+            on_step(step + 1);
         }
         Ok(())
     }

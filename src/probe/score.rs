@@ -1,7 +1,8 @@
 //! What the probes have learned, on pictures that neither they nor the network were trained on.
 
-use super::{Probed, Progress, Settings};
+use super::{Probed, Settings};
 use crate::config::RunConfig;
+use crate::data::check::Colours;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::normalize;
 use crate::data::split::Split;
@@ -85,7 +86,7 @@ struct Sums {
 #[derive(Default)]
 struct Seen {
     values: f64,
-    colours: [[f64; 2]; 3],
+    colours: Colours,
     labels: Vec<u64>,
 }
 
@@ -93,10 +94,7 @@ impl Seen {
     fn add(&mut self, batch: &Batch, num_classes: usize) {
         self.labels.resize(num_classes, 0);
         for image in &batch.images {
-            for ((.., channel), &byte) in image.indexed_iter() {
-                let (sums, byte) = (&mut self.colours[channel], f64::from(byte));
-                (sums[0], sums[1]) = (sums[0] + byte, sums[1] + byte * byte);
-            }
+            self.colours.add(Colours::of(image));
         }
         self.values += (3 * batch.images.len() * batch.size[0] * batch.size[1]) as f64;
         for &class in &batch.label {
@@ -111,12 +109,11 @@ impl Seen {
     }
 
     fn baseline(&self, segmentation: bool) -> Baseline {
-        let pixels = self.values / 3.0;
-        let variance = |[sum, squares]: [f64; 2]| squares / pixels - (sum / pixels) * (sum / pixels);
+        let colours = self.colours.mean_and_std().unwrap_or_default();
         let accuracy = self.labels.iter().copied().max().unwrap_or(0) as f64 / self.labelled();
         let present = self.labels.iter().filter(|&&count| count > 0).count().max(1);
         Baseline {
-            reconstruction_error: (self.colours.map(variance).iter().sum::<f64>() / 3.0).max(0.0).sqrt(),
+            reconstruction_error: (colours.iter().map(|(_, std)| std * std).sum::<f64>() / 3.0).sqrt(),
             accuracy,
             // All of the class is found, with everything else; nothing of the others.
             miou: segmentation.then(|| accuracy / present as f64),
@@ -126,47 +123,43 @@ impl Seen {
 
 impl Probed {
     /// Scores every probe on pictures of the validation split, drawn by the seed; `drawn` of them are kept with what each probe
-    /// draws of them.
+    /// draws of them. `on_pictures` hears how many are done, and of how many.
     ///
     /// # Errors
-    /// A picture that cannot be read; probes whose outputs are not finite. `on_pictures` breaks off with an error of its own.
+    /// A picture that cannot be read; probes whose outputs are not finite.
     pub fn score(
         &mut self,
         val: &Split,
         config: &RunConfig,
         settings: &Settings,
         drawn: usize,
-        mut on_pictures: impl FnMut(Progress) -> Result<()>,
+        mut on_pictures: impl FnMut(usize, usize),
     ) -> Result<Scored> {
         let normalization = config.data.dataset.normalization();
         let count = settings.pictures.min(val.len());
         // Drawn, not every so many-th: datasets are often in order of classes, or of frames.
-        let mut indices: Vec<usize> = (0..val.len()).collect();
-        let (drawn_ones, _) = indices.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
-        let mut indices = drawn_ones.to_vec();
+        let mut all: Vec<usize> = (0..val.len()).collect();
+        let (indices, _) = all.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
         indices.sort_unstable();
         let segmentation = matches!(val, Split::Pixels(_));
         let mut seen = Seen::default();
-        let mut sums: Vec<Sums> = Vec::new();
+        let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
+        let mut sums: Vec<Sums> = std::iter::repeat_with(Sums::default).take(probes).collect();
         let mut kept: Vec<(RgbImage, Vec<RgbImage>)> = Vec::new();
         let mut done = 0;
         for of_batch in indices.chunks(if segmentation { 1 } else { BATCH }) {
-            let batch = read(val, of_batch, config)?;
+            let mut batch = read(val, of_batch, config)?;
             seen.add(&batch, self.num_classes);
             let keep = drawn.saturating_sub(kept.len()).min(of_batch.len());
             let first_kept = kept.len();
             kept.extend(batch.images[..keep].iter().map(|image| (tile(picture(image.view())), Vec::new())));
             let [height, width] = batch.size;
             let shape = [of_batch.len(), 3, height, width];
-            let input = Tensor::from_data(TensorData::new(batch.inputs.clone(), shape), &self.device);
+            let input = Tensor::from_data(TensorData::new(std::mem::take(&mut batch.inputs), shape), &self.device);
             let targets = Targets::new(&input, normalization, batch.label.clone(), &self.device);
-            let mut block = 0;
+            let mut of_blocks = sums.iter_mut();
             self.forward(input, |probing, features| {
-                let Some((probe, _)) = &probing.probe else { return Ok(()) };
-                if sums.len() == block {
-                    sums.push(Sums::default());
-                }
-                let sums = &mut sums[block];
+                let (Some((probe, _)), Some(sums)) = (&probing.probe, of_blocks.next()) else { return Ok(()) };
                 let (logits, scores) = probe.outputs(features.clone(), batch.size);
                 let values = (3 * of_batch.len() * height * width) as f64;
                 let loss = ops::bce_with_logits(logits.clone(), targets.image.clone());
@@ -175,16 +168,15 @@ impl Probed {
                 let read: Vec<f64> = Tensor::cat(vec![loss, squares], 0).into_data().iter::<f64>().collect();
                 sums.loss += read[0] * values;
                 sums.squares += read[1] * values;
-                for (i, (_, of_blocks)) in kept[first_kept..].iter_mut().enumerate() {
-                    of_blocks.push(tile(drawn_picture(image.clone().narrow(0, i, 1))));
+                for (i, (_, of_picture)) in kept[first_kept..].iter_mut().enumerate() {
+                    of_picture.push(tile(drawn_picture(image.clone().narrow(0, i, 1))));
                 }
                 count_right(sums, scores, &batch, segmentation)
                     .map_err(|_| diverged("classifier", &probing.name, settings))?;
-                block += 1;
                 Ok(())
             })?;
             done += of_batch.len();
-            on_pictures(Progress::Scored(done, count))?;
+            on_pictures(done, count);
         }
         let probed = self.blocks.iter().filter(|probing| probing.probe.is_some());
         let blocks: Vec<BlockScore> = probed

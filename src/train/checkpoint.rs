@@ -34,6 +34,14 @@ pub struct State {
     pub classes: Vec<String>,
 }
 
+impl State {
+    /// Of a staged run that is not over: how many of its modules are trained.
+    pub fn unfinished(&self) -> Option<usize> {
+        let trained = self.step / self.staged_steps?.max(1);
+        (trained < self.local.num_modules).then_some(trained)
+    }
+}
+
 /// A checkpoint on disk.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
@@ -170,13 +178,13 @@ impl Checkpoint {
     }
 
     /// Says so of a staged run whose last module has not learned all it will: what it predicts is worth little.
-    pub fn tell_unfinished(&self, num_modules: usize, run: &Path) {
-        if let Some(each) = self.state.staged_steps.filter(|each| self.state.step < each.saturating_mul(num_modules)) {
+    pub fn tell_unfinished(&self, run: &Path) {
+        if let Some(trained) = self.state.unfinished() {
             say(format_args!(
-                "{}: this staged run is not over: {} of its {num_modules} modules are trained; go on with it (segtrain --resume \
+                "{}: this staged run is not over: {trained} of its {} modules are trained; go on with it (segtrain --resume \
                  {})",
                 run.display(),
-                self.state.step / each.max(1),
+                self.state.local.num_modules,
                 run.display()
             ));
         }

@@ -4,7 +4,7 @@
 //! element of type 15 is another one, compressed with zlib. An array has four elements within: flags, shape, name,
 //! values. Numbers may be stored in a smaller type than the array's own.
 
-use crate::files::{ZLIB_RATIO, plain_cause};
+use crate::files::{most_unpacked, plain_cause};
 use crate::{Error, Result};
 use flate2::read::ZlibDecoder;
 use std::fs::File;
@@ -54,7 +54,7 @@ fn parse(path: &Path) -> Parsed<Vec<Array>> {
         ErrorKind::NotFound => "is missing; the dataset is shipped with it".to_string(),
         _ => format!("cannot be read: {}", plain_cause(&cause)),
     })?;
-    let most = file.metadata().map_or(u64::MAX, |file| file.len().saturating_mul(ZLIB_RATIO));
+    let most = most_unpacked(&file);
     let mut file = BufReader::new(file);
     check_header(&mut file)?;
     let mut arrays = Vec::new();

@@ -39,8 +39,6 @@ impl About {
     /// `metrics.jsonl` is there and cannot be read.
     pub fn of(run: &Path, config: &RunConfig, split: &str, state: &State, test_time: Option<String>) -> Result<Self> {
         let num_modules = config.local.num_modules;
-        // Steps of the staged schedule are counted through all modules.
-        let each = state.staged_steps.unwrap_or(usize::MAX);
         Ok(Self {
             name: run_name(run),
             dataset: config.data.dataset.name(),
@@ -58,12 +56,13 @@ impl About {
             schedule: match config.train.schedule {
                 Schedule::Sequential => None,
                 Schedule::Async => Some("async".into()),
-                Schedule::Staged if state.step < each.saturating_mul(num_modules) => {
-                    Some(format!("staged, {} of {num_modules} modules trained", state.step / each))
-                }
-                Schedule::Staged => Some("staged".into()),
+                Schedule::Staged => Some(match state.unfinished() {
+                    Some(trained) => format!("staged, {trained} of {num_modules} modules trained"),
+                    None => "staged".into(),
+                }),
             },
-            steps: if state.step < each.saturating_mul(num_modules) { state.step } else { each },
+            // Steps of the staged schedule are counted through all modules.
+            steps: state.staged_steps.filter(|_| state.unfinished().is_none()).unwrap_or(state.step),
             test_time,
             charts: curves::of_run(run)?,
         })

@@ -3,6 +3,8 @@
 use crate::Result;
 use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, save_plot, text};
 use crate::render::palette::line_color;
+use crate::render::surface::Surface;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -43,6 +45,8 @@ pub struct WorkerCurves {
 }
 
 pub(super) const SIZE: f64 = 24.0;
+/// An area with an axis either way.
+type Chart<'a, 'b> = ChartContext<'a, Surface<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 /// More than a panel has pixels.
 const MOST_STRETCHES: usize = 1200;
 
@@ -277,6 +281,22 @@ pub(super) fn y_step(range: &Range<f64>) -> f64 {
     let rough = ((range.end - range.start) / 6.0).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough * 0.999).unwrap_or(rough)
+}
+
+/// Axes with lines across at the values of y alone, whose labels are `step` apart; labels of x as if they were `x_step` apart.
+pub(super) fn draw_axes(chart: &mut Chart, step: f64, x_step: f64) -> Drawn {
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(FAINT)
+        .label_style(axis_text(SIZE - 2.0))
+        .y_labels(7)
+        .y_label_formatter(&|value| decimals(*value, step))
+        .x_label_formatter(&|value| decimals(*value, x_step))
+        .draw()?;
+    Ok(())
 }
 
 /// As many decimals as labels `step` apart need.

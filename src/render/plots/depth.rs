@@ -1,8 +1,8 @@
 //! What is known of the picture and of its label behind each block.
 
-use super::curves::{Legend, SIZE, decimals, y_range, y_step};
+use super::curves::{Legend, SIZE, draw_axes, y_range, y_step};
 use crate::Result;
-use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, save_plot, text};
+use crate::render::canvas::{Anchor, Area, Drawn, FAINT, INK, save_plot, text};
 use crate::render::palette::line_color;
 use plotters::prelude::*;
 use std::path::Path;
@@ -93,16 +93,7 @@ fn panel(
         .margin_bottom(room)
         .y_label_area_size(112)
         .build_cartesian_2d(-0.4..end + 0.4, y.clone())?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(FAINT)
-        .label_style(axis_text(SIZE - 2.0))
-        .y_labels(7)
-        .y_label_formatter(&|value| decimals(*value, step))
-        .draw()?;
+    draw_axes(&mut chart, step, 1.0)?;
     let (bottom, label) = (height - room as i32, text(SIZE, INK, Anchor::Middle));
     label.upwards().draw(area, axis, (22, (48 + bottom) / 2))?;
     let any_ends = runs.iter().flat_map(|run| &run.points).any(|point| point.ends_module);

@@ -1,8 +1,8 @@
 //! Methods compared over K: score with its deviation, and memory.
 
-use super::curves::{Legend, SIZE, decimals, y_range, y_step};
+use super::curves::{Legend, SIZE, draw_axes, y_range, y_step};
 use crate::Result;
-use crate::render::canvas::{Anchor, Area, Drawn, FAINT, GRID, INK, axis_text, save_plot, text};
+use crate::render::canvas::{Anchor, Area, Drawn, INK, save_plot, text};
 use crate::render::palette::line_color;
 use plotters::prelude::*;
 use std::path::Path;
@@ -74,16 +74,7 @@ fn panel(area: &Area, axis: &str, methods: &[MethodCurve], value: &dyn Fn(&Metho
         .margin_bottom(80)
         .y_label_area_size(120)
         .build_cartesian_2d(-0.4..(ks.len().max(1) as f64 - 0.6), y)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(FAINT)
-        .label_style(axis_text(SIZE - 2.0))
-        .y_labels(7)
-        .y_label_formatter(&|value| decimals(*value, step))
-        .draw()?;
+    draw_axes(&mut chart, step, 1.0)?;
     let label = text(SIZE, INK, Anchor::Middle);
     label.upwards().draw(area, axis, (24, (height - 64) / 2))?;
     let bottom = height - 80;

@@ -1,8 +1,8 @@
 //! Bytes in use over the time of one training step.
 
-use super::curves::{SIZE, decimals, y_range, y_step};
+use super::curves::{SIZE, draw_axes, y_range, y_step};
 use crate::Result;
-use crate::render::canvas::{Anchor, FAINT, GRID, INK, axis_text, save_plot, text};
+use crate::render::canvas::{Anchor, INK, save_plot, text};
 use crate::render::palette::line_color;
 use plotters::prelude::*;
 use std::path::Path;
@@ -36,17 +36,7 @@ pub fn memory_plot(path: impl AsRef<Path>, points: &[(f64, usize)], stretches: &
             .x_label_area_size(48)
             .y_label_area_size(120)
             .build_cartesian_2d(0.0..end, y.clone())?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(FAINT)
-            .label_style(axis_text(SIZE - 2.0))
-            .y_labels(7)
-            .y_label_formatter(&|value| decimals(*value, step))
-            .x_label_formatter(&|value| decimals(*value, end / 8.0))
-            .draw()?;
+        draw_axes(&mut chart, step, end / 8.0)?;
         let label = text(SIZE, INK, Anchor::Middle);
         label.upwards().draw(area, &format!("memory in use ({name})"), (24, (height - 64) / 2))?;
         label.draw(area, "time (s)", (760, height - 24))?;
