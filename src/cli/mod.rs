@@ -5,6 +5,7 @@ mod pictures;
 
 pub use pictures::{Pictures, counted, duration};
 
+use crate::train::exhaustion;
 use crate::{Error, Result};
 use clap::error::ErrorKind;
 use std::fmt::Display;
@@ -13,7 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// Parses the command line, runs `main` on it and turns an error into `<program>: <sentence>` on stderr and an exit
-/// code: 2 for usage, 1 for a failed run. A panic is a bug of ours; the person gets a sentence, not a backtrace.
+/// code: 2 for usage, 1 for a failed run. A panic is a bug of ours, unless a device has no memory left. Either is one
+/// sentence; the backtrace of a bug is printed with `RUST_BACKTRACE`.
 pub fn run<Args: clap::Parser>(program: &str, main: impl FnOnce(Args) -> Result<ExitCode>) -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -26,10 +28,12 @@ pub fn run<Args: clap::Parser>(program: &str, main: impl FnOnce(Args) -> Result<
             return ExitCode::from(2);
         }
     };
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        std::panic::set_hook(Box::new(|_| {}));
-    }
-    match catch_unwind(AssertUnwindSafe(|| main(args))) {
+    exhaustion::silence(std::env::var_os("RUST_BACKTRACE").is_some());
+    let outcome = match catch_unwind(AssertUnwindSafe(|| main(args))) {
+        Err(panic) => exhaustion::explained(panic.as_ref(), || 0).map(Err).ok_or(panic),
+        done => done,
+    };
+    match outcome {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             say(format_args!("{program}: {error}"));

@@ -1,12 +1,12 @@
 //! Where to compute.
 
 use super::RemoteAddress;
+#[cfg(feature = "cuda")]
+use super::cuda;
 use crate::{Error, Result};
 use burn::tensor::Device;
 #[cfg(feature = "vulkan")]
-use burn::tensor::DeviceKind;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-use burn::tensor::DeviceType;
+use burn::tensor::{DeviceKind, DeviceType};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -43,7 +43,8 @@ impl DeviceChoice {
     /// Opens the device, without autodiff; a worker's with this token.
     ///
     /// # Errors
-    /// The build lacks the backend, the machine has no device of that index, or the worker does not let us in.
+    /// The build lacks the backend, the machine has no device of that index or no CUDA toolkit, the CUDA driver is too old,
+    /// or the worker does not let us in.
     pub fn open_with(&self, token: Option<&str>) -> Result<Device> {
         match self.resolve() {
             Self::Remote(address) => address.open(token),
@@ -53,13 +54,14 @@ impl DeviceChoice {
         }
     }
 
-    /// What `auto` stands for on this machine and in this build; any other choice stays as it is.
+    /// What `auto` stands for on this machine and in this build; any other choice stays as it is. Warns once about a CUDA
+    /// driver that is there but unusable.
     pub fn resolve(&self) -> Self {
         if *self != Self::Auto {
             return self.clone();
         }
         #[cfg(feature = "cuda")]
-        if !Device::enumerate(DeviceType::Cuda).is_empty() {
+        if cuda::usable() {
             return Self::Cuda(0);
         }
         #[cfg(feature = "vulkan")]
@@ -80,6 +82,8 @@ impl DeviceChoice {
     /// compiled backend whether or not the machine has such a device. The variable names a backend only, so on a
     /// second GPU those calls still pass through the first.
     ///
+    /// Sets `CUDA_PATH`, too, if a toolkit is there (such as beside the program) but not where burn looks for it.
+    ///
     /// Call this first in `main`: it writes to the environment, which must not happen while other threads read it.
     pub fn pin_default(&self) {
         let backend = match self.resolve() {
@@ -91,14 +95,23 @@ impl DeviceChoice {
         // SAFETY: called at the start of `main`, before this program has started any thread of its own, so nothing
         // reads or writes the environment meanwhile. A GPU driver that `resolve` woke has read it by now.
         unsafe { std::env::set_var("BURN_DEVICE", backend) };
+        #[cfg(feature = "cuda")]
+        if let Some(root) = cuda::toolkit_to_name() {
+            // SAFETY: as above.
+            unsafe { std::env::set_var("CUDA_PATH", root) };
+        }
     }
 }
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device> {
-    match Device::enumerate(DeviceType::Cuda).len() {
-        found if index < found => Ok(Device::cuda(index)),
-        found => Err(not_found("cuda", "CUDA", index, found)),
+    match cuda::devices() {
+        Ok(found) if index < found => {
+            cuda::warn_of_ptx();
+            Ok(Device::cuda(index))
+        }
+        Ok(found) => Err(not_found("cuda", "CUDA", index, found)),
+        Err(fault) => Err(Error::usage(format!("device cuda:{index}: {fault}"))),
     }
 }
 

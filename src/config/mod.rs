@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod choices;
 mod commented;
+mod cuda;
 mod cuts;
 mod device;
 mod layers;

@@ -6,7 +6,8 @@ use crate::memory::counting::{self, LastWords};
 use crate::memory::{heap_limit, human, peak_bytes};
 use crate::{Error, Result};
 use burn::tensor::Device;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
 
 /// From now on a run that finds no more memory ends with the plan that would have fitted. Returns the run's own.
 ///
@@ -48,27 +49,47 @@ pub fn prepare(config: &RunConfig, num_classes: usize) -> Result<Plan> {
     Ok(own)
 }
 
-/// Does `work`. Where a device's allocator panics for want of memory, its words become an error with the same advice.
+/// Runs `work`, converting an out-of-memory panic on `device` into an error with advice.
 ///
 /// # Errors
 /// Those of `work`; out of memory.
 pub fn guarded<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let words = || counting::last_words(peak_bytes(device).unwrap_or(0));
-            match text.is_some_and(is_exhaustion).then(words).flatten() {
-                Some(words) => Err(Error::run(words.trim_start_matches("segtrain: "))),
-                None => resume_unwind(panic),
-            }
-        }
+        Err(panic) => match explained(panic.as_ref(), || peak_bytes(device).unwrap_or(0)) {
+            Some(error) => Err(error),
+            None => resume_unwind(panic),
+        },
     }
+}
+
+/// Converts the payload of an out-of-memory panic into an error; `None` for other panics. After [`prepare`] the error names
+/// a plan that fits into `bytes`, else it gives general advice.
+pub fn explained(panic: &(dyn Any + Send), bytes: impl FnOnce() -> u64) -> Option<Error> {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied())?;
+    is_exhaustion(text).then(|| {
+        Error::run(counting::last_words(bytes()).map_or(
+            "out of memory on the device; end other programs that use it, predict in windows (--slide HxW), choose a \
+             smaller --resolution or --batch-size, or use --device cpu",
+            |words| words.trim_start_matches("segtrain: "),
+        ))
+    })
+}
+
+/// Silences out-of-memory panics, on burn's threads too: [`explained`] reports them. Other panics are printed as before if
+/// `print_others`, else not at all.
+pub fn silence(print_others: bool) {
+    let print = take_hook();
+    set_hook(Box::new(move |panic: &PanicHookInfo| {
+        if print_others && !panic.payload_as_str().is_some_and(is_exhaustion) {
+            print(panic);
+        }
+    }));
 }
 
 /// Whether a panic is a GPU allocator's: CUDA, Vulkan and CubeCL say it in one of these ways.
 fn is_exhaustion(text: &str) -> bool {
-    let text = text.to_lowercase().replace(['_', ' '], "");
+    let text = text.to_lowercase().replace(['_', ' ', '-'], "");
     ["outofmemory", "outofdevicememory", "outofhostmemory", "can'tallocate", "cannotallocate"]
         .iter()
         .any(|words| text.contains(words))
@@ -78,6 +99,21 @@ fn is_exhaustion(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::{Dataset, defaults_for};
+
+    #[test]
+    fn out_of_memory_is_recognised_in_the_words_of_each_library() {
+        for text in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "An out-of-memory error happened during launch",
+            "Out of device memory",
+        ] {
+            assert!(is_exhaustion(text), "{text}");
+        }
+        assert!(!is_exhaustion("index out of bounds"));
+        assert!(explained(&"index out of bounds", || 0).is_none());
+        let error = explained(&String::from("CUDA_ERROR_OUT_OF_MEMORY"), || 0).unwrap();
+        assert!(error.to_string().contains("out of memory") && error.exit_code() == 1, "{error}");
+    }
 
     #[test]
     fn a_device_s_want_of_memory_becomes_advice_and_other_panics_stay() {

@@ -5,7 +5,7 @@
 
 mod board;
 pub mod checkpoint;
-mod exhaustion;
+pub(crate) mod exhaustion;
 pub mod features;
 mod fit;
 pub mod interrupt;

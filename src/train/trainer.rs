@@ -278,6 +278,11 @@ impl Trainer {
 
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
     pub fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
+        let device = self.devices[0].clone();
+        exhaustion::guarded(&device, || self.evaluate_unguarded(val, step, overlays))
+    }
+
+    fn evaluate_unguarded(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.devices[0]);
         if let Some(board) = &mut self.log.board {
             let (size, normalization) = (self.config.train.resolution, self.network.normalization);
