@@ -67,6 +67,8 @@ pub struct StepCost {
     pub modules: Vec<ModuleCost>,
     /// There whatever module is at work: weights, momentum, pictures and labels, batches under way.
     pub fixed: u64,
+    /// Bytes of the largest tensor of activations.
+    pub largest: u64,
     /// Whole networks that share this memory.
     pub copies: u64,
     /// Batches on their way between modules that are at work at once; `None` where they go one after another.
@@ -242,7 +244,18 @@ impl Costs {
             copies: if self.config.first_device().is_cpu() { self.config.parallel.replicas as u64 } else { 1 },
             waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
             fixed: (states * weights * VALUE + targets + loaded) as u64,
+            largest: self.largest(ranges, execution),
         }
+    }
+
+    /// Bytes of the largest tensor of activations of a step.
+    fn largest(&self, ranges: &[Range<usize>], execution: Execution) -> u64 {
+        let batch = self.config.train.batch_size;
+        let part = batch.div_ceil(execution.micro_batches.clamp(1, batch));
+        let blocks = self.blocks.iter().map(|block| block.block.largest);
+        let heads = (0..ranges.len()).flat_map(|module| self.heads(module, ranges).map(|head| head.largest));
+        let values = blocks.chain(heads).max().unwrap_or(0);
+        (values * part * self.config.train.precision.bytes()) as u64
     }
 
     /// Bytes of the contrastive loss of so many pictures.

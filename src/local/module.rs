@@ -7,7 +7,7 @@ use super::step::{Mark, Watch};
 use crate::config::{LocalConfig, Method, OptimConfig, RunConfig};
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
-use crate::{Error, Result, ops};
+use crate::{Error, Result, memory, ops};
 use burn::module::Module;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
@@ -130,6 +130,8 @@ pub struct LocalModule {
     pub(super) micro_batches: usize,
     /// Where it is one of several that make a batch together.
     pub(super) replica: Replica,
+    /// Whether its first step is behind it.
+    settled: bool,
 }
 
 /// What a module is made of, before its heads are.
@@ -175,6 +177,7 @@ impl LocalModule {
             recompute: config.train.recompute,
             micro_batches: config.train.micro_batches,
             replica: Replica::default(),
+            settled: false,
         }
     }
 
@@ -220,6 +223,10 @@ impl LocalModule {
     pub(super) fn update(&mut self, lr: f64, gradients: GradientsParams) {
         let net = self.net.take().expect("the network is only away while the optimizer has it");
         self.net = Some(self.optimizer.step(lr, net, gradients));
+        if !self.settled {
+            memory::give_back(&self.device); // of weights that moved, of tensors that tuning made
+            self.settled = true;
+        }
     }
 
     pub(super) fn check_loss(&self, losses: &Losses, lr: f64) -> Result<()> {

@@ -43,6 +43,11 @@ impl Plan {
         self.cost.peak()
     }
 
+    /// Bytes of the largest tensor of activations.
+    pub fn largest(&self) -> u64 {
+        self.cost.largest
+    }
+
     fn fits(&self, budget: u64) -> bool {
         self.peak() as f64 * (1.0 + MARGIN) <= budget as f64
     }

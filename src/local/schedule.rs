@@ -2,12 +2,13 @@
 
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
+use super::plan::Plan;
 use super::step::Mark;
 use crate::config::{Precision, RunConfig};
 use crate::data::normalize::Normalization;
 use crate::files::{cause_in, unless_it_panics};
 use crate::net::{Init, Network, network};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use flate2::Crc;
@@ -30,6 +31,9 @@ impl LocalNetwork {
     /// # Errors
     /// See [`cut::module_ranges`].
     pub fn new(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
+        if device.is_autodiff() && memory::has_pools(device) {
+            memory::reserve(device, Plan::of(config.clone(), num_classes)?.largest());
+        }
         let mut init = Init::new(config.seed, device);
         let network = network(&mut init, config, num_classes);
         let ranges = cut::module_ranges(&network, config)?;

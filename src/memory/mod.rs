@@ -2,8 +2,10 @@
 
 pub mod counting;
 mod machine;
+mod pool;
 mod size;
 
+pub use pool::{give_back, has_pools, reserve};
 pub use size::{MemorySize, human};
 
 use crate::config::DeviceChoice;
@@ -11,9 +13,9 @@ use burn::tensor::Device;
 
 /// Peak bytes since the process began, or `None` where neither device nor system tell.
 ///
-/// On a GPU: the high-water mark of what burn's memory pools reserved there. On a CPU: the process's peak resident set.
+/// On a GPU: the high-water mark of what its memory pools had from the driver, looked at here and whenever they are cleaned up. On a CPU: the process's peak resident set.
 pub fn peak_bytes(device: &Device) -> Option<u64> {
-    pool_peak(device).or_else(machine::peak_resident)
+    pool::peak(device).or_else(machine::peak_resident)
 }
 
 /// Bytes that training may take where nobody says how many: nine in ten of the machine's.
@@ -53,13 +55,6 @@ pub fn check_measurable(device: &DeviceChoice) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{resolved} does not report how much memory is in use, and no budget can be kept there")),
     }
-}
-
-/// High-water mark of what the device's own memory pools reserved; `None` on the CPU, which has none.
-fn pool_peak(device: &Device) -> Option<u64> {
-    let pools = device.memory_pool_report()?;
-    let bytes = pools.iter().map(|pool| pool.page_size * pool.pages_peak).sum::<u64>();
-    (bytes > 0).then_some(bytes)
 }
 
 /// Bytes in use now: on a GPU in its pools, on a CPU on the heap. Waits for the device to have done what it was told.

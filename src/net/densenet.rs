@@ -65,7 +65,9 @@ impl DenseLayer {
         let both = squeezed.then(self.grow.footprint(squeezed.output));
         let output = x.with_channels(x.channels + both.output.channels);
         // The joined gradient is there until both parts are cut out of it.
-        Footprint { output, working: (2 * output.len()).max(both.working + x.len()), ..both }.keeping(output.len())
+        Footprint { output, working: (2 * output.len()).max(both.working + x.len()), ..both }
+            .keeping(output.len())
+            .with_tensor(output.len())
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Footprint {
     pub kept: usize,
     /// Values of gradients that are there at once, at most, while the block goes backward, above what it still keeps.
     pub working: usize,
+    /// Values of the largest tensor.
+    pub largest: usize,
     /// Multiply-adds of its forward. Its backward has twice as many.
     pub macs: usize,
     /// Weights that an optimizer steps; of the layer, not for each picture.
@@ -20,13 +22,14 @@ pub struct Footprint {
 impl Footprint {
     /// Of nothing: the input as it is.
     pub const fn nothing(x: FeatureShape) -> Self {
-        Self { output: x, kept: 0, working: 0, macs: 0, parameters: 0 }
+        Self { output: x, kept: 0, working: 0, largest: x.len(), macs: 0, parameters: 0 }
     }
 
     /// Of a convolution from `x` to `output` with so many weights. Kept is its output alone, as the input of what follows.
-    pub const fn conv(x: FeatureShape, output: FeatureShape, weights: usize) -> Self {
+    pub fn conv(x: FeatureShape, output: FeatureShape, weights: usize) -> Self {
         let macs = weights * output.pixels();
-        Self { output, kept: output.len(), working: output.len() + x.len(), macs, parameters: weights }
+        let largest = output.len().max(x.len());
+        Self { output, kept: output.len(), working: output.len() + x.len(), largest, macs, parameters: weights }
     }
 
     /// Of a convolution that reads `x`, and BatchNorm and ReLU behind it. Kept is what the convolution wrote (BatchNorm's
@@ -51,6 +54,7 @@ impl Footprint {
             output: next.output,
             kept: self.kept + next.kept,
             working: next.working.max(while_first),
+            largest: self.largest.max(next.largest),
             macs: self.macs + next.macs,
             parameters: self.parameters + next.parameters,
         }
@@ -62,9 +66,15 @@ impl Footprint {
             output: x,
             kept: self.kept + other.kept,
             working: self.working.max(other.working) + x.len(),
+            largest: self.largest.max(other.largest),
             macs: self.macs + other.macs,
             parameters: self.parameters + other.parameters,
         }
+    }
+
+    /// With a tensor of so many values.
+    pub fn with_tensor(self, values: usize) -> Self {
+        Self { largest: self.largest.max(values), ..self }
     }
 
     /// With more values kept.
@@ -80,11 +90,11 @@ mod tests {
     #[test]
     fn the_last_goes_backward_first() {
         let x = FeatureShape { channels: 1, height: 1, width: 10 };
-        let first = Footprint { output: x, kept: 20, working: 50, macs: 7, parameters: 2 };
-        let second = Footprint { output: x, kept: 30, working: 10, macs: 1, parameters: 3 };
+        let first = Footprint { output: x, kept: 20, working: 50, largest: 9, macs: 7, parameters: 2 };
+        let second = Footprint { output: x, kept: 30, working: 10, largest: 12, macs: 1, parameters: 3 };
         let both = first.then(second);
-        assert_eq!((both.kept, both.working, both.macs, both.parameters), (50, 20, 8, 5));
+        assert_eq!((both.kept, both.working, both.largest, both.macs, both.parameters), (50, 20, 12, 8, 5));
         assert_eq!(second.then(first).working, 50);
-        assert_eq!(Footprint::nothing(x).then(first), first);
+        assert_eq!(Footprint::nothing(x).then(first), first.with_tensor(10));
     }
 }

@@ -82,7 +82,8 @@ impl AsppHead {
         let joined = x.with_channels(joining.conv.weight.dims()[1]);
         // What was joined is gone by then; its gradient is cut into the branches', each of which adds to the input's.
         let working = joined.len().max(2 * x.len());
-        let branches = Footprint { output: joined, working, ..branches.keeping(joined.len()) };
+        let branches =
+            Footprint { output: joined, working, ..branches.keeping(joined.len()).with_tensor(joined.len()) };
         let hidden = resnet::in_a_row(self.project.iter().chain([&self.bottleneck]), joined);
         branches.then(hidden).then(self.classifier.footprint(hidden.output)) // dropout's output in place of its input
     }
