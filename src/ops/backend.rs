@@ -3,7 +3,11 @@
 use super::ranks::Rank;
 use super::{portable, sync_norm};
 use burn::backend::backend_extension;
+#[cfg(feature = "cube")]
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
+#[cfg(feature = "cube")]
+use burn::tensor::Shape;
 
 /// Stride, zero padding and dilation of a square convolution; the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +42,8 @@ pub enum Act {
     Flex,
     Autodiff,
     Remote: cfg(feature = "remote"),
-    Cube: cfg(any(feature = "cuda", feature = "vulkan")),
-    Fusion: cfg(any(feature = "cuda", feature = "vulkan"))
+    Cube: cfg(feature = "cube"),
+    Fusion: cfg(feature = "cube")
 )]
 pub trait SegOps: burn::backend::Backend {
     /// See [`super::conv2d`].
@@ -49,7 +53,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// Gradient of the convolution's input.
-    #[fusion(default)]
+    #[fusion(meta = |x, _, _, _| x.clone())]
     fn conv2d_grad_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -60,7 +64,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// Gradient of the convolution's weight.
-    #[fusion(default)]
+    #[fusion(meta = |_, weight, _, _| weight.clone())]
     fn conv2d_grad_weight(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -71,7 +75,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// See [`super::batch_norm_act`]; returns output, mean, biased variance.
-    #[fusion(default)]
+    #[fusion(meta = |x, gamma, _, _, _| (x.clone(), gamma.clone(), gamma.clone()))]
     fn batch_norm_act(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -83,7 +87,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// See [`super::batch_norm_act`], with a residual.
-    #[fusion(default)]
+    #[fusion(meta = |x, gamma, _, _, _, _| (x.clone(), gamma.clone(), gamma.clone()))]
     fn batch_norm_add_act(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -109,7 +113,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// Gradients of input, gamma and beta of [`Self::batch_norm_act`].
-    #[fusion(default)]
+    #[fusion(meta = |x, gamma, _, _, _, _, _, _| (x.clone(), gamma.clone(), gamma.clone()))]
     fn batch_norm_act_grad(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -154,13 +158,13 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// See [`super::resize_bilinear`].
-    #[fusion(default)]
+    #[fusion(meta = |x, size, _| resized(x, *size))]
     fn resize_bilinear(x: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {
         portable::resize_bilinear::<Self>(x, size, align_corners)
     }
 
     /// Gradient of the resized input; `size` is the input's.
-    #[fusion(default)]
+    #[fusion(meta = |grad, size, _| resized(grad, *size))]
     fn resize_bilinear_grad(grad: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {
         portable::resize_bilinear_grad::<Self>(grad, size, align_corners)
     }
@@ -191,7 +195,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// See [`super::upsample_cross_entropy`]; returns loss `[1]` and its gradient at the logits.
-    #[fusion(default)]
+    #[fusion(meta = |logits, _, _| (scalar(logits), logits.clone()))]
     fn upsample_cross_entropy(
         logits: FloatTensor<Self>,
         label: IntTensor<Self>,
@@ -201,7 +205,7 @@ pub trait SegOps: burn::backend::Backend {
     }
 
     /// See [`super::bce_with_logits`]; returns loss `[1]` and its gradient at the logits.
-    #[fusion(default)]
+    #[fusion(meta = |logits, _| (scalar(logits), logits.clone()))]
     fn bce_with_logits(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::bce_with_logits::<Self>(logits, target)
     }
@@ -217,8 +221,15 @@ pub trait SegOps: burn::backend::Backend {
 #[cfg(feature = "remote")]
 impl SegOps for burn::backend::Remote {}
 
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-mod cube {
-    /// CubeCL devices compute every operation by its portable body, which burn's fusion compiler joins into few kernels.
-    impl super::SegOps for burn_cubecl::CubeBackend {}
+/// Shape of a resized feature map.
+#[cfg(feature = "cube")]
+fn resized(x: &TensorSpec, [height, width]: [usize; 2]) -> TensorSpec {
+    let [batch, channels, _, _] = x.shape.dims::<4>();
+    TensorSpec::new(Shape::new([batch, channels, height, width]), x.dtype)
+}
+
+/// Shape of a loss.
+#[cfg(feature = "cube")]
+fn scalar(like: &TensorSpec) -> TensorSpec {
+    TensorSpec::new(Shape::new([1]), like.dtype)
 }

@@ -20,6 +20,8 @@
 mod argmax;
 mod autodiff;
 mod backend;
+#[cfg(feature = "cube")]
+mod cube;
 mod flex;
 mod portable;
 mod ranks;

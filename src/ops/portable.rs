@@ -10,7 +10,7 @@ fn dims<const D: usize>(shape: Shape) -> [usize; D] {
     shape.dims::<D>()
 }
 
-fn options(geometry: ConvGeometry) -> ConvOptions<2> {
+pub(super) fn options(geometry: ConvGeometry) -> ConvOptions<2> {
     let ConvGeometry { stride, padding, dilation } = geometry;
     ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], 1)
 }
@@ -252,5 +252,5 @@ fn sum_all<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 }
 
 pub(super) fn with_gradient<B: Backend>(output: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_from_data(TensorData::from([0f32]), &output.device())
+    B::float_zeros(Shape::new([1]), &output.device(), DType::F32.into())
 }

@@ -1,0 +1,105 @@
+//! Feature maps as rows of channels.
+
+use burn::backend::{DType, TensorMetadata};
+use burn::tensor::Shape;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::kernel::{cast, into_contiguous};
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
+use burn_cubecl::tensor::CubeTensor;
+
+/// A feature map `[batch, channels, height, width]` whose memory is `batch·height·width` rows of channels.
+pub(super) struct Rows {
+    pub tensor: CubeTensor,
+    /// Values from one row's begin to the next one's.
+    pub pitch: usize,
+}
+
+impl Rows {
+    /// As it is, or copied where its memory is something else.
+    pub fn of(x: CubeTensor) -> Self {
+        if let Some(pitch) = pitch(x.meta.shape(), x.meta.strides()) {
+            return Self { tensor: x, pitch };
+        }
+        let tensor = permute_nhwc_to_nchw(into_contiguous(permute_nchw_to_nhwc(x)));
+        let pitch = tensor.meta.shape()[1];
+        Self { tensor, pitch }
+    }
+
+    /// The same in another number format.
+    pub fn stored_as(self, dtype: DType) -> Self {
+        if self.tensor.dtype == dtype { self } else { Self::of(cast(self.tensor, dtype)) }
+    }
+
+    /// An uninitialised map on the device of `like`, without gaps between rows.
+    pub fn empty(like: &CubeTensor, [batch, channels, height, width]: [usize; 4]) -> Self {
+        let shape = Shape::new([batch, height, width, channels]);
+        let tensor = empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype);
+        Self { tensor: permute_nhwc_to_nchw(tensor), pitch: channels }
+    }
+
+    /// `[batch, channels, height, width]`
+    pub fn dims(&self) -> [usize; 4] {
+        self.tensor.shape().dims::<4>()
+    }
+
+    /// Number of rows.
+    pub fn number(&self) -> usize {
+        let [batch, _, height, width] = self.dims();
+        batch * height * width
+    }
+
+    pub fn arg(&self) -> BufferArg {
+        self.tensor.clone().into_buffer_arg()
+    }
+}
+
+/// Values from row to row, where memory is rows of channels. Strides of axes of length 1 say nothing.
+fn pitch(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    let (channels, channel_stride) = (shape[1], strides[1]);
+    if channels > 1 && channel_stride != 1 {
+        return None;
+    }
+    let (mut pitch, mut rows) = (None, 1);
+    for axis in [3, 2, 0] {
+        if shape[axis] > 1 {
+            let own = strides[axis] / rows;
+            if strides[axis] % rows != 0 || *pitch.get_or_insert(own) != own {
+                return None;
+            }
+        }
+        rows *= shape[axis];
+    }
+    let pitch = pitch.unwrap_or(channels);
+    (pitch >= channels).then_some(pitch)
+}
+
+/// Values that one unit reads at once: as many as all of these counts can be divided by.
+pub(super) fn vector_size(client: &burn_cubecl::cubecl::client::Client, bytes: usize, counts: &[usize]) -> usize {
+    client
+        .io_optimized_vector_sizes(bytes)
+        .filter(|size| *size <= 4 && counts.iter().all(|count| count.is_multiple_of(*size)))
+        .max()
+        .unwrap_or(1)
+}
+
+/// An uninitialised `[length]` in float32.
+pub(super) fn floats(like: &CubeTensor, length: usize) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new([length]), DType::F32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pitch;
+
+    #[test]
+    fn rows_of_channels_are_recognised() {
+        assert_eq!(pitch(&[2, 6, 3, 4], &[72, 1, 24, 6]), Some(6));
+        assert_eq!(pitch(&[2, 6, 3, 4], &[96, 1, 32, 8]), Some(8), "padded rows");
+        assert_eq!(pitch(&[2, 6, 3, 4], &[72, 12, 4, 1]), None, "NCHW");
+        assert_eq!(pitch(&[2, 6, 1, 1], &[6, 1, 1, 1]), Some(6));
+        assert_eq!(pitch(&[1, 6, 1, 1], &[9, 1, 7, 5]), Some(6));
+        assert_eq!(pitch(&[2, 1, 3, 4], &[12, 12, 4, 1]), Some(1));
+        assert_eq!(pitch(&[2, 6, 3, 4], &[0, 1, 24, 6]), None, "expanded");
+    }
+}
