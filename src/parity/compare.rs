@@ -37,9 +37,9 @@ pub struct Tolerances {
 
 impl Tolerances {
     pub const PYTORCH: Self = Self { values: 1e-4, gradients: 1e-3, updates: 3e-3 };
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    #[cfg(feature = "cube")]
     pub const VULKAN: Self = Self { values: 1e-4, gradients: 1e-4, updates: 3e-3 };
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    #[cfg(feature = "cube")]
     pub const CUDA: Self = Self { values: 1e-3, gradients: 1e-3, updates: 3e-2 };
 
     fn of(&self, kind: Kind) -> f64 {

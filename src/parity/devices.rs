@@ -1,23 +1,27 @@
 //! The same program on two devices: what flex computes, the GPU of this build computes as well.
 //!
-//! Tests of a machine that has such a GPU: `cargo test --release --features cuda devices` (or `vulkan`).
+//! Tests of a machine that has such a GPU: `cargo test --release --features cuda devices` (or `vulkan`). Of a build with both,
+//! `BURN_DEVICE` chooses one.
 
 use super::compare::{Table, Tolerances};
-use super::{networks, units};
+use super::{large, networks, units};
 use crate::config::DeviceChoice;
 use burn::tensor::Device;
 
 /// Every GPU backend of this build, and how close to flex it must be: CUDA multiplies matrices in tensor cores.
 fn devices() -> Vec<(&'static str, Device, Tolerances)> {
-    let mut devices = Vec::new();
-    if cfg!(feature = "cuda") {
-        devices.push(("cuda", DeviceChoice::Cuda(0), Tolerances::CUDA));
-    }
-    if cfg!(feature = "vulkan") {
-        devices.push(("vulkan", DeviceChoice::Vulkan(0), Tolerances::VULKAN));
-    }
+    // A build with several is tested on one of them where the machine has only that one.
+    let chosen = std::env::var("BURN_DEVICE").ok();
+    let wanted = |name: &str| chosen.as_deref().is_none_or(|chosen| chosen == name);
     let open = |choice: DeviceChoice| choice.open().expect("this test needs the GPU it is built for").autodiff();
-    devices.into_iter().map(|(name, choice, tolerances)| (name, open(choice), tolerances)).collect()
+    let mut devices = Vec::new();
+    if cfg!(feature = "cuda") && wanted("cuda") {
+        devices.push(("cuda", open(DeviceChoice::Cuda(0)), Tolerances::CUDA));
+    }
+    if cfg!(feature = "vulkan") && wanted("vulkan") {
+        devices.push(("vulkan", open(DeviceChoice::Vulkan(0)), Tolerances::VULKAN));
+    }
+    devices
 }
 
 #[test]
@@ -30,6 +34,18 @@ fn every_operation_equals_flex() {
             table.add(operation, &ours, right);
         }
         table.finish(&format!("Operations: {name} against flex"), &tolerances);
+    }
+}
+
+#[test]
+fn operations_on_large_maps_equal_flex() {
+    let flex = large::compute(&Device::flex().autodiff());
+    for (name, device, tolerances) in devices() {
+        let mut table = Table::new();
+        for ((operation, ours), (_, right)) in large::compute(&device).into_iter().zip(&flex) {
+            table.add(operation, &ours, right);
+        }
+        table.finish(&format!("Large maps: {name} against flex"), &tolerances);
     }
 }
 

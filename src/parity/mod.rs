@@ -6,14 +6,16 @@
 //! measured, are described in `eval/parity/README.md`.
 
 mod compare;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
+#[cfg(feature = "cube")]
 mod devices;
 mod drawn;
+#[cfg(feature = "cube")]
+mod large;
 mod networks;
 mod units;
 
 use crate::weights::safetensors;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
+#[cfg(feature = "cube")]
 use burn::tensor::s;
 use burn::tensor::{Device, Tensor, TensorData};
 use compare::{Table, Tolerances};
@@ -23,9 +25,10 @@ use std::path::PathBuf;
 /// Tensors by the name that a fixture gives them.
 type Tensors = BTreeMap<String, TensorData>;
 
-/// A file or folder under `eval/parity/`.
+/// A file or folder under `eval/parity/` of the checkout that the test runs in, or else was built in.
 fn path(relative: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("eval/parity").join(relative)
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(root).join("eval/parity").join(relative)
 }
 
 /// What PyTorch computed.
@@ -52,7 +55,7 @@ impl Fixture {
     }
 
     /// The same network on smaller pictures, for which it holds no results: the top left of each, with its labels.
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    #[cfg(feature = "cube")]
     fn cropped(mut self, [height, width]: [usize; 2]) -> Self {
         let device = Device::flex();
         let input = self.tensor::<4>("input", &device).slice(s![.., .., 0..height, 0..width]);
