@@ -153,6 +153,9 @@ fn start(
     interrupt::install(move || left_of(&run))?;
     describe(&config, &network, &train, val, &folder);
     say(format_args!("predicted peak memory of a step: {}", memory::human(predicted)));
+    if devices.iter().any(memory::has_pools) {
+        say(format_args!("the first step compiles and tunes kernels: minutes on a GPU that is new to this program"));
+    }
     let class_names = match config.data.dataset.task() {
         Task::Segmentation => Vec::new(),
         Task::Classification => train.class_names(),
