@@ -1,6 +1,6 @@
 //! Every operation out of burn's own tensor operations: the implementation for GPUs, and the yardstick for the CPU's.
 
-use super::backend::{Act, ConvGeometry};
+use super::backend::{Act, ConvGeometry, SegOps};
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, DType, TensorMetadata, get_or_init_device_settings};
@@ -164,17 +164,18 @@ pub(super) fn resize_bilinear_grad<B: Backend>(
     B::float_matmul(B::float_matmul(rows, grad), columns)
 }
 
-pub(super) fn resized_conv2d<B: Backend>(
+/// Both parts as this backend does them.
+pub(super) fn resized_conv2d<B: SegOps>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     size: [usize; 2],
     align_corners: bool,
     geometry: ConvGeometry,
 ) -> FloatTensor<B> {
-    conv2d::<B>(resize_bilinear::<B>(x, size, align_corners), weight, geometry)
+    B::conv2d_nobias(B::resize_bilinear(x, size, align_corners), weight, geometry)
 }
 
-pub(super) fn resized_conv2d_grad<B: Backend>(
+pub(super) fn resized_conv2d_grad<B: SegOps>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -183,10 +184,10 @@ pub(super) fn resized_conv2d_grad<B: Backend>(
     geometry: ConvGeometry,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let [_, _, h, w] = dims(x.shape());
-    let resized = resize_bilinear::<B>(x, size, align_corners);
-    let grad_weight = conv2d_grad_weight::<B>(resized.clone(), weight.clone(), grad.clone(), geometry);
-    let grad_resized = conv2d_grad_input::<B>(resized, weight, grad, geometry);
-    (resize_bilinear_grad::<B>(grad_resized, [h, w], align_corners), grad_weight)
+    let resized = B::resize_bilinear(x, size, align_corners);
+    let grad_weight = B::conv2d_grad_weight(resized.clone(), weight.clone(), grad.clone(), geometry);
+    let grad_resized = B::conv2d_grad_input(resized, weight, grad, geometry);
+    (B::resize_bilinear_grad(grad_resized, [h, w], align_corners), grad_weight)
 }
 
 pub(super) fn upsample_cross_entropy<B: Backend>(
