@@ -224,7 +224,7 @@ impl LocalModule {
         let net = self.net.take().expect("the network is only away while the optimizer has it");
         self.net = Some(self.optimizer.step(lr, net, gradients));
         if !self.settled {
-            memory::give_back(&self.device); // of weights that moved, of tensors that tuning made
+            memory::give_back(&self.device); // pages of candidates that tuning tried
             self.settled = true;
         }
     }

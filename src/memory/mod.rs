@@ -13,7 +13,8 @@ use burn::tensor::Device;
 
 /// Peak bytes since the process began, or `None` where neither device nor system tell.
 ///
-/// On a GPU: the high-water mark of what its memory pools had from the driver, looked at here and whenever they are cleaned up. On a CPU: the process's peak resident set.
+/// On a GPU: the most that its memory pools had from the driver, sampled here and before each cleanup. On a CPU: the
+/// process's peak resident set.
 pub fn peak_bytes(device: &Device) -> Option<u64> {
     pool::peak(device).or_else(machine::peak_resident)
 }

@@ -3,7 +3,7 @@
 //! CubeCL carves tensors out of pages that are as large as the largest tensor so far. When a larger one comes, pages of its size
 //! take over: those there are serve nothing new, and go back to the driver when they are asked for or when the device is nearly
 //! full. A training step makes the same tensors each time. So [`reserve`] shows the pool the largest of them before any weight
-//! exists, and [`give_back`], behind the first step and wherever shapes change, returns what serves nothing any more.
+//! exists, and [`give_back`] returns unused pages after each module's first step.
 //!
 //! Pools are of a thread: these calls are for the thread that makes the tensors.
 
@@ -18,7 +18,7 @@ pub fn has_pools(device: &Device) -> bool {
     device.memory_pool_usage().is_some()
 }
 
-/// Has the pool make its pages as large as a tensor of so many bytes needs.
+/// Grows the pool's pages to hold a tensor of `bytes`.
 pub fn reserve(device: &Device, bytes: u64) {
     let device = device.clone().without_autodiff();
     if has_pools(&device) {
@@ -27,7 +27,7 @@ pub fn reserve(device: &Device, bytes: u64) {
     }
 }
 
-/// Returns what the pool holds and does not use.
+/// Returns the pool's unused pages to the driver.
 pub fn give_back(device: &Device) {
     let device = device.clone().without_autodiff();
     if peak(&device).is_some() {

@@ -72,7 +72,7 @@ impl Footprint {
         }
     }
 
-    /// With a tensor of so many values.
+    /// Counts a tensor of `values` among those that may be the largest.
     pub fn with_tensor(self, values: usize) -> Self {
         Self { largest: self.largest.max(values), ..self }
     }

@@ -37,7 +37,8 @@ pub enum Act {
 }
 
 /// Hot operations of segmentation training. Methods named `*_grad*` are the backward kernels of the one above them and
-/// are not differentiable themselves. Every method has a portable body; the CPU replaces it.
+/// are not differentiable themselves. Every method has a portable body; the CPU and CubeCL
+/// devices replace those on the hot path.
 #[backend_extension(
     Flex,
     Autodiff,

@@ -13,7 +13,7 @@ const UNITS: usize = 256;
 /// Most cubes that sum.
 const CUBES: usize = 1024;
 
-/// Cubes and units of a sum over so many values.
+/// Number of cubes, and of units in each, that sum `values` values.
 fn summing(client: &cubecl::client::Client, values: usize) -> (usize, usize) {
     let units = UNITS.min(client.properties().hardware.max_units_per_cube as usize);
     (values.div_ceil(units).clamp(1, CUBES), units)

@@ -26,7 +26,7 @@ impl Rows {
         Self { tensor, pitch }
     }
 
-    /// The same in another number format.
+    /// Casts to another number format.
     pub fn stored_as(self, dtype: DType) -> Self {
         if self.tensor.dtype == dtype { self } else { Self::of(cast(self.tensor, dtype)) }
     }
