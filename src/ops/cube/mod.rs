@@ -8,6 +8,7 @@ mod conv;
 mod loss;
 mod narrow;
 mod norm;
+mod norm_kernels;
 mod resize;
 mod rows;
 
