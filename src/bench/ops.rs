@@ -105,7 +105,7 @@ fn norm(name: &'static str, channels: usize, size: [usize; 2], with_residual: bo
         shapes: vec![shape, [1, channels, 1, 1], [1, channels, 1, 1], shape],
         ours: Box::new(move |x| {
             let residual = with_residual.then(|| x[3].clone());
-            ops::batch_norm_act(x[0].clone(), vector(&x[1]), vector(&x[2]), residual, 1e-5, Act::Relu).output
+            ops::batch_norm_act(x[0].clone(), vector(&x[1]), vector(&x[2]), residual, None, 1e-5, Act::Relu).output
         }),
         composed: Box::new(move |x| {
             let normalized = module::batch_norm_train(x[0].clone(), vector(&x[1]), vector(&x[2]), 1e-5).output;

@@ -1,8 +1,9 @@
 //! Convolution, BatchNorm and the unit of both with a ReLU that everything is built of.
 
+use super::running::Running;
 use super::{FeatureShape, Footprint};
 use crate::ops::{self, Act, ConvGeometry, Rank};
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, Param};
 use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -245,13 +246,11 @@ pub struct BatchNorm {
     /// β `[channels]`
     pub beta: Param<Tensor<1>>,
     /// `[channels]`
-    pub running_mean: RunningState<Tensor<1>>,
+    pub running_mean: Running,
     /// `[channels]`
-    pub running_var: RunningState<Tensor<1>>,
+    pub running_var: Running,
 }
 
-/// Share of the batch's statistics in an update of the running ones.
-const MOMENTUM: f64 = 0.1;
 const EPS: f64 = 1e-5;
 
 impl BatchNorm {
@@ -260,8 +259,8 @@ impl BatchNorm {
         Self {
             gamma: init.full_param(channels, 1.0),
             beta: init.full_param(channels, 0.0),
-            running_mean: RunningState::new(init.full(channels, 0.0)),
-            running_var: RunningState::new(init.full(channels, 1.0)),
+            running_mean: Running::new(init.full(channels, 0.0)),
+            running_var: Running::new(init.full(channels, 1.0)),
         }
     }
 
@@ -272,14 +271,15 @@ impl BatchNorm {
         let count = batch * height * width * sync.map_or(1, Rank::number);
         if pass.training && count > 1 {
             let (gamma, beta) = (self.gamma.val(), self.beta.val());
+            let running = pass.moves_statistics.then(|| (self.running_mean.value(), self.running_var.value()));
             let normalized = match sync {
-                None => ops::batch_norm_act(x, gamma, beta, residual, EPS, act),
-                Some(rank) => ops::sync_batch_norm_act(x, gamma, beta, residual, EPS, act, rank),
+                None => ops::batch_norm_act(x, gamma, beta, residual, running, EPS, act),
+                Some(rank) => ops::sync_batch_norm_act(x, gamma, beta, residual, running, EPS, act, rank),
             };
             if pass.moves_statistics {
-                let unbiased = normalized.variance * (count as f64 / (count - 1) as f64);
-                move_towards(&self.running_mean, normalized.mean);
-                move_towards(&self.running_var, unbiased);
+                let (mean, variance) = normalized.running;
+                self.running_mean.replace(mean);
+                self.running_var.replace(variance);
             }
             return normalized.output;
         }
@@ -288,12 +288,6 @@ impl BatchNorm {
         let (scale, shift) = (like(scale, &x), like(shift, &x));
         ops::channel_affine_act(x, scale, shift, residual, act)
     }
-}
-
-fn move_towards(state: &RunningState<Tensor<1>>, value: Tensor<1>) {
-    state.update(state.value() * (1.0 - MOMENTUM) + value.detach() * MOMENTUM);
-    // An update waits for those of other threads until the state is read in this way; ours has one thread.
-    let _ = state.value_sync();
 }
 
 /// Convolution, BatchNorm, and usually a ReLU.

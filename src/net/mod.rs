@@ -9,6 +9,7 @@ pub mod heads;
 pub mod layers;
 pub mod network;
 pub mod resnet;
+pub mod running;
 
 pub use classifier::ClassHead;
 pub use footprint::Footprint;

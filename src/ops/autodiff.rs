@@ -47,9 +47,11 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         #[derive(Debug)]
         struct BatchNormAct;
         impl<B: SegOps> Backward<B, 3> for BatchNormAct {
@@ -63,7 +65,10 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         let nodes = [x.node(), gamma.node(), beta.node()];
         let prep = BatchNormAct.prepare::<C>(nodes).compute_bound().stateful();
         let (x, gamma, beta) = (x.into_primitive(), gamma.into_primitive(), beta.into_primitive());
-        let (output, mean, variance) = B::batch_norm_act(x.clone(), gamma.clone(), beta.clone(), eps, act);
+        let (running_mean, running_var) = (running_mean.into_primitive(), running_var.into_primitive());
+        let given = (x.clone(), gamma.clone(), beta.clone());
+        let (output, mean, variance, running_mean, running_var) =
+            B::batch_norm_act(given.0, given.1, given.2, running_mean, running_var, eps, act);
         let output = match prep {
             OpsKind::Tracked(prep) => {
                 let kept = Normalization { x, gamma, beta, mean: mean.clone(), variance: variance.clone() };
@@ -71,7 +76,9 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
         };
-        (output, Self::from_inner(mean), Self::from_inner(variance))
+        let [mean, variance, running_mean, running_var] =
+            [mean, variance, running_mean, running_var].map(Self::from_inner);
+        (output, mean, variance, running_mean, running_var)
     }
 
     fn sync_batch_norm_act(
@@ -114,9 +121,11 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         residual: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         #[derive(Debug)]
         struct BatchNormAddAct;
         impl<B: SegOps> Backward<B, 4> for BatchNormAddAct {
@@ -143,8 +152,11 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         let nodes = [x.node(), gamma.node(), beta.node(), residual.node()];
         let prep = BatchNormAddAct.prepare::<C>(nodes).compute_bound().stateful();
         let (x, gamma, beta) = (x.into_primitive(), gamma.into_primitive(), beta.into_primitive());
-        let (output, mean, variance) =
-            B::batch_norm_add_act(x.clone(), gamma.clone(), beta.clone(), residual.into_primitive(), eps, act);
+        let (residual, running_mean, running_var) =
+            (residual.into_primitive(), running_mean.into_primitive(), running_var.into_primitive());
+        let given = (x.clone(), gamma.clone(), beta.clone());
+        let (output, mean, variance, running_mean, running_var) =
+            B::batch_norm_add_act(given.0, given.1, given.2, residual, running_mean, running_var, eps, act);
         let output = match prep {
             OpsKind::Tracked(prep) => {
                 let kept = Normalization { x, gamma, beta, mean: mean.clone(), variance: variance.clone() };
@@ -153,7 +165,9 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
         };
-        (output, Self::from_inner(mean), Self::from_inner(variance))
+        let [mean, variance, running_mean, running_var] =
+            [mean, variance, running_mean, running_var].map(Self::from_inner);
+        (output, mean, variance, running_mean, running_var)
     }
 
     fn resize_bilinear(x: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {

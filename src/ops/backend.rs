@@ -36,6 +36,14 @@ pub enum Act {
     Relu,
 }
 
+/// Share of the batch's statistics in an update of BatchNorm's running ones: PyTorch's.
+pub(super) const MOMENTUM: f64 = 0.1;
+
+/// What makes a biased variance of `count` values an unbiased one; a single value has none, and stays.
+pub(super) fn unbiasing(count: usize) -> f64 {
+    if count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 }
+}
+
 /// Hot operations of segmentation training. Methods named `*_grad*` are the backward kernels of the one above them and
 /// are not differentiable themselves. Every method has a portable body; the CPU and CubeCL
 /// devices replace those on the hot path.
@@ -75,29 +83,39 @@ pub trait SegOps: burn::backend::Backend {
         portable::conv2d_grad_weight::<Self>(x, weight, grad, geometry)
     }
 
-    /// See [`super::batch_norm_act`]; returns output, mean, biased variance.
-    #[fusion(meta = |x, gamma, _, _, _| (x.clone(), gamma.clone(), gamma.clone()))]
+    /// See [`super::batch_norm_act`]; returns output, mean, biased variance, and the running statistics moved.
+    #[fusion(meta = |x, gamma, _, _, _, _, _| {
+        let each = || gamma.clone();
+        (x.clone(), each(), each(), each(), each())
+    })]
     fn batch_norm_act(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        portable::batch_norm_act::<Self>(x, gamma, beta, None, eps, act)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::batch_norm_act::<Self>(x, gamma, beta, None, [running_mean, running_var], eps, act)
     }
 
     /// See [`super::batch_norm_act`], with a residual.
-    #[fusion(meta = |x, gamma, _, _, _, _| (x.clone(), gamma.clone(), gamma.clone()))]
+    #[fusion(meta = |x, gamma, _, _, _, _, _, _| {
+        let each = || gamma.clone();
+        (x.clone(), each(), each(), each(), each())
+    })]
     fn batch_norm_add_act(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         residual: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        portable::batch_norm_act::<Self>(x, gamma, beta, Some(residual), eps, act)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::batch_norm_act::<Self>(x, gamma, beta, Some(residual), [running_mean, running_var], eps, act)
     }
 
     /// See [`super::sync_batch_norm_act`]; returns output, mean, biased variance.
@@ -209,6 +227,20 @@ pub trait SegOps: burn::backend::Backend {
     #[fusion(meta = |logits, _| (scalar(logits), logits.clone()))]
     fn bce_with_logits(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::bce_with_logits::<Self>(logits, target)
+    }
+
+    /// See [`super::sgd_step`].
+    #[fusion(meta = |weight, velocity, _, _, _, _, _| (weight.clone(), velocity.clone()))]
+    fn sgd_step(
+        weight: FloatTensor<Self>,
+        velocity: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        lr: f64,
+        momentum: f64,
+        weight_decay: f64,
+        nesterov: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::sgd_step::<Self>(weight, velocity, grad, [lr, momentum, weight_decay], nesterov)
     }
 
     /// See [`super::with_gradient`].

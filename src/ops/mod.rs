@@ -16,6 +16,7 @@
 //! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
 //! | [`bce_with_logits`] | the gradient |
 //! | [`with_gradient`] | the gradient |
+//! | [`sgd_step`] | not differentiable |
 
 mod argmax;
 mod autodiff;
@@ -30,9 +31,10 @@ mod transfer;
 
 pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
+use backend::{MOMENTUM, unbiasing};
 pub(crate) use flex::resize::Resize;
 pub use ranks::{Abandoned, Pending, Rank};
-pub use transfer::{is_remote, moved};
+pub use transfer::{is_gpu, is_remote, moved};
 
 use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};
@@ -45,38 +47,56 @@ pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, geometry: ConvGeometry) -> Te
     Tensor::from_dispatch(Dispatch::conv2d_nobias(input.into_dispatch(), weight.into_dispatch(), geometry))
 }
 
-/// What [`batch_norm_act`] returns.
+/// What [`batch_norm_act`] returns. Nothing but the output is differentiable.
 pub struct Normalized {
     /// The activated output, the shape of the input.
     pub output: Tensor<4>,
-    /// Mean of each channel, `[channels]`; not differentiable.
+    /// Mean of each channel, `[channels]`.
     pub mean: Tensor<1>,
-    /// Biased variance of each channel, `[channels]`; not differentiable.
+    /// Biased variance of each channel, `[channels]`.
     pub variance: Tensor<1>,
+    /// Running mean and unbiased variance, moved towards those by a tenth; of no use where none were given. `[channels]` each.
+    pub running: (Tensor<1>, Tensor<1>),
 }
 
 /// BatchNorm with the batch's own statistics, an optional residual added to it, and an optional ReLU, as one operation:
 /// `act(γ·(x − mean)/√(variance + eps) + β + residual)`.
 ///
 /// # Shapes
-/// `input` and `residual [batch, channels, height, width]`, `gamma` and `beta [channels]`.
+/// `input` and `residual [batch, channels, height, width]`; `gamma`, `beta`, and both `running` statistics `[channels]`.
 pub fn batch_norm_act(
     input: Tensor<4>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
     residual: Option<Tensor<4>>,
+    running: Option<(Tensor<1>, Tensor<1>)>,
     eps: f64,
     act: Act,
 ) -> Normalized {
     let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
-    let (output, mean, variance) = match residual {
-        None => Dispatch::batch_norm_act(input, gamma, beta, eps, act),
-        Some(residual) => Dispatch::batch_norm_add_act(input, gamma, beta, residual.into_dispatch(), eps, act),
+    // Any two vectors stand in for statistics that are not asked for.
+    let (running_mean, running_var) = match running {
+        Some((mean, variance)) => (mean.into_dispatch(), variance.into_dispatch()),
+        None => (gamma.clone(), beta.clone()),
+    };
+    let (output, mean, variance, running_mean, running_var) = match residual {
+        None => Dispatch::batch_norm_act(input, gamma, beta, running_mean, running_var, eps, act),
+        Some(residual) => Dispatch::batch_norm_add_act(
+            input,
+            gamma,
+            beta,
+            residual.into_dispatch(),
+            running_mean,
+            running_var,
+            eps,
+            act,
+        ),
     };
     Normalized {
         output: Tensor::from_dispatch(output),
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
+        running: (Tensor::from_dispatch(running_mean), Tensor::from_dispatch(running_var)),
     }
 }
 
@@ -90,10 +110,15 @@ pub fn sync_batch_norm_act(
     gamma: Tensor<1>,
     beta: Tensor<1>,
     residual: Option<Tensor<4>>,
+    running: Option<(Tensor<1>, Tensor<1>)>,
     eps: f64,
     act: Act,
     rank: &Rank,
 ) -> Normalized {
+    let [batch, _, height, width] = input.dims();
+    let unbiasing = unbiasing(batch * height * width * rank.number());
+    let (mean, variance) = running.unwrap_or_else(|| (gamma.clone(), beta.clone()));
+    let running = (mean.detach(), variance.detach());
     let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     let inner = if residual.is_some() { Act::Identity } else { act };
     let (output, mean, variance) = Dispatch::sync_batch_norm_act(input, gamma, beta, eps, inner, rank.clone());
@@ -103,7 +128,10 @@ pub fn sync_batch_norm_act(
         (Some(residual), Act::Identity) => output + residual,
         (Some(residual), Act::Relu) => burn::tensor::activation::relu(output + residual),
     };
-    Normalized { output, mean: Tensor::from_dispatch(mean), variance: Tensor::from_dispatch(variance) }
+    let (mean, variance) = (Tensor::<1>::from_dispatch(mean), Tensor::<1>::from_dispatch(variance));
+    let towards = |running: Tensor<1>, value: Tensor<1>| running * (1.0 - MOMENTUM) + value.detach() * MOMENTUM;
+    let running = (towards(running.0, mean.clone()), towards(running.1, variance.clone() * unbiasing));
+    Normalized { output, mean, variance, running }
 }
 
 /// `act(scale·x + shift + residual)` with one scale and shift a channel: BatchNorm at evaluation.
@@ -181,6 +209,25 @@ pub fn bce_with_logits(logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
     let logits = logits.cast(DType::F32);
     let (loss, _) = Dispatch::bce_with_logits(logits.into_dispatch(), target.into_dispatch());
     Tensor::from_dispatch(loss)
+}
+
+/// A step of SGD with momentum, as PyTorch defines it: weight and velocity after it. On a GPU both stay in the memory that they have
+/// where nothing else holds them. For tensors without a tape.
+///
+/// # Shapes
+/// All the same, of at most four axes.
+pub fn sgd_step<const D: usize>(
+    weight: Tensor<D>,
+    velocity: Tensor<D>,
+    grad: Tensor<D>,
+    lr: f64,
+    momentum: f64,
+    weight_decay: f64,
+    nesterov: bool,
+) -> (Tensor<D>, Tensor<D>) {
+    let (weight, velocity, grad) = (weight.into_dispatch(), velocity.into_dispatch(), grad.into_dispatch());
+    let (weight, velocity) = Dispatch::sgd_step(weight, velocity, grad, lr, momentum, weight_decay, nesterov);
+    (Tensor::from_dispatch(weight), Tensor::from_dispatch(velocity))
 }
 
 /// The root of a backward pass that begins with a gradient instead of a loss: `backward` on it hands `gradient` to

@@ -1,6 +1,6 @@
 //! Every operation out of burn's own tensor operations: the implementation for GPUs, and the yardstick for the CPU's.
 
-use super::backend::{Act, ConvGeometry, SegOps};
+use super::backend::{Act, ConvGeometry, MOMENTUM, SegOps, unbiasing};
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, DType, TensorMetadata, get_or_init_device_settings};
@@ -59,13 +59,18 @@ pub(super) fn batch_norm_act<B: Backend>(
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     residual: Option<FloatTensor<B>>,
+    running: [FloatTensor<B>; 2],
     eps: f64,
     act: Act,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let dtype = x.dtype();
+    let [batch, _, height, width] = dims(x.shape());
     let residual = residual.map(|residual| as_float::<B>(residual, gamma.dtype()));
     let normalized = B::batch_norm_train(as_float::<B>(x, gamma.dtype()), gamma, beta, eps);
-    (as_float::<B>(add_act::<B>(normalized.output, residual, act), dtype), normalized.mean, normalized.variance)
+    let output = as_float::<B>(add_act::<B>(normalized.output, residual, act), dtype);
+    let (mean, variance) = (normalized.mean, normalized.variance);
+    let [running_mean, running_var] = moved::<B>(running, [mean.clone(), variance.clone()], batch * height * width);
+    (output, mean, variance, running_mean, running_var)
 }
 
 /// In this number format. Statistics and weights are float32, whatever activations are in.
@@ -94,6 +99,35 @@ pub(super) fn batch_norm_act_grad<B: Backend>(
     };
     let grads = B::batch_norm_train_backward(x, gamma, mean, variance, eps, grad);
     (as_float::<B>(grads.x_grad, dtype), grads.gamma_grad, grads.beta_grad)
+}
+
+/// Running mean and variance, moved towards those of a batch of `count` values a channel.
+pub(super) fn moved<B: Backend>(
+    [running_mean, running_var]: [FloatTensor<B>; 2],
+    [mean, variance]: [FloatTensor<B>; 2],
+    count: usize,
+) -> [FloatTensor<B>; 2] {
+    let towards = |running, value| {
+        let (stays, comes) = ((1.0 - MOMENTUM).into(), MOMENTUM.into());
+        B::float_add(B::float_mul_scalar(running, stays), B::float_mul_scalar(value, comes))
+    };
+    [towards(running_mean, mean), towards(running_var, B::float_mul_scalar(variance, unbiasing(count).into()))]
+}
+
+pub(super) fn sgd_step<B: Backend>(
+    weight: FloatTensor<B>,
+    velocity: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    [lr, momentum, weight_decay]: [f64; 3],
+    nesterov: bool,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let grad = B::float_add(B::float_mul_scalar(weight.clone(), weight_decay.into()), grad);
+    let velocity = B::float_add(grad.clone(), B::float_mul_scalar(velocity, momentum.into()));
+    let step = match nesterov {
+        true => B::float_add(B::float_mul_scalar(velocity.clone(), momentum.into()), grad),
+        false => velocity.clone(),
+    };
+    (B::float_sub(weight, B::float_mul_scalar(step, lr.into())), velocity)
 }
 
 pub(super) fn relu_grad<B: Backend>(output: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {

@@ -30,7 +30,8 @@ pub(super) fn forward<B: SegOps>(
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let number = rank.number() as f32;
     // For its statistics, which one kernel makes on the CPU; the output is of this replica's alone.
-    let (_, mean, variance) = B::batch_norm_act(x.clone(), gamma.clone(), beta.clone(), eps, Act::Identity);
+    let (_, mean, variance, ..) =
+        B::batch_norm_act(x.clone(), gamma.clone(), beta.clone(), gamma.clone(), beta.clone(), eps, Act::Identity);
     let (own_mean, own_variance) = (host::<B>(mean), host::<B>(variance));
     let mean: Vec<f32> = rank.sum(own_mean.clone()).iter().map(|sum| sum / number).collect();
     // Around the common mean: a difference of large squares would lose it.

@@ -87,7 +87,8 @@ fn batch_norm_with_residual_and_relu_equals_its_formula() {
         let gamma = random([1, 5, 1, 1]).require_grad();
         let beta = random([1, 5, 1, 1]).require_grad();
         let added = with_residual.then(|| residual.clone());
-        let ours = batch_norm_act(x.clone(), gamma.clone().reshape([5]), beta.clone().reshape([5]), added, 1e-5, act);
+        let ours =
+            batch_norm_act(x.clone(), gamma.clone().reshape([5]), beta.clone().reshape([5]), added, None, 1e-5, act);
 
         let pixels = 3 * 7 * 9;
         let by_channel = x.clone().swap_dims(0, 1).reshape([5, pixels]);
@@ -165,20 +166,27 @@ fn portable_batch_norm_and_its_gradients_equal_flexs() {
     for act in [Act::Identity, Act::Relu] {
         let given = || (x.clone(), gamma.clone(), beta.clone());
         let all = |(output, mean, variance): (FlexTensor, FlexTensor, FlexTensor)| [output, mean, variance];
+        let all_moved = |(output, mean, variance, running_mean, running_var)| -> [FlexTensor; 5] {
+            [output, mean, variance, running_mean, running_var]
+        };
+        let statistics = (primitive(random([5])), primitive(random([5]) + 2.0));
+        let running = || statistics.clone();
         for residual in [None, Some(residual.clone())] {
             let ((x1, g1, b1), (x2, g2, b2)) = (given(), given());
             let ours = match residual.clone() {
-                None => Flex::batch_norm_act(x1, g1, b1, 1e-5, act),
-                Some(residual) => Flex::batch_norm_add_act(x1, g1, b1, residual, 1e-5, act),
+                None => Flex::batch_norm_act(x1, g1, b1, running().0, running().1, 1e-5, act),
+                Some(residual) => Flex::batch_norm_add_act(x1, g1, b1, residual, running().0, running().1, 1e-5, act),
             };
-            let portable = portable::batch_norm_act::<Flex>(x2, g2, b2, residual.clone(), 1e-5, act);
+            let running = running().into();
+            let portable = portable::batch_norm_act::<Flex>(x2, g2, b2, residual.clone(), running, 1e-5, act);
             assert_same(
                 [Flex::relu_grad(ours.0.clone(), grad.clone())],
                 [portable::relu_grad::<Flex>(portable.0.clone(), grad.clone())],
             );
-            assert_same(all(ours), all(portable));
+            assert_same(all_moved(ours), all_moved(portable));
         }
-        let (_, mean, variance) = Flex::batch_norm_act(x.clone(), gamma.clone(), beta.clone(), 1e-5, act);
+        let (_, mean, variance, ..) =
+            Flex::batch_norm_act(x.clone(), gamma.clone(), beta.clone(), running().0, running().1, 1e-5, act);
         let ((x1, g1, b1), (x2, g2, b2)) = (given(), given());
         let (m, v, g) = (mean.clone(), variance.clone(), grad.clone());
         let ours = Flex::batch_norm_act_grad(x1, g1, b1, m, v, g, 1e-5, act);

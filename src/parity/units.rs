@@ -4,13 +4,14 @@ use super::{Fixture, Tensors};
 use crate::config::{Dataset, LrScheduleKind, OptimConfig, defaults_for};
 use crate::data::normalize::{Normalization, normalize};
 use crate::local::loss::{self, PixelSample};
-use crate::local::module::sgd;
+use crate::local::sgd::sgd;
 use crate::net::classifier::global_average;
 use crate::net::densenet::{DenseLayer, NormActConv, Transition};
+use crate::net::running::Running;
 use crate::net::{BatchNorm, Conv2d, Init, Pass};
 use crate::ops::{self, Act, ConvGeometry};
 use crate::train::schedule::learning_rate;
-use burn::module::{Param, RunningState};
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
@@ -157,15 +158,16 @@ fn batch_norm(unit: &mut Unit) {
     let input = unit.given("input").require_grad();
     let residual = adds.then(|| unit.given("residual").require_grad());
     let (gamma, beta) = (unit.given("gamma").require_grad(), unit.given("beta").require_grad());
-    let output = ops::batch_norm_act(input.clone(), gamma.clone(), beta.clone(), residual.clone(), 1e-5, act).output;
+    let output =
+        ops::batch_norm_act(input.clone(), gamma.clone(), beta.clone(), residual.clone(), None, 1e-5, act).output;
     let mut inputs = vec![("input", &input)];
     inputs.extend(residual.as_ref().map(|residual| ("residual", residual)));
     unit.keep_all(output, &inputs, &[("gamma", &gamma), ("beta", &beta)]);
 
     let mut norm = BatchNorm::new(&mut Init::new(0, unit.device), gamma.dims()[0]);
     (norm.gamma, norm.beta) = (Param::from_tensor(gamma), Param::from_tensor(beta));
-    norm.running_mean = RunningState::new(unit.given("running_mean"));
-    norm.running_var = RunningState::new(unit.given("running_var"));
+    norm.running_mean = Running::new(unit.given("running_mean"));
+    norm.running_var = Running::new(unit.given("running_var"));
     let input = input.detach();
     let residual = residual.map(Tensor::detach);
     unit.keep("evaluation", norm.forward(input.clone(), residual, act, &Pass::evaluation()));

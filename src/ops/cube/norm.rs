@@ -6,7 +6,8 @@
 
 use super::norm_kernels::{chunk_moments, grad_input, gradient_sums, merge_moments, merge_sums, normalize};
 use super::rows::{Rows, floats, vector_size};
-use crate::ops::Act;
+use super::sums::{LANES, LEVELS, merging};
+use crate::ops::backend::{Act, MOMENTUM, unbiasing};
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn_cubecl::cubecl::{calculate_cube_count_elemwise, prelude::*};
 use burn_cubecl::tensor::CubeTensor;
@@ -15,8 +16,6 @@ use burn_cubecl::tensor::CubeTensor;
 const UNITS: usize = 256;
 /// Cubes that a pass of sums is divided into, about: some for each multiprocessor of a large GPU.
 const CUBES: usize = 768;
-/// Channels and levels of a cube that adds chunks up.
-const MERGE: [usize; 2] = [32, 8];
 
 /// What a BatchNorm knows of its channels, each `[channels]` in float32.
 pub(super) struct Statistics {
@@ -59,26 +58,20 @@ impl Division {
     fn dim(&self) -> CubeDim {
         CubeDim::new_2d(self.lanes as u32, self.levels as u32)
     }
-
-    /// Cubes of the kernel that adds chunks up.
-    fn merging(&self) -> (CubeCount, CubeDim) {
-        let channels = self.vectors * self.vector;
-        let cubes = CubeCount::Static(channels.div_ceil(MERGE[0]) as u32, 1, 1);
-        (cubes, CubeDim::new_2d(MERGE[0] as u32, MERGE[1] as u32))
-    }
 }
 
-/// Output, mean and biased variance.
+/// Output, mean and biased variance, and the running statistics moved.
 pub(super) fn forward(
     x: CubeTensor,
     gamma: CubeTensor,
     beta: CubeTensor,
     residual: Option<CubeTensor>,
+    running: [CubeTensor; 2],
     eps: f64,
     act: Act,
-) -> (CubeTensor, CubeTensor, CubeTensor) {
+) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
     let x = Rows::of(x);
-    let (mean, variance) = moments(&x);
+    let [mean, variance, running_mean, running_var] = moments(&x, running);
     let residual = residual.map(|residual| Rows::of(residual).stored_as(x.tensor.dtype));
     let output = Rows::empty(&x.tensor, x.dims());
     let [_, channels, ..] = x.dims();
@@ -115,7 +108,7 @@ pub(super) fn forward(
             stored,
         );
     }
-    (output.tensor, mean, variance)
+    (output.tensor, mean, variance, running_mean, running_var)
 }
 
 /// Gradients of input, gamma and beta.
@@ -165,7 +158,7 @@ pub(super) fn backward(
             levels,
             stored,
         );
-        let (cubes, dim) = division.merging();
+        let (cubes, dim) = merging(channels);
         let [_, variance, ..] = known();
         merge_sums::launch_unchecked(
             &client,
@@ -179,8 +172,8 @@ pub(super) fn backward(
             channels as u32,
             chunks as u32,
             eps as f32,
-            MERGE[0],
-            MERGE[1],
+            LANES,
+            LEVELS,
         );
         let grad_x = Rows::empty(&x.tensor, x.dims());
         let units = x.number() * vectors;
@@ -214,14 +207,16 @@ pub(super) fn backward(
     }
 }
 
-/// Mean and biased variance of each channel.
-fn moments(x: &Rows) -> (CubeTensor, CubeTensor) {
+/// Mean and biased variance of each channel, and the running statistics moved towards them.
+fn moments(x: &Rows, running: [CubeTensor; 2]) -> [CubeTensor; 4] {
     let division = Division::of(x, &[]);
     let [_, channels, ..] = x.dims();
     let client = x.tensor.client.clone();
     let Division { vector, vectors, lanes, levels, chunk, chunks } = division;
     let partial = [(); 2].map(|()| floats(&x.tensor, chunks * channels));
-    let [mean, variance] = [(); 2].map(|()| floats(&x.tensor, channels));
+    let made = [(); 4].map(|()| floats(&x.tensor, channels));
+    let [running_mean, running_var] = running.map(CubeTensor::into_buffer_arg);
+    let [mean, variance, moved_mean, moved_var] = made.each_ref().map(|tensor| tensor.clone().into_buffer_arg());
     // SAFETY: as in `forward`.
     unsafe {
         chunk_moments::launch_unchecked(
@@ -241,22 +236,28 @@ fn moments(x: &Rows) -> (CubeTensor, CubeTensor) {
             levels,
             dtype_to_storage_type(x.tensor.dtype),
         );
-        let (cubes, dim) = division.merging();
+        let (cubes, dim) = merging(channels);
         merge_moments::launch_unchecked(
             &client,
             cubes,
             dim,
             partial[0].clone().into_buffer_arg(),
             partial[1].clone().into_buffer_arg(),
-            mean.clone().into_buffer_arg(),
-            variance.clone().into_buffer_arg(),
+            running_mean,
+            running_var,
+            mean,
+            variance,
+            moved_mean,
+            moved_var,
             channels as u32,
             chunks as u32,
             x.number() as u32,
             chunk as u32,
-            MERGE[0],
-            MERGE[1],
+            MOMENTUM as f32,
+            unbiasing(x.number()) as f32,
+            LANES,
+            LEVELS,
         );
     }
-    (mean, variance)
+    made
 }

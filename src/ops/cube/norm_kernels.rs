@@ -1,5 +1,6 @@
 //! The kernels of [`super::norm`].
 
+use super::sums::{of_column, over_levels, own_column};
 use burn_cubecl::cubecl::{self, prelude::*};
 
 /// Mean and sum of squared deviations of each channel over each chunk of rows: `[chunks, channels]`.
@@ -71,59 +72,54 @@ fn rows_of(chunk_number: u32, chunk: u32, rows: u32) -> f32 {
     f32::cast_from(select(left < chunk, left, chunk))
 }
 
-/// Mean and biased variance of each channel from those of the chunks.
+/// Mean and biased variance of each channel from those of the chunks, and the running statistics moved towards them:
+/// `(1 − momentum)·running + momentum·(mean, unbiasing·variance)`.
 #[cube(launch_unchecked)]
 pub(super) fn merge_moments(
     means: &[f32],
     squares: &[f32],
+    running_mean: &[f32],
+    running_var: &[f32],
     mean: &mut [f32],
     variance: &mut [f32],
+    moved_mean: &mut [f32],
+    moved_var: &mut [f32],
     channels: u32,
     chunks: u32,
     rows: u32,
     chunk: u32,
+    momentum: f32,
+    unbiasing: f32,
     #[comptime] lanes: usize,
     #[comptime] levels: usize,
 ) {
-    let lane = UNIT_POS_X as usize;
-    let level = UNIT_POS_Y;
-    let channel = CUBE_POS_X * (lanes as u32) + UNIT_POS_X;
-    let own = level as usize * lanes + lane;
-    let mut sums = Shared::<[f32]>::new_slice(comptime!(lanes * levels));
-    let mut sums_of_squares = Shared::<[f32]>::new_slice(comptime!(lanes * levels));
+    let channel = own_column(lanes);
     let mut sum = 0.0f32;
     if channel < channels {
-        let mut at = level;
+        let mut at = UNIT_POS_Y;
         while at < chunks {
             sum += means[(at * channels + channel) as usize] * rows_of(at, chunk, rows);
             at += levels as u32;
         }
     }
-    sums[own] = sum;
-    sync_cube();
-    let mut total = 0.0f32;
-    for other in 0..levels {
-        total += sums[other * lanes + lane];
-    }
-    total /= f32::cast_from(rows);
+    let total = over_levels(sum, lanes, levels) / f32::cast_from(rows);
     let mut square = 0.0f32;
     if channel < channels {
-        let mut at = level;
+        let mut at = UNIT_POS_Y;
         while at < chunks {
             let apart = means[(at * channels + channel) as usize] - total;
             square += squares[(at * channels + channel) as usize] + apart * apart * rows_of(at, chunk, rows);
             at += levels as u32;
         }
     }
-    sums_of_squares[own] = square;
-    sync_cube();
-    if channel < channels && level == 0 {
-        let mut total_square = 0.0f32;
-        for other in 0..levels {
-            total_square += sums_of_squares[other * lanes + lane];
-        }
-        mean[channel as usize] = total;
-        variance[channel as usize] = total_square / f32::cast_from(rows);
+    let total_square = over_levels(square, lanes, levels);
+    if channel < channels && UNIT_POS_Y == 0 {
+        let own = channel as usize;
+        let spread = total_square / f32::cast_from(rows);
+        mean[own] = total;
+        variance[own] = spread;
+        moved_mean[own] = running_mean[own] * (1.0f32 - momentum) + total * momentum;
+        moved_var[own] = running_var[own] * (1.0f32 - momentum) + spread * unbiasing * momentum;
     }
 }
 
@@ -264,34 +260,12 @@ pub(super) fn merge_sums(
     #[comptime] lanes: usize,
     #[comptime] levels: usize,
 ) {
-    let lane = UNIT_POS_X as usize;
-    let level = UNIT_POS_Y;
-    let channel = CUBE_POS_X * (lanes as u32) + UNIT_POS_X;
-    let own = level as usize * lanes + lane;
-    let mut products_of = Shared::<[f32]>::new_slice(comptime!(lanes * levels));
-    let mut sums_of = Shared::<[f32]>::new_slice(comptime!(lanes * levels));
-    let mut product = 0.0f32;
-    let mut sum = 0.0f32;
-    if channel < channels {
-        let mut at = level;
-        while at < chunks {
-            product += products[(at * channels + channel) as usize];
-            sum += sums[(at * channels + channel) as usize];
-            at += levels as u32;
-        }
-    }
-    products_of[own] = product;
-    sums_of[own] = sum;
-    sync_cube();
-    if channel < channels && level == 0 {
-        let mut all_products = 0.0f32;
-        let mut all_sums = 0.0f32;
-        for other in 0..levels {
-            all_products += products_of[other * lanes + lane];
-            all_sums += sums_of[other * lanes + lane];
-        }
-        grad_gamma[channel as usize] = all_products / f32::sqrt(variance[channel as usize] + eps);
-        grad_beta[channel as usize] = all_sums;
+    let product = of_column(products, channels, chunks, lanes, levels);
+    let sum = of_column(sums, channels, chunks, lanes, levels);
+    let channel = own_column(lanes);
+    if channel < channels && UNIT_POS_Y == 0 {
+        grad_gamma[channel as usize] = product / f32::sqrt(variance[channel as usize] + eps);
+        grad_beta[channel as usize] = sum;
     }
 }
 

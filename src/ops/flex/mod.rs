@@ -14,6 +14,17 @@ use burn::backend::{DType, Flex, TensorMetadata};
 use burn::tensor::{Bytes, Shape};
 use burn_flex::{FlexTensor, Layout};
 
+/// A BatchNorm's output, mean and variance, and its running statistics moved towards those.
+fn moved(
+    (output, mean, variance): (FlexTensor, FlexTensor, FlexTensor),
+    running: [FlexTensor; 2],
+) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+    let [batch, _, height, width] = output.shape().dims::<4>();
+    let count = batch * height * width;
+    let [running_mean, running_var] = portable::moved::<Flex>(running, [mean.clone(), variance.clone()], count);
+    (output, mean, variance, running_mean, running_var)
+}
+
 impl SegOps for Flex {
     fn conv2d_nobias(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
         if !all_f32(&[&x, &weight]) {
@@ -52,13 +63,16 @@ impl SegOps for Flex {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let running = [running_mean, running_var];
         if !all_f32(&[&x, &gamma, &beta]) {
-            return portable::batch_norm_act::<Self>(x, gamma, beta, None, eps, act);
+            return portable::batch_norm_act::<Self>(x, gamma, beta, None, running, eps, act);
         }
-        norm::forward(&x, &gamma, &beta, None, eps, act)
+        moved(norm::forward(&x, &gamma, &beta, None, eps, act), running)
     }
 
     fn batch_norm_add_act(
@@ -66,13 +80,16 @@ impl SegOps for Flex {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         residual: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let running = [running_mean, running_var];
         if !all_f32(&[&x, &gamma, &beta, &residual]) {
-            return portable::batch_norm_act::<Self>(x, gamma, beta, Some(residual), eps, act);
+            return portable::batch_norm_act::<Self>(x, gamma, beta, Some(residual), running, eps, act);
         }
-        norm::forward(&x, &gamma, &beta, Some(&residual), eps, act)
+        moved(norm::forward(&x, &gamma, &beta, Some(&residual), eps, act), running)
     }
 
     fn batch_norm_act_grad(
