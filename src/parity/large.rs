@@ -27,7 +27,13 @@ impl Numbers<'_> {
 
 /// Results by operation, on `device` (an autodiff device).
 pub fn compute(device: &Device) -> Vec<(&'static str, Tensors)> {
-    vec![("batch_norm", batch_norm(device)), ("resize", resize(device)), ("losses", losses(device))]
+    vec![
+        ("batch_norm", batch_norm(device)),
+        ("convolution", convolution(device)),
+        ("resize", resize(device)),
+        ("sgd", sgd(device)),
+        ("losses", losses(device)),
+    ]
 }
 
 /// Output and gradients of `f` under random weights of its output.
@@ -67,21 +73,44 @@ fn batch_norm(device: &Device) -> Tensors {
                 note(&mut results, &case, &mut numbers, &inputs, |inputs| {
                     let [gamma, beta] = [1, 2].map(|i: usize| inputs[i].clone().reshape([channels]));
                     let normalized =
-                        ops::batch_norm_act(inputs[0].clone(), gamma, beta, inputs.get(3).cloned(), 1e-5, act);
+                        ops::batch_norm_act(inputs[0].clone(), gamma, beta, inputs.get(3).cloned(), None, 1e-5, act);
                     normalized.output
                 });
             }
         }
-        let normalized = ops::batch_norm_act(
-            x.clone(),
-            gamma.clone().reshape([channels]),
-            beta.clone().reshape([channels]),
-            None,
-            1e-5,
-            Act::Identity,
-        );
+        let running = (numbers.tensor([channels]), numbers.tensor([channels]) + 2.0);
+        let [gamma, beta] = [gamma, beta].map(|vector| vector.reshape([channels]));
+        let normalized = ops::batch_norm_act(x, gamma, beta, None, Some(running), 1e-5, Act::Identity);
         results.insert(format!("{channels}/statistics/mean"), normalized.mean.into_data());
         results.insert(format!("{channels}/statistics/variance"), normalized.variance.into_data());
+        let (mean, variance) = normalized.running;
+        results.insert(format!("{channels}/running/mean"), mean.into_data());
+        results.insert(format!("{channels}/running/variance"), variance.into_data());
+    }
+    results
+}
+
+/// Gradients that add few and many output pixels up, in whole tiles of a matrix product and not.
+fn convolution(device: &Device) -> Tensors {
+    let mut results = Tensors::new();
+    for (weight, stride, dilation, [batch, height, width]) in [
+        ([16, 10, 1, 1], 1, 1, [2, 9, 8]),
+        ([8, 24, 1, 1], 1, 1, [2, 64, 40]),
+        ([36, 40, 1, 1], 2, 1, [2, 17, 23]),
+        ([64, 64, 3, 3], 1, 1, [2, 4, 6]),
+        ([40, 36, 3, 3], 1, 1, [1, 16, 16]),
+        ([36, 40, 3, 3], 1, 2, [1, 32, 40]),
+        ([36, 40, 3, 3], 2, 1, [2, 33, 31]),
+        ([5, 70, 3, 3], 1, 1, [1, 20, 31]),
+    ] {
+        let mut numbers = Numbers { device, next: 11 };
+        let geometry = ops::ConvGeometry { stride, padding: dilation * (weight[2] / 2), dilation };
+        let x = numbers.tensor([batch, height, width, weight[1]]).permute([0, 3, 1, 2]);
+        let inputs = [("x", x), ("weight", numbers.tensor(weight))];
+        let case = format!("{weight:?}-{stride}-{dilation}-{batch}x{height}x{width}");
+        note(&mut results, &case, &mut numbers, &inputs, |inputs| {
+            ops::conv2d(inputs[0].clone(), inputs[1].clone(), geometry)
+        });
     }
     results
 }
@@ -100,6 +129,29 @@ fn resize(device: &Device) -> Tensors {
                 });
             }
         }
+    }
+    results
+}
+
+/// Three steps each, of weights whose gradients lie in another order too.
+fn sgd(device: &Device) -> Tensors {
+    let device = device.clone().without_autodiff();
+    let mut results = Tensors::new();
+    for (shape, nesterov) in [([40, 3, 3, 24], false), ([40, 3, 3, 24], true), ([1, 1, 1, 70], false)] {
+        let mut numbers = Numbers { device: &device, next: 3 };
+        let order = |x: Tensor<4>| x.permute([0, 3, 1, 2]);
+        let mut weight = numbers.tensor([shape[0], shape[3], shape[1], shape[2]]);
+        let mut velocity = order(numbers.tensor(shape));
+        for step in 0..3 {
+            let grad = order(numbers.tensor(shape));
+            (weight, velocity) = ops::sgd_step(weight, velocity, grad, 0.1, 0.9, 1e-2, nesterov);
+            results.insert(format!("{shape:?}-{nesterov}/weight/{step}"), weight.clone().into_data());
+        }
+        let held = weight.clone();
+        let before = held.clone().into_data();
+        let grad = order(numbers.tensor(shape));
+        let _ = ops::sgd_step(weight, velocity, grad, 0.1, 0.9, 1e-2, nesterov).0.into_data();
+        assert_eq!(before, held.into_data(), "a weight that is held elsewhere was changed");
     }
     results
 }

@@ -4,14 +4,15 @@
 //! step needs that memory, and where it loses, having tried it has left the pool with pages of that size. The candidates here
 //! read their operands where they are. Which is the fastest is measured once for each shape and kept.
 
+use super::checked::{Gradient, Key, Way, checked};
+use super::direct;
 use crate::ops::ConvGeometry;
 use crate::ops::portable::options;
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::Shape;
 use burn_cubecl::CubeTuneId;
-use burn_cubecl::cubecl::tune::{AutotuneKey, LocalTuner, Tunable, TunableSet, local_tuner};
-use burn_cubecl::kernel::conv::{ConvStrategy, conv_weight_backward};
+use burn_cubecl::cubecl::tune::{LocalTuner, Tunable, TunableSet, local_tuner};
 use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nchw_to_nhwc_shape, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
@@ -21,9 +22,8 @@ use cubek::convolution::{
 };
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
 use cubek::std::InputBinding;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Ways to compute an implicit matrix product, by name.
 const ALGORITHMS: [(&str, ConvAlgorithm, AcceleratedTileKind); 6] = [
@@ -35,106 +35,66 @@ const ALGORITHMS: [(&str, ConvAlgorithm, AcceleratedTileKind); 6] = [
     ("tma_mma", ConvAlgorithm::SimpleAsyncTma, AcceleratedTileKind::Mma),
 ];
 
-/// Whose gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-enum Gradient {
-    Input,
-    Weight,
-}
-
-/// What a choice depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Key {
-    gradient: Gradient,
-    /// `[batch, channels, height, width]`
-    input: Vec<usize>,
-    /// `[channels_out, channels_in, kernel, kernel]`
-    weight: Vec<usize>,
-    /// Stride, padding, dilation.
-    geometry: [usize; 3],
-    dtype: DType,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-impl AutotuneKey for Key {}
-
-impl Key {
-    fn new(input: Shape, weight: Shape, geometry: ConvGeometry, dtype: DType, gradient: Gradient) -> Self {
-        let ConvGeometry { stride, padding, dilation } = geometry;
-        let (input, weight) = (input.to_vec(), weight.to_vec());
-        Self { gradient, input, weight, geometry: [stride, padding, dilation], dtype }
-    }
-}
-
 /// Gradient and weight, or input and gradient; the shape of the gradient that is wanted; the convolution's geometry.
-pub(super) type Inputs = (CubeTensor, CubeTensor, Shape, ConvGeometry);
+type Inputs = (CubeTensor, CubeTensor, Shape, ConvGeometry);
 
-/// Whether the device multiplies matrices in units of their own, without which no candidate here can run.
-pub(super) fn is_accelerated(x: &CubeTensor) -> bool {
-    let features = &x.client.properties().features.matmul;
-    !features.cmma.is_empty() || !features.mma.is_empty()
-}
-
-/// Gradient of an input of this shape, of a convolution of stride 1; `None` where no candidate computes it.
-pub(super) fn grad_input(inputs: &Inputs) -> Option<CubeTensor> {
+/// Gradient of an input of this shape, of a convolution of stride 1.
+pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geometry: ConvGeometry) -> CubeTensor {
     static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    let inputs = (grad, weight, input, geometry);
     let key = |(grad, weight, input, geometry): &Inputs| {
         Key::new(input.clone(), weight.shape(), *geometry, grad.dtype, Gradient::Input)
     };
-    chosen(&TUNER, key, implicit_grad_input, inputs)
+    right(&TUNER, key, implicit_grad_input, &inputs, &|| {
+        let (grad, weight, input, geometry) = inputs.clone();
+        direct::grad_input(grad, weight, input, geometry)
+    })
 }
 
-/// Gradient of a weight of this shape; `None` where no candidate computes it.
-pub(super) fn grad_weight(inputs: &Inputs) -> Option<CubeTensor> {
+/// Gradient of a weight of this shape.
+pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geometry: ConvGeometry) -> CubeTensor {
     static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    let inputs = (x, grad, weight, geometry);
     let key =
         |(x, _, weight, geometry): &Inputs| Key::new(x.shape(), weight.clone(), *geometry, x.dtype, Gradient::Weight);
-    chosen(&TUNER, key, implicit_grad_weight, inputs)
-}
-
-/// Pixels that the products of a weight's gradient add up at a time, at most.
-const PIXELS: usize = 256;
-
-/// Whether a weight's gradient adds up whole tiles of output pixels. On an H200 with cubek 0.3.1, weight gradients over 48 and 144
-/// pixels were off by up to three quarters of their largest value, by burn's choice of kernel and by ours; forward convolutions
-/// were not. The suspicion is a last tile that is not whole: such gradients go through the forward kernels.
-pub(super) fn is_whole(grad: &CubeTensor) -> bool {
-    let [batch, _, height, width] = grad.shape().dims::<4>();
-    (batch * height * width).is_multiple_of(PIXELS)
-}
-
-/// Gradient of a weight of this shape as a convolution of the input by the output's gradient.
-pub(super) fn grad_weight_by_forward(
-    x: CubeTensor,
-    grad: CubeTensor,
-    weight: Shape,
-    geometry: ConvGeometry,
-) -> CubeTensor {
-    conv_weight_backward(x, grad, weight, options(geometry), ConvStrategy::Direct).expect("it takes every shape")
+    right(&TUNER, key, implicit_grad_weight, &inputs, &|| {
+        let (x, grad, weight, geometry) = inputs.clone();
+        direct::grad_weight(x, grad, weight, geometry)
+    })
 }
 
 type Compute = fn(Inputs, Strategy) -> Result<CubeTensor, ConvSetupError>;
 
-/// By the candidate that is the fastest for these inputs.
-fn chosen(
+/// By the candidate that is the fastest for these inputs; where its numbers are not those of `plain`, by another.
+fn right(
     tuner: &'static LocalTuner<Key, CubeTuneId>,
     key: fn(&Inputs) -> Key,
     compute: Compute,
     inputs: &Inputs,
-) -> Option<CubeTensor> {
+    plain: &dyn Fn() -> CubeTensor,
+) -> CubeTensor {
+    let by = |(_, algorithm, tile_kind): (&str, ConvAlgorithm, AcceleratedTileKind)| {
+        compute(inputs.clone(), Strategy::Inferred { algorithm, tile_kind }).ok()
+    };
+    let chosen = || {
+        // A tuner that has no candidate ends the program.
+        let possible =
+            is_possible(&inputs.0, key(inputs), || ALGORITHMS.into_iter().any(|algorithm| by(algorithm).is_some()));
+        possible.then(|| fastest(tuner, key, compute, inputs))
+    };
+    let others = ALGORITHMS.map(|algorithm| move || by(algorithm));
+    let mut ways: Vec<Way> = vec![&chosen];
+    ways.extend(others.iter().map(|other| other as Way));
+    checked(key(inputs), &inputs.0, &ways, plain)
+}
+
+fn fastest(
+    tuner: &'static LocalTuner<Key, CubeTuneId>,
+    key: fn(&Inputs) -> Key,
+    compute: Compute,
+    inputs: &Inputs,
+) -> CubeTensor {
     let x = &inputs.0;
-    if !is_possible(key(inputs), || {
-        ALGORITHMS.iter().any(|&(_, algorithm, tile_kind)| {
-            compute(inputs.clone(), Strategy::Inferred { algorithm, tile_kind }).is_ok()
-        })
-    }) {
-        return None;
-    }
     let id = CubeTuneId::new(&x.client, &x.device);
     let candidates = tuner.init(&id, move || {
         ALGORITHMS.into_iter().fold(TunableSet::new(key, clone_inputs), |set, (name, algorithm, tile_kind)| {
@@ -143,18 +103,19 @@ fn chosen(
             }))
         })
     });
-    Some(tuner.execute(&id, &x.client, candidates, inputs.clone()))
+    tuner.execute(&id, &x.client, candidates, inputs.clone())
 }
 
-/// Whether any candidate takes these shapes, asked once for each: a tuner with none ends the program.
-fn is_possible(key: Key, try_it: impl FnOnce() -> bool) -> bool {
-    static KNOWN: Mutex<Vec<(Key, bool)>> = Mutex::new(Vec::new());
+/// Whether any candidate takes these shapes on this device, asked once for each.
+fn is_possible(x: &CubeTensor, key: Key, try_it: impl FnOnce() -> bool) -> bool {
+    static KNOWN: LazyLock<Mutex<HashMap<(CubeTuneId, Key), bool>>> = LazyLock::new(Mutex::default);
+    let key = (CubeTuneId::new(&x.client, &x.device), key);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, possible)) = known().iter().find(|(known, _)| *known == key) {
+    if let Some(possible) = known().get(&key) {
         return *possible;
     }
     let possible = try_it();
-    known().push((key, possible));
+    known().insert(key, possible);
     possible
 }
 

@@ -4,18 +4,22 @@
 //! kernels here read and write such rows and need no copies into another layout. Values are computed in float32 whatever
 //! number format they are stored in. `super::portable` is the reference.
 
+mod checked;
 mod conv;
+mod direct;
 mod loss;
-mod narrow;
 mod norm;
 mod norm_kernels;
+mod pointwise;
 mod resize;
 mod rows;
+mod sgd;
+mod sums;
 
 use super::backend::{Act, ConvGeometry, SegOps};
 use super::portable;
-use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{DType, TensorMetadata};
 use burn_cubecl::CubeBackend;
 
 impl SegOps for CubeBackend {
@@ -26,15 +30,15 @@ impl SegOps for CubeBackend {
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
         let (input, shape) = (x.shape(), weight.shape());
-        let wide = shape[2] > 1;
-        if wide && narrow::is_narrow(&shape) {
-            return narrow::grad_input(grad, weight, input, geometry);
+        if pointwise::is_pointwise(&shape, geometry) {
+            return pointwise::grad_input(grad, weight, input, geometry);
         }
-        if wide && geometry.stride == 1 && conv::is_accelerated(&x) {
-            let inputs = (grad.clone(), weight.clone(), input, geometry);
-            if let Some(gradient) = conv::grad_input(&inputs) {
-                return gradient;
-            }
+        // cubek's products take a stride of 1 alone.
+        if direct::is_narrow(&shape) || geometry.stride > 1 {
+            return direct::grad_input(grad, weight, input, geometry);
+        }
+        if checked::is_accelerated(&x) {
+            return conv::grad_input(grad, weight, input, geometry);
         }
         portable::conv2d_grad_input::<Self>(x, weight, grad, geometry)
     }
@@ -46,18 +50,14 @@ impl SegOps for CubeBackend {
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
         let shape = weight.shape();
-        let wide = shape[2] > 1;
-        if wide && narrow::is_narrow(&shape) {
-            return narrow::grad_weight(x, grad, shape, geometry);
+        if pointwise::is_pointwise(&shape, geometry) {
+            return pointwise::grad_weight(x, grad, shape, geometry);
         }
-        if conv::is_accelerated(&x) {
-            if !conv::is_whole(&grad) {
-                return conv::grad_weight_by_forward(x, grad, shape, geometry);
-            }
-            let inputs = (x.clone(), grad.clone(), shape, geometry);
-            if wide && let Some(gradient) = conv::grad_weight(&inputs) {
-                return gradient;
-            }
+        if direct::is_narrow(&shape) {
+            return direct::grad_weight(x, grad, shape, geometry);
+        }
+        if checked::is_accelerated(&x) {
+            return conv::grad_weight(x, grad, shape, geometry);
         }
         portable::conv2d_grad_weight::<Self>(x, weight, grad, geometry)
     }
@@ -66,10 +66,12 @@ impl SegOps for CubeBackend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        norm::forward(x, gamma, beta, None, eps, act)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        norm::forward(x, gamma, beta, None, [running_mean, running_var], eps, act)
     }
 
     fn batch_norm_add_act(
@@ -77,10 +79,12 @@ impl SegOps for CubeBackend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         residual: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
         eps: f64,
         act: Act,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        norm::forward(x, gamma, beta, Some(residual), eps, act)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        norm::forward(x, gamma, beta, Some(residual), [running_mean, running_var], eps, act)
     }
 
     fn batch_norm_act_grad(
@@ -94,6 +98,22 @@ impl SegOps for CubeBackend {
         act: Act,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         norm::backward(x, norm::Statistics { gamma, beta, mean, variance }, grad, eps, act)
+    }
+
+    fn sgd_step(
+        weight: FloatTensor<Self>,
+        velocity: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        lr: f64,
+        momentum: f64,
+        weight_decay: f64,
+        nesterov: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let numbers = [lr, momentum, weight_decay];
+        if [&weight, &velocity, &grad].iter().any(|tensor| tensor.dtype != DType::F32) {
+            return portable::sgd_step::<Self>(weight, velocity, grad, numbers, nesterov);
+        }
+        sgd::step(weight, velocity, grad, numbers, nesterov)
     }
 
     fn resize_bilinear(x: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {

@@ -1,8 +1,9 @@
-//! Gradients of convolutions of so few channels that a matrix product does not take them: the last layers of the decoder that
-//! draws the picture, and a network's first. What burn has for them writes each tap of each pixel into memory, 450 MB for the
-//! decoder's last layer at 512×1024; here each unit adds up one value of the result.
+//! Gradients of convolutions one value a unit, without any matrix product: those that a product does not take (the last layers of
+//! the decoder that draws the picture, a network's first, inputs of strided ones), and what [`super::checked`] holds others
+//! against. What burn has for them writes each tap of each pixel into memory, 450 MB for the decoder's last layer at 512×1024.
 
 use super::rows::{Rows, floats};
+use super::sums::{LANES, LEVELS, merging, of_column, own_column};
 use crate::ops::ConvGeometry;
 use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_storage_type;
@@ -18,8 +19,6 @@ const MOST_CHANNELS: usize = 32;
 const UNITS: usize = 256;
 /// Cubes of the sums of a weight's gradient, about.
 const CUBES: usize = 1536;
-/// Values and levels of a cube that adds chunks up.
-const MERGE: [usize; 2] = [32, 8];
 
 /// Whether a convolution of this weight `[channels_out, channels_in, kernel, kernel]` is for these kernels.
 pub(super) fn is_narrow(weight: &Shape) -> bool {
@@ -38,7 +37,7 @@ pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geo
     let stored = [grad.tensor.dtype, weight.dtype].map(dtype_to_storage_type);
     // SAFETY: units behind the last value return at once, and taps outside the map are passed over.
     unsafe {
-        narrow_grad_input::launch_unchecked(
+        direct_grad_input::launch_unchecked(
             &client,
             calculate_cube_count_elemwise(&client, units, dim),
             dim,
@@ -105,18 +104,19 @@ pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geomet
             units,
             stored,
         );
+        let (cubes, dim) = merging(values);
         merge_products::launch_unchecked(
             &client,
-            CubeCount::Static(values.div_ceil(MERGE[0]) as u32, 1, 1),
-            CubeDim::new_2d(MERGE[0] as u32, MERGE[1] as u32),
+            cubes,
+            dim,
             partial.into_buffer_arg(),
             result.clone().into_buffer_arg(),
             values as u32,
             chunks as u32,
             channels as u32,
             (kernel * kernel) as u32,
-            MERGE[0],
-            MERGE[1],
+            LANES,
+            LEVELS,
         );
     }
     debug_assert_eq!(weight.dims::<4>(), [outputs, channels, kernel, kernel]);
@@ -126,7 +126,7 @@ pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geomet
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn narrow_grad_input<F: Float, W: Float>(
+fn direct_grad_input<F: Float, W: Float>(
     grad: &[F],
     weight: &[W],
     result: &mut [F],
@@ -251,25 +251,9 @@ fn merge_products(
     #[comptime] lanes: usize,
     #[comptime] levels: usize,
 ) {
-    let lane = UNIT_POS_X as usize;
-    let level = UNIT_POS_Y;
-    let value = CUBE_POS_X * (lanes as u32) + UNIT_POS_X;
-    let mut sums = Shared::<[f32]>::new_slice(comptime!(lanes * levels));
-    let mut sum = 0.0f32;
-    if value < values {
-        let mut at = level;
-        while at < chunks {
-            sum += partial[(at * values + value) as usize];
-            at += levels as u32;
-        }
-    }
-    sums[level as usize * lanes + lane] = sum;
-    sync_cube();
-    if value < values && level == 0 {
-        let mut total = 0.0f32;
-        for other in 0..levels {
-            total += sums[other * lanes + lane];
-        }
+    let total = of_column(partial, values, chunks, lanes, levels);
+    let value = own_column(lanes);
+    if value < values && UNIT_POS_Y == 0 {
         let tap = value / channels;
         let channel = value - tap * channels;
         let output = tap / taps;

@@ -1,0 +1,148 @@
+//! Gradients of 1×1 convolutions: products of matrices, one row a pixel.
+//!
+//! burn's choice for the weight has a candidate that copies input and gradient with the batch innermost, padded to a vector: twice
+//! their size for two pictures, and the pool's pages stay that large.
+
+use super::checked::{Gradient, Key, checked};
+use super::direct;
+use super::rows::Rows;
+use crate::ops::ConvGeometry;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{DType, TensorMetadata};
+use burn::tensor::{Shape, Slice};
+use burn_cubecl::cubecl::tune::{LocalTuner, Tunable, TunableSet, local_tuner};
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
+use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeBackend, CubeTuneId};
+
+/// Fewest pixels of a part of a sum over pixels.
+const PART: usize = 2048;
+/// Most parts, and most values of all their products together: 32 MiB.
+const MOST_PARTS: usize = 64;
+const MOST_VALUES: usize = 8 << 20;
+
+/// Whether a convolution of this weight is a product of matrices.
+pub(super) fn is_pointwise(weight: &Shape, geometry: ConvGeometry) -> bool {
+    weight[2] == 1 && weight[3] == 1 && geometry.padding == 0
+}
+
+/// Gradient of an input of this shape.
+pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geometry: ConvGeometry) -> CubeTensor {
+    let key = Key::new(input.clone(), weight.shape(), geometry, grad.dtype, Gradient::Input);
+    let product = || {
+        let [outputs, channels, ..] = weight.shape().dims::<4>();
+        let matrix = CubeBackend::float_reshape(weight.clone(), Shape::new([outputs, channels]));
+        let rows = matmul(pixels(grad.clone()), matrix, None, MatmulStrategy::default(), grad.dtype).ok()?;
+        Some(spread(rows, grad.shape(), &input, geometry.stride))
+    };
+    let plain = || direct::grad_input(grad.clone(), weight.clone(), input.clone(), geometry);
+    checked(key, &grad, &[&product], &plain)
+}
+
+/// Gradient of a weight of this shape.
+pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geometry: ConvGeometry) -> CubeTensor {
+    let key = Key::new(x.shape(), weight.clone(), geometry, grad.dtype, Gradient::Weight);
+    let matrices = || (pixels(grad.clone()), pixels(every(x.clone(), geometry.stride)));
+    let shaped = |product: Option<CubeTensor>| {
+        let product = product?;
+        let product =
+            if product.dtype == grad.dtype { product } else { CubeBackend::float_cast(product, grad.dtype.into()) };
+        Some(CubeBackend::float_reshape(product, weight.clone()))
+    };
+    let chosen = || shaped(Some(fastest(key.clone(), matrices())));
+    let (whole, parts) = (|| shaped(product(matrices())), || shaped(product_of_parts(matrices())));
+    let plain = || direct::grad_weight(x.clone(), grad.clone(), weight.clone(), geometry);
+    checked(key.clone(), &grad, &[&chosen, &whole, &parts], &plain)
+}
+
+/// `[batch, channels, height, width]` as `[batch·height·width, channels]`.
+fn pixels(x: CubeTensor) -> CubeTensor {
+    let rows = Rows::of(x);
+    let (number, [_, channels, ..]) = (rows.number(), rows.dims());
+    CubeBackend::float_reshape(permute_nchw_to_nhwc(rows.tensor), Shape::new([number, channels]))
+}
+
+/// Every `stride`-th pixel of each direction.
+fn every(x: CubeTensor, stride: usize) -> CubeTensor {
+    if stride == 1 {
+        return x;
+    }
+    let x = permute_nchw_to_nhwc(x);
+    let [batch, height, width, channels] = x.shape().dims::<4>();
+    permute_nhwc_to_nchw(CubeBackend::float_slice(x, &slices([batch, height, width, channels], stride)))
+}
+
+/// Rows of output pixels at their places in a map of shape `input`, and 0 between them.
+fn spread(rows: CubeTensor, grad: Shape, input: &Shape, stride: usize) -> CubeTensor {
+    let ([batch, channels, height, width], [_, _, out_height, out_width]) = (input.dims::<4>(), grad.dims::<4>());
+    let map = CubeBackend::float_reshape(rows, Shape::new([batch, out_height, out_width, channels]));
+    if stride == 1 {
+        return permute_nhwc_to_nchw(map);
+    }
+    let shape = [batch, height, width, channels];
+    let zeros = CubeBackend::float_zeros(Shape::new(shape), &map.device, map.dtype.into());
+    permute_nhwc_to_nchw(CubeBackend::float_slice_assign(zeros, &slices(shape, stride), map))
+}
+
+fn slices([batch, height, width, channels]: [usize; 4], stride: usize) -> [Slice; 4] {
+    [(batch, 1), (height, stride), (width, stride), (channels, 1)]
+        .map(|(length, step)| Slice::new(0, Some(length as isize), step as isize))
+}
+
+/// Gradient `[pixels, channels_out]` and input `[pixels, channels_in]`.
+type Matrices = (CubeTensor, CubeTensor);
+
+/// `[channels_out, channels_in]`, by whichever of [`product`] and [`product_of_parts`] is the faster.
+fn fastest(key: Key, matrices: Matrices) -> CubeTensor {
+    static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    let (grad, _) = &matrices;
+    let (id, client) = (CubeTuneId::new(&grad.client, &grad.device), grad.client.clone());
+    let candidates = TUNER.init(&id, || {
+        TunableSet::new(|(key, _): &(Key, Matrices)| key.clone(), |_: &Key, inputs: &(Key, Matrices)| inputs.clone())
+            .with(Tunable::new("product", |(_, matrices): (Key, Matrices)| product(matrices).ok_or("not taken")))
+            .with(Tunable::new("product_of_parts", |(_, matrices): (Key, Matrices)| {
+                product_of_parts(matrices).ok_or("not taken")
+            }))
+    });
+    TUNER.execute(&id, &client, candidates, (key, matrices))
+}
+
+fn product((grad, x): Matrices) -> Option<CubeTensor> {
+    let dtype = grad.dtype;
+    matmul(CubeBackend::float_swap_dims(grad, 0, 1), x, None, MatmulStrategy::default(), dtype).ok()
+}
+
+/// The sum over pixels in parts that are computed beside each other: it is long, and what it makes is small.
+fn product_of_parts((grad, x): Matrices) -> Option<CubeTensor> {
+    let ([number, outputs], [_, channels]) = (grad.shape().dims::<2>(), x.shape().dims::<2>());
+    let Some(parts) = parts(number, outputs * channels) else { return product((grad, x)) };
+    let cut = |matrix, columns| CubeBackend::float_reshape(matrix, Shape::new([parts, number / parts, columns]));
+    let (grad, x) = (cut(grad, outputs), cut(x, channels));
+    let products =
+        matmul(CubeBackend::float_swap_dims(grad, 1, 2), x, None, MatmulStrategy::default(), DType::F32).ok()?;
+    let sum = CubeBackend::float_sum_dim(products, 0);
+    Some(CubeBackend::float_reshape(sum, Shape::new([outputs, channels])))
+}
+
+/// Number of equal parts, a power of two, of a sum over `number` pixels that makes so many values.
+fn parts(number: usize, values: usize) -> Option<usize> {
+    let most = (number / PART).min(MOST_PARTS).min(MOST_VALUES / values);
+    (1..=most.checked_ilog2()?).rev().map(|power| 1 << power).find(|parts| number.is_multiple_of(*parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn parts_are_equal_and_not_too_short() {
+        assert_eq!(parts(16_384, 4096), Some(8));
+        assert_eq!(parts(1 << 20, 4096), Some(64));
+        assert_eq!(parts(8100, 4096), Some(2));
+        assert_eq!(parts(4095, 4096), None);
+        assert_eq!(parts(4097, 4096), None);
+        assert_eq!(parts(0, 4096), None);
+        assert_eq!(parts(131_072, 2048 * 512), Some(8), "of large weights fewer");
+    }
+}
