@@ -1,7 +1,7 @@
 //! The paper: a network cut into K local modules that never exchange a gradient.
 //!
 //! Read in this order: [`cut`] (where), [`cost`] and [`plan`] (memory), [`place`] (devices), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
-//! a module learns from), [`module`] (one module), [`step`] (its training pass), [`schedule`], [`pipeline`] and [`replicas`]
+//! a module learns from), [`module`] (one module), [`step`] (its training pass), `sgd` (its update), [`schedule`], [`pipeline`] and [`replicas`]
 //! (who steps when).
 
 pub mod cost;
@@ -15,6 +15,7 @@ pub mod plan;
 pub mod pooled;
 pub mod replicas;
 pub mod schedule;
+pub(crate) mod sgd;
 pub mod step;
 
 pub use heads::{LocalHead, ReconDecoder};

@@ -17,6 +17,20 @@ pub fn is_remote(device: &Device) -> bool {
     }
 }
 
+/// Whether a device is a GPU of this machine.
+pub fn is_gpu(device: &Device) -> bool {
+    #[cfg(feature = "cube")]
+    {
+        let device = device.clone().without_autodiff();
+        matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_))
+    }
+    #[cfg(not(feature = "cube"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
 /// The same on another device, without its tape. Between two workers it comes by this machine: they need not see each other.
 pub fn moved<const D: usize, K: Basic>(x: Tensor<D, K>, device: &Device) -> Tensor<D, K> {
     let from = x.device();
