@@ -3,15 +3,15 @@
 use super::heads::{LocalHead, ReconDecoder};
 use super::loss;
 use super::pooled::Features;
+use super::sgd::sgd;
 use super::step::{Mark, Watch};
-use crate::config::{LocalConfig, Method, OptimConfig, RunConfig};
+use crate::config::{LocalConfig, Method, RunConfig};
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
 use crate::{Error, Result, memory, ops};
+use burn::backend::StreamId;
 use burn::module::Module;
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::ops::Range;
 
@@ -130,6 +130,11 @@ pub struct LocalModule {
     pub(super) micro_batches: usize,
     /// Where it is one of several that make a batch together.
     pub(super) replica: Replica,
+    /// Queue of a GPU for a thread that works for this module alone. A GPU has memory pools for each queue, and a new thread would
+    /// have a new one.
+    pub(super) stream: StreamId,
+    /// Bytes of the largest tensor of a step.
+    pub(super) largest: u64,
     /// Whether its first step is behind it.
     settled: bool,
 }
@@ -177,6 +182,8 @@ impl LocalModule {
             recompute: config.train.recompute,
             micro_batches: config.train.micro_batches,
             replica: Replica::default(),
+            stream: StreamId::allocate(),
+            largest: 0,
             settled: false,
         }
     }
@@ -222,11 +229,19 @@ impl LocalModule {
     /// Moves the weights along these gradients.
     pub(super) fn update(&mut self, lr: f64, gradients: GradientsParams) {
         let net = self.net.take().expect("the network is only away while the optimizer has it");
-        self.net = Some(self.optimizer.step(lr, net, gradients));
-        if !self.settled {
-            memory::give_back(&self.device); // pages of candidates that tuning tried
-            self.settled = true;
+        let optimizer = &mut self.optimizer;
+        if self.settled {
+            self.net = Some(optimizer.step(lr, net, gradients));
+            return;
         }
+        self.net = Some(memory::lasting(&self.device, || optimizer.step(lr, net, gradients))); // momentum is new
+        memory::give_back(&self.device); // pages of candidates that tuning tried
+        self.settled = true;
+    }
+
+    /// Whether its first step is behind it.
+    pub(super) fn settled(&self) -> bool {
+        self.settled
     }
 
     pub(super) fn check_loss(&self, losses: &Losses, lr: f64) -> Result<()> {
@@ -312,20 +327,4 @@ impl Frozen {
         let features = ops::moved(features.without_autodiff(), &self.device);
         self.blocks.iter().fold(features, |x, block| block.forward(x, &Pass::evaluation()))
     }
-}
-
-/// SGD as PyTorch defines it: no dampening, weight decay added to the gradient.
-pub(crate) fn sgd(config: &OptimConfig) -> ModuleOptimizer {
-    let mut sgd = SgdConfig::new();
-    if config.momentum > 0.0 {
-        sgd = sgd.with_momentum(Some(MomentumConfig {
-            momentum: config.momentum,
-            dampening: 0.0,
-            nesterov: config.nesterov,
-        }));
-    }
-    if config.weight_decay > 0.0 {
-        sgd = sgd.with_weight_decay(Some(WeightDecayConfig { penalty: config.weight_decay as f32 }));
-    }
-    sgd.init()
 }

@@ -7,7 +7,7 @@
 
 use super::module::{LocalModule, Losses, Targets};
 use super::schedule::{LocalNetwork, in_precision, mix};
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use burn::tensor::Tensor;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -207,6 +207,18 @@ impl Worker<'_> {
     }
 
     fn work(self) {
+        let (stream, device) = (self.module.stream, self.module.device.clone());
+        stream.executes(|| {
+            if !self.module.settled() {
+                memory::reserve(&device, self.module.largest);
+            }
+            self.work_on_stream();
+            // Other threads read the weights next. What is wrong with a device, they are told then.
+            let _ = device.sync();
+        });
+    }
+
+    fn work_on_stream(self) {
         let Self { module, incoming, outgoing, reports, queues, begun } = self;
         let index = module.index;
         let mut idle_since = Instant::now();

@@ -10,7 +10,7 @@ use super::pipeline::{Job, pool};
 use super::schedule::{LocalNetwork, in_precision, mix};
 use crate::net::Replica;
 use crate::ops::{Abandoned, Pending, Rank};
-use crate::{Error, Result, ops};
+use crate::{Error, Result, memory, ops};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::distributed::{CollectiveTensor, ReduceOperation, all_reduce};
@@ -56,14 +56,22 @@ pub fn train(
                 // However it ends, nobody waits for it any more.
                 let _leaving = Leaving(rank.clone(), reports.clone());
                 let mut worker = Worker { network, rank, index, together };
+                let stream = worker.network.modules[0].stream;
                 let work = || {
-                    for job in incoming {
-                        let made = worker.step(&job);
-                        let failed = made.is_err();
-                        if reports.send(Some(made)).is_err() || failed {
-                            return;
+                    stream.executes(|| {
+                        let device = worker.network.modules[0].device.clone();
+                        if !worker.network.modules[0].settled() {
+                            memory::reserve(&device, worker.network.modules[0].largest);
                         }
-                    }
+                        let _settling = Settling(device);
+                        for job in incoming {
+                            let made = worker.step(&job);
+                            let failed = made.is_err();
+                            if reports.send(Some(made)).is_err() || failed {
+                                return;
+                            }
+                        }
+                    });
                 };
                 match pool(together.threads) {
                     Ok(Some(pool)) => pool.install(work),
@@ -130,6 +138,15 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.abandon();
         let _ = self.1.send(None);
+    }
+}
+
+/// Waits for the device: other threads read the weights next.
+struct Settling(Device);
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        let _ = self.0.sync(); // what is wrong with it, they are told then
     }
 }
 

@@ -31,9 +31,17 @@ impl LocalNetwork {
     /// # Errors
     /// See [`cut::module_ranges`].
     pub fn new(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
+        let mut largest = 0;
         if device.is_autodiff() && memory::has_pools(device) {
-            memory::reserve(device, Plan::of(config.clone(), num_classes)?.largest());
+            largest = Plan::of(config.clone(), num_classes)?.largest();
+            memory::reserve(device, largest);
         }
+        let mut network = memory::lasting(device, || Self::with_weights(config, num_classes, device))?;
+        network.modules.iter_mut().for_each(|module| module.largest = largest);
+        Ok(network)
+    }
+
+    fn with_weights(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
         let mut init = Init::new(config.seed, device);
         let network = network(&mut init, config, num_classes);
         let ranges = cut::module_ranges(&network, config)?;
@@ -154,13 +162,14 @@ impl LocalNetwork {
     pub fn load(&mut self, folder: &Path, with_optimizers: bool) -> Result<()> {
         for module in &mut self.modules {
             let index = module.index;
+            let device = module.device().clone();
             let (net, optimizer) = module.state_mut();
             let path = weights_file(folder, index);
             let fresh: &ModuleNet = net.as_ref().expect("the network is only away while the optimizer has it");
-            *net = Some(read(&path, || fresh.clone().try_load_file(&path))?);
+            *net = Some(memory::lasting(&device, || read(&path, || fresh.clone().try_load_file(&path)))?);
             if with_optimizers {
                 let path = optimizer_file(folder, index);
-                *optimizer = read(&path, || optimizer.clone().load(&path))?;
+                *optimizer = memory::lasting(&device, || read(&path, || optimizer.clone().load(&path)))?;
             }
         }
         Ok(())

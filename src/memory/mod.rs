@@ -5,7 +5,7 @@ mod machine;
 mod pool;
 mod size;
 
-pub use pool::{give_back, has_pools, reserve};
+pub use pool::{give_back, has_pools, lasting, reserve};
 pub use size::{MemorySize, human};
 
 use crate::config::DeviceChoice;
@@ -19,7 +19,7 @@ pub fn peak_bytes(device: &Device) -> Option<u64> {
     pool::peak(device).or_else(machine::peak_resident)
 }
 
-/// Bytes that training may take where nobody says how many: nine in ten of the machine's.
+/// Bytes that training may take where nobody says how many: nine in ten of the machine's, or of the GPU's.
 ///
 /// # Errors
 /// Why it is not known, as a clause.
@@ -28,7 +28,10 @@ pub fn available(device: &DeviceChoice) -> Result<u64, String> {
         cpu if cpu.is_cpu() => machine::total()
             .map(|bytes| bytes / 10 * 9)
             .ok_or_else(|| "this system does not tell how much memory it has; say --memory-budget SIZE".into()),
-        gpu => Err(format!("{gpu} does not tell how much memory it has; say --memory-budget SIZE")),
+        gpu => gpu
+            .gpu_memory()
+            .map(|bytes| bytes / 10 * 9)
+            .ok_or_else(|| format!("{gpu} does not tell how much memory it has; say --memory-budget SIZE")),
     }
 }
 

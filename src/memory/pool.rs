@@ -3,9 +3,11 @@
 //! CubeCL carves tensors out of pages that are as large as the largest tensor so far. When a larger one comes, pages of its size
 //! take over: those there are serve nothing new, and go back to the driver when they are asked for or when the device is nearly
 //! full. A training step makes the same tensors each time. So [`reserve`] shows the pool the largest of them before any weight
-//! exists, and [`give_back`] returns unused pages after each module's first step.
+//! exists, weights and momentum are [`lasting`], and [`give_back`] returns unused pages after each module's first step and around
+//! evaluation.
 //!
-//! Pools are of a thread: these calls are for the thread that makes the tensors.
+//! Each thread has pools of its own, unless it takes a stream from another: the first two calls are for the thread that makes the
+//! tensors.
 
 use burn::tensor::{Device, Tensor};
 use std::sync::{Mutex, PoisonError};
@@ -18,12 +20,23 @@ pub fn has_pools(device: &Device) -> bool {
     device.memory_pool_usage().is_some()
 }
 
-/// Grows the pool's pages to hold a tensor of `bytes`.
+/// Grows the pool's pages to hold a tensor of `bytes`; 0: they stay as they are.
 pub fn reserve(device: &Device, bytes: u64) {
     let device = device.clone().without_autodiff();
-    if has_pools(&device) {
-        drop(Tensor::<1>::zeros([(bytes as usize).div_ceil(size_of::<f32>()).max(1)], &device));
-        let _ = device.sync(); // what is wrong with a device, its first use tells
+    if bytes > 0 && has_pools(&device) {
+        let tensor = Tensor::<1>::empty([(bytes as usize).div_ceil(size_of::<f32>()).max(1)], &device);
+        // One that nothing reads is never made. What is wrong with a device, its first use tells.
+        let _ = tensor.slice([0..1]).try_into_data();
+    }
+}
+
+/// What `make` leaves on the device gets memory of its own, as large as it is: among activations it would keep pages from going
+/// back.
+pub fn lasting<T: Send>(device: &Device, make: impl FnOnce() -> T + Send) -> T {
+    let device = device.clone().without_autodiff();
+    match has_pools(&device) {
+        true => device.memory_persistent_allocations(make, |make| make()),
+        false => make(),
     }
 }
 
