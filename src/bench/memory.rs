@@ -1,6 +1,6 @@
 //! `segbench memory`: where the bytes of a training step are, as predicted and as they were.
 
-use super::step::batch;
+use super::step::{batch, comparable};
 use crate::Result;
 use crate::config::{RunConfig, Schedule};
 use crate::local::cost::{Costs, Execution, StepCost};
@@ -88,7 +88,8 @@ pub fn measure(config: &RunConfig) -> Result<StepBytes> {
     let heap: Vec<(f64, usize)> = recorder.stop().into_iter().map(|(time, bytes)| (time - begin, bytes)).collect();
     // A GPU's memory is known at the marks alone.
     let timeline = if on_cpu { heap } else { std::mem::take(&mut measured.points) };
-    Ok(measured.report(config, &network, predicted, timeline, at_rest, on_cpu, memory::peak_bytes(&device)))
+    let peak = Bytes { predicted: comparable(&predicted, &device), measured: memory::peak_bytes(&device) };
+    Ok(measured.report(config, &network, predicted, timeline, at_rest, on_cpu, peak))
 }
 
 /// Readings of one step.
@@ -136,7 +137,7 @@ impl Measured {
         timeline: Vec<(f64, usize)>,
         at_rest: u64,
         on_cpu: bool,
-        peak: Option<u64>,
+        whole: Bytes,
     ) -> StepBytes {
         let modules = network
             .modules
@@ -164,8 +165,7 @@ impl Measured {
             if train.recompute { ", recomputed" } else { "" },
             config.first_device().resolve(),
         );
-        let peak = Bytes { predicted: predicted.peak(), measured: peak };
-        StepBytes { title, modules, peak, timeline, stretches: self.stretches }
+        StepBytes { title, modules, peak: whole, timeline, stretches: self.stretches }
     }
 }
 

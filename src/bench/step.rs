@@ -5,7 +5,7 @@
 use super::child;
 use super::local::Row;
 use crate::config::{Flag, Layers, Method, Precision, Resolution, RunConfig, TaskLoss};
-use crate::local::cost::Costs;
+use crate::local::cost::{Costs, Execution, StepCost};
 use crate::local::cut;
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
@@ -68,6 +68,8 @@ pub struct Measured {
     pub matmul_gigaflops: f64,
     /// See [`memory::peak_bytes`].
     pub peak_bytes: Option<u64>,
+    /// What of that was predicted: on a GPU the tensors alone.
+    pub predicted_bytes: u64,
     /// Most bytes on the heap.
     pub heap_bytes: u64,
     /// Each module's loss at the last step.
@@ -183,9 +185,21 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
         seconds_per_step: median(if seconds.len() > 1 { &seconds[1..] } else { &seconds }),
         seconds,
         peak_bytes,
+        predicted_bytes: predicted(config, num_classes, &device)?,
         heap_bytes,
         losses,
     })
+}
+
+/// Most bytes of such a step: there is no loader.
+fn predicted(config: &RunConfig, num_classes: usize, device: &Device) -> Result<u64> {
+    let ranges = cut::module_ranges_of(config, num_classes)?;
+    Ok(comparable(&Costs::of(config, num_classes).step(&ranges, Execution::of(config), false), device))
+}
+
+/// What of a prediction [`memory::peak_bytes`] measures.
+pub(super) fn comparable(cost: &StepCost, device: &Device) -> u64 {
+    if memory::has_pools(device) { cost.tensors() } else { cost.peak() }
 }
 
 /// Of a step, whose backward takes twice its forward; blocks that are recomputed go forward twice.

@@ -8,6 +8,8 @@ use burn::tensor::Device;
 #[cfg(feature = "vulkan")]
 use burn::tensor::{DeviceKind, DeviceType};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "vulkan")]
+use std::sync::OnceLock;
 use std::{fmt, str::FromStr};
 
 /// Most shares of a CPU.
@@ -76,6 +78,15 @@ impl DeviceChoice {
         matches!(self.resolve(), Self::Auto | Self::Cpu | Self::CpuShare(_))
     }
 
+    /// Bytes of memory of a CUDA device; `None` of any other, or where the driver does not say.
+    pub fn gpu_memory(&self) -> Option<u64> {
+        match self.resolve() {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => cuda::memory(index),
+            _ => None,
+        }
+    }
+
     /// Makes burn's own default device the backend of this choice.
     ///
     /// Some burn calls (loading an optimizer's record, for one) use `Device::default()`, which takes the first
@@ -134,8 +145,11 @@ fn open_vulkan(index: usize) -> Result<Device> {
 /// Index of the first Vulkan device that is not a software rasteriser, which would be slower than flex.
 #[cfg(feature = "vulkan")]
 fn first_vulkan_gpu() -> Option<usize> {
-    let software = Device::vulkan(DeviceKind::Cpu);
-    Device::enumerate(DeviceType::Vulkan).iter().position(|device| *device != software)
+    static FIRST: OnceLock<Option<usize>> = OnceLock::new();
+    *FIRST.get_or_init(|| {
+        let software = Device::vulkan(DeviceKind::Cpu);
+        Device::enumerate(DeviceType::Vulkan).iter().position(|device| *device != software)
+    })
 }
 
 #[cfg_attr(all(feature = "cuda", feature = "vulkan"), allow(dead_code))]

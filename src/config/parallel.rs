@@ -19,7 +19,7 @@ pub struct ParallelConfig {
     /// File with the token of remote devices; empty: they want none.
     #[serde(default)]
     pub token_file: PathBuf,
-    /// Data parallelism: a whole network on each of so many devices, with `batch_size` pictures each.
+    /// Data parallelism: so many whole networks, each on a device, with `batch_size` pictures each.
     #[serde(default = "one")]
     pub replicas: usize,
     /// Whether BatchNorm's statistics are those of all replicas' pictures.
@@ -62,11 +62,15 @@ impl RunConfig {
     /// Opens all devices to train on.
     ///
     /// # Errors
-    /// See [`DeviceChoice::open`]; a device does not compute in the configured number format, or is named twice.
+    /// See [`DeviceChoice::open`]; a device does not compute in the configured number format, or is named twice. Replicas may
+    /// share a GPU.
     pub fn open_devices(&self) -> Result<Vec<Device>> {
         let mut seen: Vec<DeviceChoice> = Vec::new();
         for choice in self.devices() {
             let is = choice.resolve();
+            if self.parallel.replicas > 1 && matches!(is, DeviceChoice::Cuda(_) | DeviceChoice::Vulkan(_)) {
+                continue;
+            }
             // The whole CPU beside a share of it is the same cores twice.
             let whole = |choice: &DeviceChoice| matches!(choice, DeviceChoice::Auto | DeviceChoice::Cpu);
             if let Some(twin) =
@@ -81,6 +85,15 @@ impl RunConfig {
             seen.push(is);
         }
         self.devices().iter().map(|choice| self.open(choice)).collect()
+    }
+
+    /// Most networks whose tensors are in the memory of one device.
+    pub fn networks_on_one(&self) -> usize {
+        if self.parallel.replicas == 1 || self.first_device().is_cpu() {
+            return self.parallel.replicas;
+        }
+        let devices: Vec<DeviceChoice> = self.devices().iter().map(DeviceChoice::resolve).collect();
+        devices.iter().map(|device| devices.iter().filter(|other| *other == device).count()).max().unwrap_or(1)
     }
 
     fn open(&self, choice: &DeviceChoice) -> Result<Device> {
@@ -164,7 +177,7 @@ impl RunConfig {
         is(
             devices.len() == replicas,
             format!(
-                "each needs a device of its own, and {named} named ({}); name {replicas} with --devices, such as \
+                "each needs a device, and {named} named ({}); name {replicas} with --devices, such as \
                  cuda:0,cuda:1 or, for shares of the CPU's cores, cpu:0,cpu:1",
                 listed(devices)
             ),
@@ -209,14 +222,26 @@ mod tests {
         let mut config = with(&["cpu:0", "cpu:1"], &[]);
         config.parallel.replicas = 3;
         let message = config.check().unwrap_err().to_string();
-        assert!(
-            message.contains("parallel.replicas = 3: each needs a device of its own, and 2 are named"),
-            "{message}"
-        );
+        assert!(message.contains("parallel.replicas = 3: each needs a device, and 2 are named"), "{message}");
         config.parallel.replicas = 2;
         config.check().unwrap();
         config.train.schedule = Schedule::Async;
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn replicas_may_share_a_gpu() {
+        for (devices, on_one) in [
+            (&["cuda:0", "cuda:1"][..], 1),
+            (&["cuda:0", "cuda:0"], 2),
+            (&["cuda:0", "cuda:1", "cuda:1"], 2),
+            (&["cpu:0", "cpu:1"], 2),
+        ] {
+            let mut config = with(devices, &[]);
+            config.parallel.replicas = devices.len();
+            assert_eq!(config.networks_on_one(), on_one, "{devices:?}");
+        }
+        assert_eq!(with(&["cuda:0", "cuda:1"], &[]).networks_on_one(), 1);
     }
 
     #[test]

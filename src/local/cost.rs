@@ -1,13 +1,13 @@
 //! What a training step will hold in memory, before any tensor exists.
 //!
 //! All of it follows from shapes: what each block and head keeps for its backward, and the gradients that are there while it
-//! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. Predicted is a step on the CPU;
-//! on a GPU, what its allocator, its convolutions' workspace and full-size logits take comes on top. So does, anywhere, a dataset
-//! that is held in memory, and the scoring of whole pictures that are larger than the crops.
+//! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. On a GPU the same tensors exist, and its driver takes its
+//! share; partial sums of its kernels are within the margin. Not counted are a dataset that is held in memory, and the scoring of whole pictures
+//! that are larger than the crops.
 
 use super::heads::{decoder_footprint, head_footprint};
 use super::{cut, loss};
-use crate::config::{Method, RunConfig, Schedule, Task, TaskLoss};
+use crate::config::{DeviceChoice, Method, RunConfig, Schedule, Task, TaskLoss};
 use crate::net::{FeatureShape, Footprint, Init, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -15,6 +15,10 @@ use std::ops::Range;
 
 /// The program itself, its threads, and what the allocator keeps between blocks.
 const PROCESS: u64 = 48 << 20;
+/// What CUDA takes for itself: its context, and the kernels. On an H200 a process had 550 to 600 MiB beside its pools.
+const CONTEXT: u64 = 600 << 20;
+/// Share by which a prediction may be short: on a CPU, and of tensors that share the pages of a GPU's pool.
+const MARGINS: [f64; 2] = [0.05, 0.12];
 /// What the allocator keeps between blocks for each thread that works for itself.
 const WORKER: u64 = 32 << 20;
 /// Bytes of a float32 value, and of a label on a device.
@@ -59,7 +63,7 @@ pub struct ModuleCost {
 }
 
 /// What a step will hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepCost {
     /// Blocks of each module.
     pub ranges: Vec<Range<usize>>,
@@ -73,17 +77,28 @@ pub struct StepCost {
     pub copies: u64,
     /// Batches on their way between modules that are at work at once; `None` where they go one after another.
     pub waiting: Option<u64>,
+    /// Beside tensors: the process itself, on CUDA the driver's share of the GPU.
+    pub beside: u64,
+    /// Beside the tensors of each module that is at work for itself.
+    pub worker: u64,
+    /// Share by which all of it may be short.
+    pub margin: f64,
 }
 
 impl StepCost {
     /// Most bytes at once.
     pub fn peak(&self) -> u64 {
+        self.beside + self.tensors()
+    }
+
+    /// Most bytes of tensors at once: what the memory pools of a GPU hold.
+    pub fn tensors(&self) -> u64 {
         let peaks = self.modules.iter().map(|module| module.peak);
         let at_work = match self.waiting {
             None => peaks.max().unwrap_or(0),
-            Some(waiting) => waiting + peaks.map(|peak| peak + WORKER).sum::<u64>(),
+            Some(waiting) => waiting + peaks.map(|peak| peak + self.worker).sum::<u64>(),
         };
-        PROCESS + self.copies * (self.fixed + at_work)
+        self.copies * (self.fixed + at_work)
     }
 }
 
@@ -237,11 +252,20 @@ impl Costs {
         let states = if self.config.optim.momentum > 0.0 { 2 } else { 1 };
         let (pixels, labels) = (self.config.train.batch_size * self.picture.pixels(), self.labels());
         let targets = self.targets();
-        let loaded = if loading { LOADED_BATCHES * (3 * pixels * VALUE + labels * size_of::<u16>()) } else { 0 };
+        let device = self.config.first_device().resolve();
+        // Batches that wait are not on a GPU.
+        let loaded = if loading && device.is_cpu() {
+            LOADED_BATCHES * (3 * pixels * VALUE + labels * size_of::<u16>())
+        } else {
+            0
+        };
         StepCost {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),
-            copies: if self.config.first_device().is_cpu() { self.config.parallel.replicas as u64 } else { 1 },
+            copies: self.config.networks_on_one() as u64,
+            beside: if matches!(device, DeviceChoice::Cuda(_)) { CONTEXT } else { PROCESS },
+            worker: if device.is_cpu() { WORKER } else { 0 },
+            margin: MARGINS[usize::from(!device.is_cpu())],
             waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
             fixed: (states * weights * VALUE + targets + loaded) as u64,
             largest: self.largest(ranges, execution),

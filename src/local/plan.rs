@@ -15,8 +15,6 @@ use crate::{Error, Result};
 const MOST_MODULES: [usize; 2] = [8, 4];
 /// Most where modules are tried first.
 const MOST_CUTS: usize = 32;
-/// A plan is to fit although its prediction may be short by this share.
-const MARGIN: f64 = 0.05;
 
 /// A way to make a run's steps, and what it will take.
 #[derive(Debug, Clone)]
@@ -49,12 +47,12 @@ impl Plan {
     }
 
     fn fits(&self, budget: u64) -> bool {
-        self.peak() as f64 * (1.0 + MARGIN) <= budget as f64
+        self.needs() <= budget
     }
 
     /// The smallest budget that this plan fits into.
     pub fn needs(&self) -> u64 {
-        (self.peak() as f64 * (1.0 + MARGIN)).ceil() as u64
+        (self.peak() as f64 * (1.0 + self.cost.margin)).ceil() as u64
     }
 }
 
@@ -190,7 +188,7 @@ pub fn fit(plans: &[Plan], budget: u64, said: &str) -> Result<Plan> {
         human(budget),
         budget_text(smallest.needs()),
         human(smallest.peak()),
-        100.0 * MARGIN,
+        100.0 * smallest.cost.margin,
     )))
 }
 
