@@ -9,3 +9,4 @@ pub mod ops;
 pub mod scaling;
 pub mod step;
 pub mod table;
+pub mod tune;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
-use infoseg::bench::{data, eval, memory, ops, scaling, step};
+use infoseg::bench::{data, eval, memory, ops, scaling, step, tune};
 use infoseg::config::{DeviceChoice, Resolution, Schedule, TrainArgs};
 use infoseg::memory::counting::Counting;
 use infoseg::train::{Outcome, interrupt, load, run};
@@ -96,6 +96,16 @@ enum Command {
         /// Pictures to score.
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
         rounds: u64,
+    },
+    /// Compile, measure and choose a GPU's kernels ahead of a run of these shapes; on a made-up batch. A run does it itself in
+    /// its first step.
+    Tune {
+        /// The configuration that will be trained.
+        #[command(flatten)]
+        common: TrainArgs,
+        /// Sizes of pictures that will be predicted or scored.
+        #[arg(long, value_name = "HxW,…", value_delimiter = ',')]
+        pictures: Vec<Resolution>,
     },
     /// Images a second on more devices: measured on one thread, predicted for devices and a link, and checked with a thread
     /// for each module, on a made-up batch.
@@ -191,6 +201,12 @@ fn segbench(args: Args) -> Result<ExitCode> {
             let config = load(&common)?;
             config.first_device().pin_default();
             print_json(&eval::measure(&config, rounds as usize)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tune { common, pictures } => {
+            let config = load(&common)?;
+            config.first_device().pin_default();
+            tune::tune(&config, &pictures)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Scaling { common, numbers, link, bench_steps, json } => {

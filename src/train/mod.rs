@@ -7,6 +7,7 @@ mod board;
 pub mod checkpoint;
 pub(crate) mod exhaustion;
 pub mod features;
+pub(crate) mod first_step;
 mod fit;
 pub mod interrupt;
 pub mod lock;

@@ -78,6 +78,20 @@ impl Progress {
         }
     }
 
+    /// How far the first step is; see [`Self::interval`].
+    pub fn tuning(&self, text: String) {
+        if self.terminal {
+            self.bar.set_message(text);
+        } else {
+            say(text);
+        }
+    }
+
+    /// Between two words of what takes long: a terminal shows them in place.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(if self.terminal { 1 } else { 15 })
+    }
+
     /// Features are written to disk: `done` of `batches`.
     pub fn storing(&self, done: usize, batches: usize) {
         if self.terminal {

@@ -1,6 +1,7 @@
 //! Training steps between two saved or scored ones: one module after another, or all at once.
 
 use super::board::Board;
+use super::first_step::FirstStep;
 use super::metrics::{Line, Metrics, ModuleLine, StepLine};
 use super::progress::Progress;
 use super::schedule::learning_rate;
@@ -85,17 +86,34 @@ impl Trainer {
                 Ok(batch) => batch,
                 Err(error) => return Err(self.save_and_explain(step, first_step, error)),
             };
-            let Job { input, targets, lr, seed, .. } = self.jobs().job(step, batch);
-            let (network, device) = (&mut self.network, &self.devices[0]);
-            let losses = exhaustion::guarded(device, || Ok(network.train_step(input, &targets, lr, seed)))
-                .map_err(|error| self.explain(step + 1, error))?
-                .map_err(|error| self.explain_error(step + 1, error))?;
+            let losses =
+                exhaustion::guarded(&self.devices[0].clone(), || Ok(self.step(step, batch, step == first_step)))
+                    .map_err(|error| self.explain(step + 1, error))?
+                    .map_err(|error| self.explain_error(step + 1, error))?;
             self.log.step(step, &losses, &[])?;
             if interrupt::requested() {
                 return Ok(step + 1);
             }
         }
         Ok(steps.end)
+    }
+
+    /// Makes a step; of the first on a GPU it tells how far it is.
+    fn step(&mut self, step: usize, batch: Batch, first: bool) -> Result<Vec<Losses>> {
+        let Job { input, targets, lr, seed, .. } = self.jobs().job(step, batch);
+        let Self { network, log, devices, config, .. } = self;
+        let micro_batches = &config.train.micro_batches;
+        if !(first && memory::has_pools(&devices[0])) {
+            return network.train_step(input, &targets, lr, seed);
+        }
+        let mut first = FirstStep::new(&network.modules, *micro_batches, log.progress.interval());
+        let losses = network.train_step_watched(input, &targets, lr, seed, &mut |module, mark| {
+            if let Some(text) = first.mark(module, mark) {
+                log.progress.tuning(text);
+            }
+        })?;
+        first.end().iter().for_each(|text| log.progress.say(text));
+        Ok(losses)
     }
 
     fn all_at_once(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
@@ -111,11 +129,13 @@ impl Trainer {
     }
 
     fn all_together(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
-        let on_cuda = self.config.devices().iter().all(|choice| matches!(choice.resolve(), DeviceChoice::Cuda(_)));
+        let choices = self.config.devices();
+        let on_cuda = choices.iter().all(|choice| matches!(choice.resolve(), DeviceChoice::Cuda(_)));
+        let shared = self.config.networks_on_one() > 1; // a collective is of different devices
         let together = Together {
             sync_bn: self.config.parallel.sync_bn,
             threads: self.config.threads_of_worker(),
-            collective: if on_cuda { self.devices.clone() } else { Vec::new() },
+            collective: if on_cuda && !shared { self.devices.clone() } else { Vec::new() },
         };
         self.streamed(loader, steps, first_step, |trainer, jobs, told| {
             let Trainer { network, replicas: others, log, .. } = trainer;

@@ -16,6 +16,7 @@ use crate::data::classes::augment::ClassAugment;
 use crate::data::loader::Loader;
 use crate::data::split::{Split, TrainingSet};
 use crate::eval::{Predictor, Protocol, TestTime, classify, evaluate};
+use crate::local::cost::StepCost;
 use crate::local::{LocalNetwork, cut, place};
 use crate::memory;
 use crate::weights::Checkpoint;
@@ -102,7 +103,7 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
     };
     let resumed = checkpoint.is_some();
     let lock = lock; // until the end of the run
-    let outcome = start(config, devices, network, networks, folder.clone(), checkpoint, plan.peak(), train, &val);
+    let outcome = start(config, devices, network, networks, folder.clone(), checkpoint, plan.cost, train, &val);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
@@ -128,6 +129,7 @@ fn build(config: &RunConfig, num_classes: usize, checkpoint: Option<&checkpoint:
             network.load(&checkpoint.folder, true)?;
         }
         networks.push(network);
+        memory::give_back(device); // what reading took
     }
     let mut network = networks.remove(0);
     if networks.is_empty() {
@@ -144,7 +146,7 @@ fn start(
     replicas: Vec<LocalNetwork>,
     folder: PathBuf,
     checkpoint: Option<checkpoint::Checkpoint>,
-    predicted: u64,
+    predicted: StepCost,
     train: Split,
     val: &Split,
 ) -> Result<Outcome> {
@@ -152,9 +154,14 @@ fn start(
     let run = folder.clone();
     interrupt::install(move || left_of(&run))?;
     describe(&config, &network, &train, val, &folder);
-    say(format_args!("predicted peak memory of a step: {}", memory::human(predicted)));
-    if devices.iter().any(memory::has_pools) {
-        say(format_args!("the first step compiles and tunes kernels: minutes on a GPU that is new to this program"));
+    let beside = match devices.iter().any(memory::has_pools) {
+        true => format!(", {} of it beside tensors", memory::human(predicted.beside)),
+        false => String::new(),
+    };
+    say(format_args!("predicted peak memory of a step: {}{beside}", memory::human(predicted.peak())));
+    let tells = config.train.schedule == Schedule::Sequential && config.parallel.replicas == 1;
+    if !tells && devices.iter().any(memory::has_pools) {
+        say(format_args!("tuning kernels for this GPU (first run only): the first step may take minutes"));
     }
     let class_names = match config.data.dataset.task() {
         Task::Segmentation => Vec::new(),
@@ -282,7 +289,11 @@ impl Trainer {
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
     pub fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
         let device = self.devices[0].clone();
-        exhaustion::guarded(&device, || self.evaluate_unguarded(val, step, overlays))
+        // Whole pictures have tensors of other sizes than a step: neither keeps the pages of the other.
+        memory::give_back(&device);
+        let outcome = exhaustion::guarded(&device, || self.evaluate_unguarded(val, step, overlays));
+        memory::give_back(&device);
+        outcome
     }
 
     fn evaluate_unguarded(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {

@@ -161,6 +161,7 @@ fn steps_operations_and_pictures_are_measured() {
     assert_eq!((json["k"].as_u64(), json["precision"].as_str()), (Some(2), Some("f32")));
     assert!(json["seconds_per_step"].as_f64() > Some(0.0) && json["peak_bytes"].as_u64() > Some(1 << 20));
     segbench(folder.path()).args(&["step", "--local-k", "2"]).fails(2, &["--local-k", "--ks"]);
+    segbench(folder.path()).args(&["tune", "--device", "cpu"]).fails(2, &["--device cpu", "--device cuda"]);
 
     let data = ["data", "--count", "4", "--resolution", "64x64", "--batch-size", "2"];
     let data: Value = serde_json::from_str(&segbench(folder.path()).args(&data).succeeds().stdout).expect("JSON");
