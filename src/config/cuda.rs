@@ -1,7 +1,7 @@
 //! What CUDA needs from a machine, checked before burn touches the driver.
 //!
 //! Without these checks each lack shows late and badly. cudarc panics at the first function that the driver does not have.
-//! cubecl's compiler looks for [`LIBDEVICE`] only when a kernel calls a math function, which is after minutes of tuning.
+//! cubecl's compiler looks for [`COMPILER_FILE`] only when a kernel needs it, which with LLVM is after minutes of tuning.
 
 #![cfg_attr(not(feature = "cuda"), allow(dead_code))]
 
@@ -17,9 +17,13 @@ const NEEDED_FUNCTION: &str = "cuEventElapsedTime_v2";
 const PTX_9_1: i32 = 13_010;
 /// First LLVM that writes PTX 9.1 and newer; LLVM 22 stops at 9.0. burn downloads LLVM 23.1, but others can be linked.
 const PTX_9_1_LLVM: u32 = 23;
-/// NVIDIA's math functions for the compiler, below the root of a CUDA toolkit.
-const LIBDEVICE: &str = "nvvm/libdevice/libdevice.10.bc";
-/// Where cubecl-llvm 0.11.3 (`nvptx::libdevice`) looks for a toolkit without `CUDA_PATH`, in this order.
+/// Whether kernels go through NVIDIA's run-time compiler instead of LLVM.
+const NVRTC: bool = cfg!(feature = "cuda-nvrtc");
+/// What the compiler reads below the root of a CUDA toolkit: NVIDIA's math functions, or a header that stands for all of them.
+const COMPILER_FILE: &str = if NVRTC { "include/cuda_fp16.h" } else { "nvvm/libdevice/libdevice.10.bc" };
+/// NVIDIA's wheels that hold it.
+const WHEELS: &str = if NVRTC { "nvidia-cuda-runtime nvidia-cuda-cccl" } else { "nvidia-nvvm" };
+/// Where toolkits are, in the order in which cubecl-llvm 0.11.3 (`nvptx::libdevice`) looks without `CUDA_PATH`.
 const TOOLKITS: [&str; 4] = ["/usr/local/cuda", "/opt/cuda", "/usr/lib/cuda", "/usr"];
 /// The driver's library.
 const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
@@ -40,8 +44,10 @@ pub(super) enum Fault {
         /// Name and number of the code.
         code: String,
     },
-    /// [`LIBDEVICE`] is in none of the folders searched.
-    NoLibdevice(Toolkits),
+    /// The library of NVIDIA's run-time compiler cannot be loaded.
+    NoNvrtc,
+    /// [`COMPILER_FILE`] is in none of the folders searched.
+    NoCompilerFile(Toolkits),
 }
 
 impl fmt::Display for Fault {
@@ -67,10 +73,16 @@ impl fmt::Display for Fault {
                 "the CUDA driver does not start ({call}: {code}); check nvidia-smi and CUDA_VISIBLE_DEVICES, restart the \
                  machine after a driver update, or use --device cpu"
             ),
-            Self::NoLibdevice(searched) => write!(
+            Self::NoNvrtc => f.write_str(
+                "NVIDIA's compiler libnvrtc cannot be loaded; install the CUDA toolkit, or unzip NVIDIA's wheel (pip download \
+                 --no-deps nvidia-cuda-nvrtc) and add the folder of its library to LD_LIBRARY_PATH; or use a build without the \
+                 feature cuda-nvrtc, or --device cpu",
+            ),
+            Self::NoCompilerFile(searched) => write!(
                 f,
-                "{searched}; install the CUDA toolkit, or unzip NVIDIA's wheel (pip download --no-deps nvidia-nvvm), and set \
-                 CUDA_PATH to the folder that holds nvvm; or use --device cpu"
+                "{searched}; install the CUDA toolkit, or unzip NVIDIA's wheels (pip download --no-deps {WHEELS}), and set \
+                 CUDA_PATH to the folder that holds {}; or use --device cpu",
+                COMPILER_FILE.split('/').next().unwrap_or_default()
             ),
         }
     }
@@ -114,15 +126,19 @@ impl Toolkits {
         }
     }
 
-    /// Returns the first that has [`LIBDEVICE`].
+    /// Returns the first that has [`COMPILER_FILE`].
     fn found(&self) -> Option<&Path> {
-        self.searched().find(|root| root.join(LIBDEVICE).is_file())
+        self.searched().find(|root| root.join(COMPILER_FILE).is_file())
     }
 
     /// Returns the one that `CUDA_PATH` has to name because the compiler would not find it by itself.
     fn to_name(&self) -> Option<&Path> {
+        if NVRTC {
+            // It looks in other places than these, and panics where it finds none.
+            return self.found().filter(|_| self.named.is_none());
+        }
         // The compiler stays with the first folder that looks like a toolkit, complete or not.
-        let taken = self.usual.iter().find(|root| root.join(LIBDEVICE).parent().is_some_and(Path::is_dir));
+        let taken = self.usual.iter().find(|root| root.join(COMPILER_FILE).parent().is_some_and(Path::is_dir));
         self.found().filter(|found| self.named.is_none() && taken.is_none_or(|taken| taken != found))
     }
 
@@ -136,10 +152,10 @@ impl Toolkits {
 impl fmt::Display for Toolkits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.named {
-            Some(root) => write!(f, "CUDA_PATH = {:?}: has no {LIBDEVICE}", root),
+            Some(root) => write!(f, "CUDA_PATH = {:?}: has no {COMPILER_FILE}", root),
             None => {
                 let roots: Vec<_> = self.searched().map(|root| root.display().to_string()).collect();
-                write!(f, "{LIBDEVICE} is in none of {}, and CUDA_PATH is not set", roots.join(", "))
+                write!(f, "{COMPILER_FILE} is in none of {}, and CUDA_PATH is not set", roots.join(", "))
             }
         }
     }
@@ -151,14 +167,14 @@ pub(super) fn toolkit_to_name() -> Option<PathBuf> {
 }
 
 #[cfg(feature = "cuda")]
-pub(super) use driver::{devices, usable, warn_of_ptx};
+pub(super) use driver::{devices, memory, usable, warn_of_ptx};
 
 #[cfg(feature = "cuda")]
 mod driver {
-    use super::{Fault, NEEDED, NEEDED_FUNCTION, Toolkits, ptx_warning};
+    use super::{Fault, NEEDED, NEEDED_FUNCTION, NVRTC, Toolkits, ptx_warning};
     use crate::cli::say;
     use cudarc::driver::{DriverError, result, sys};
-    use std::ffi::c_uint;
+    use std::ffi::{c_int, c_uint};
     use std::ptr::null_mut;
     use std::sync::{Once, OnceLock};
 
@@ -174,6 +190,14 @@ mod driver {
     pub(in super::super) fn devices() -> Result<usize, Fault> {
         static DEVICES: OnceLock<Result<usize, Fault>> = OnceLock::new();
         DEVICES.get_or_init(find_devices).clone()
+    }
+
+    /// Returns the bytes of the device of this index; `None` where the driver does not say.
+    pub(in super::super) fn memory(index: usize) -> Option<u64> {
+        devices().ok().filter(|found| index < *found)?;
+        let device = result::device::get(c_int::try_from(index).ok()?).ok()?;
+        // SAFETY: the device is one that the driver just gave.
+        unsafe { result::device::total_mem(device) }.ok().map(|bytes| bytes as u64)
     }
 
     /// Checks whether the device `auto` may take CUDA. Warns once about a driver that is there but unusable.
@@ -193,6 +217,9 @@ mod driver {
     pub(in super::super) fn warn_of_ptx() {
         static WARNED: Once = Once::new();
         WARNED.call_once(|| {
+            if NVRTC {
+                return;
+            }
             let mut llvm = 0;
             // SAFETY: the major version is written where there is room for it, the others nowhere.
             unsafe { LLVMGetVersion(&mut llvm, null_mut(), null_mut()) };
@@ -221,8 +248,12 @@ mod driver {
         result::init().map_err(failed("cuInit"))?;
         let found = result::device::get_count().map_err(failed("cuDeviceGetCount"))?;
         let toolkits = Toolkits::here();
+        // SAFETY: only tries to load the library.
+        if NVRTC && found > 0 && !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+            return Err(Fault::NoNvrtc);
+        }
         match found {
-            1.. if toolkits.found().is_none() => Err(Fault::NoLibdevice(toolkits)),
+            1.. if toolkits.found().is_none() => Err(Fault::NoCompilerFile(toolkits)),
             _ => Ok(found.max(0) as usize),
         }
     }
@@ -263,8 +294,9 @@ mod tests {
                 Fault::Failed { call: "cuInit", code: "CUDA_ERROR_NO_DEVICE, code 100".into() },
                 vec!["cuInit", "CUDA_ERROR_NO_DEVICE", "nvidia-smi", "CUDA_VISIBLE_DEVICES"],
             ),
-            (Fault::NoLibdevice(nowhere), vec![LIBDEVICE, "/usr/local/cuda, /bin", "CUDA_PATH", "nvidia-nvvm"]),
-            (Fault::NoLibdevice(named), vec![LIBDEVICE, "CUDA_PATH = \"/x\"", "nvidia-nvvm"]),
+            (Fault::NoNvrtc, vec!["libnvrtc", "nvidia-cuda-nvrtc", "LD_LIBRARY_PATH"]),
+            (Fault::NoCompilerFile(nowhere), vec![COMPILER_FILE, "/usr/local/cuda, /bin", "CUDA_PATH", WHEELS]),
+            (Fault::NoCompilerFile(named), vec![COMPILER_FILE, "CUDA_PATH = \"/x\"", WHEELS]),
         ] {
             let message = fault.to_string();
             for token in tokens.into_iter().chain(["--device cpu"]) {
@@ -285,8 +317,9 @@ mod tests {
     /// Roots of toolkits in a temporary folder, of which these have the file.
     fn toolkits(folder: &Path, named: Option<&str>, complete: &[&str]) -> Toolkits {
         for root in complete {
-            fs::create_dir_all(folder.join(root).join("nvvm/libdevice")).unwrap();
-            fs::write(folder.join(root).join(LIBDEVICE), "").unwrap();
+            let file = folder.join(root).join(COMPILER_FILE);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
         }
         Toolkits {
             named: named.map(|root| folder.join(root)),
