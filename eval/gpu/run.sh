@@ -172,7 +172,7 @@ trains() { # NAME LEAST MOST STEPS FLAG...: DeepLabV3 on built-in scenes
         --set train.save_every_steps=0 --set train.overlays=0 "${cut[@]}" "${torchvision[@]}" "$@"
 }
 
-two_devices() { # twice the same where there is one: that may be refused
+two_devices() { # twice the same where there is one
     local gpus
     gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
     if [ "$device" = cpu ] || [ "$gpus" -gt 1 ]; then echo "$device:0,$device:1"; else echo "$device:0,$device:0"; fi

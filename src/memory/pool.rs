@@ -26,7 +26,7 @@ pub fn reserve(device: &Device, bytes: u64) {
     if bytes > 0 && has_pools(&device) {
         let tensor = Tensor::<1>::empty([(bytes as usize).div_ceil(size_of::<f32>()).max(1)], &device);
         // One that nothing reads is never made. What is wrong with a device, its first use tells.
-        let _ = tensor.slice([0..1]).try_into_data();
+        let _ = tensor.narrow(0, 0, 1).try_into_data();
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn first(running: &Running) -> f32 {
-        running.value().slice([0..1]).into_scalar::<f32>()
+        running.value().narrow(0, 0, 1).into_scalar::<f32>()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A step of SGD where the weight lies.
 //!
 //! CubeCL orders what one stream writes before what another reads by when memory was handed out. What is written in place it does not
-//! see: a thread that has a stream of its own waits for the device before it leaves weights to others.
+//! see: a thread that has a stream of its own waits for the device before it leaves weights to others. Nor does it keep such memory for
+//! data that burn has yet to read (it reads when data are first looked at): what is read of a weight is looked at before the next step.
 
 use burn::backend::TensorMetadata;
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, prelude::*};
