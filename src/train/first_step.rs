@@ -51,8 +51,8 @@ impl FirstStep {
         let seconds = duration(self.started.elapsed().as_secs_f64());
         let modules = self.blocks.len();
         Some(format!(
-            "tuning kernels for this GPU (first run only): {share} % of the first step after {seconds} (module {} of {modules}, \
-             {place})",
+            "compiling, and tuning kernels for this GPU (first run only): {share} % of the first step after {seconds} (module {} \
+             of {modules}, {place})",
             module + 1
         ))
     }
@@ -62,7 +62,7 @@ impl FirstStep {
         let took = self.started.elapsed();
         (took >= QUIET).then(|| {
             let seconds = duration(took.as_secs_f64());
-            format!("the first step took {seconds}: what was tuned in it is kept for later runs with these shapes")
+            format!("the first step took {seconds}: what was tuned in it is kept in cubecl's cache for later runs of these shapes")
         })
     }
 }

@@ -26,8 +26,8 @@ pub fn load(args: &TrainArgs) -> Result<RunConfig> {
     };
     let budget = budget.map_err(|why| match plan::smallest(&plans) {
         Some(smallest) => Error::usage(format!(
-            "{said}: {why}; the smallest that works is {smallest}, predicted to need {}",
-            memory::human(smallest.peak())
+            "{said}: {why}; the smallest that works is {smallest}, with --memory-budget {}",
+            plan::budget_text(smallest.needs())
         )),
         None => Error::usage(format!("{said}: {why}")),
     })?;
