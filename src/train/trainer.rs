@@ -154,13 +154,12 @@ fn start(
     let run = folder.clone();
     interrupt::install(move || left_of(&run))?;
     describe(&config, &network, &train, val, &folder);
-    let beside = match devices.iter().any(memory::has_pools) {
-        true => format!(", {} of it beside tensors", memory::human(predicted.beside)),
-        false => String::new(),
-    };
+    let on_gpu = devices.iter().any(memory::has_pools);
+    let beside =
+        if on_gpu { format!(", {} of it beside tensors", memory::human(predicted.beside)) } else { String::new() };
     say(format_args!("predicted peak memory of a step: {}{beside}", memory::human(predicted.peak())));
     let tells = config.train.schedule == Schedule::Sequential && config.parallel.replicas == 1;
-    if !tells && devices.iter().any(memory::has_pools) {
+    if on_gpu && !tells {
         say(format_args!("tuning kernels for this GPU (first run only): the first step may take minutes"));
     }
     let class_names = match config.data.dataset.task() {
