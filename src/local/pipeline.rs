@@ -7,7 +7,7 @@
 
 use super::module::{LocalModule, Losses, Targets};
 use super::schedule::{LocalNetwork, in_precision, mix};
-use crate::{Error, Result, memory};
+use crate::{Error, Result, memory, ops};
 use burn::tensor::Tensor;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -213,8 +213,7 @@ impl Worker<'_> {
                 memory::reserve(&device, self.module.largest);
             }
             self.work_on_stream();
-            // Other threads read the weights next. What is wrong with a device, they are told then.
-            let _ = device.sync();
+            ops::settle(&device); // other threads read the weights next
         });
     }
 

@@ -141,12 +141,12 @@ impl Drop for Leaving {
     }
 }
 
-/// Waits for the device: other threads read the weights next.
+/// Other threads read the weights next.
 struct Settling(Device);
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        let _ = self.0.sync(); // what is wrong with it, they are told then
+        ops::settle(&self.0);
     }
 }
 

@@ -34,7 +34,7 @@ pub use backend::{Act, ConvGeometry, SegOps};
 use backend::{MOMENTUM, unbiasing};
 pub(crate) use flex::resize::Resize;
 pub use ranks::{Abandoned, Pending, Rank};
-pub use transfer::{is_gpu, is_remote, moved};
+pub use transfer::{is_gpu, is_remote, moved, settle};
 
 use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};

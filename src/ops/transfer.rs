@@ -31,6 +31,13 @@ pub fn is_gpu(device: &Device) -> bool {
     }
 }
 
+/// Waits until a GPU of this machine has done what this thread told it. What is wrong with it, its next use tells.
+pub fn settle(device: &Device) {
+    if is_gpu(device) {
+        let _ = device.sync();
+    }
+}
+
 /// The same on another device, without its tape. Between two workers it comes by this machine: they need not see each other.
 pub fn moved<const D: usize, K: Basic>(x: Tensor<D, K>, device: &Device) -> Tensor<D, K> {
     let from = x.device();
