@@ -19,7 +19,7 @@ pub struct ParallelConfig {
     /// File with the token of remote devices; empty: they want none.
     #[serde(default)]
     pub token_file: PathBuf,
-    /// Data parallelism: so many whole networks, each on a device, with `batch_size` pictures each.
+    /// Data parallelism: number of whole networks, each on a device with `batch_size` pictures.
     #[serde(default = "one")]
     pub replicas: usize,
     /// Whether BatchNorm's statistics are those of all replicas' pictures.

@@ -132,7 +132,7 @@ pub struct LocalModule {
     pub(super) replica: Replica,
     /// Queue of a GPU for a thread that works for this module alone. A GPU has memory pools for each queue, and a new thread would
     /// have a new one.
-    pub(super) stream: StreamId,
+    stream: StreamId,
     /// Bytes of the largest tensor of a step.
     pub(super) largest: u64,
     /// Whether its first step is behind it.
@@ -239,9 +239,10 @@ impl LocalModule {
         self.settled = true;
     }
 
-    /// Whether its first step is behind it.
-    pub(super) fn settled(&self) -> bool {
-        self.settled
+    /// Where a thread works that has this module, or the network that begins with it, to itself.
+    pub(super) fn own_stream(&self) -> OwnStream {
+        let largest = if self.settled { 0 } else { self.largest };
+        OwnStream { stream: self.stream, device: self.device.clone(), largest }
     }
 
     pub(super) fn check_loss(&self, losses: &Losses, lr: f64) -> Result<()> {
@@ -312,6 +313,25 @@ impl LocalModule {
 
     pub(crate) fn state_mut(&mut self) -> (&mut Option<ModuleNet>, &mut ModuleOptimizer) {
         (&mut self.net, &mut self.optimizer)
+    }
+}
+
+/// The queue of a GPU for one thread, and the memory pools that go with it.
+pub(super) struct OwnStream {
+    stream: StreamId,
+    device: Device,
+    /// Bytes of the largest tensor that the pools have not met.
+    largest: u64,
+}
+
+impl OwnStream {
+    /// Does `work` there; other threads may read what it wrote when this returns.
+    pub fn executes(self, work: impl FnOnce()) {
+        self.stream.executes(|| {
+            memory::reserve(&self.device, self.largest);
+            work();
+            ops::settle(&self.device);
+        });
     }
 }
 

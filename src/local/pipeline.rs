@@ -7,7 +7,7 @@
 
 use super::module::{LocalModule, Losses, Targets};
 use super::schedule::{LocalNetwork, in_precision, mix};
-use crate::{Error, Result, memory, ops};
+use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -207,14 +207,7 @@ impl Worker<'_> {
     }
 
     fn work(self) {
-        let (stream, device) = (self.module.stream, self.module.device.clone());
-        stream.executes(|| {
-            if !self.module.settled() {
-                memory::reserve(&device, self.module.largest);
-            }
-            self.work_on_stream();
-            ops::settle(&device); // other threads read the weights next
-        });
+        self.module.own_stream().executes(|| self.work_on_stream());
     }
 
     fn work_on_stream(self) {

@@ -10,7 +10,7 @@ use super::pipeline::{Job, pool};
 use super::schedule::{LocalNetwork, in_precision, mix};
 use crate::net::Replica;
 use crate::ops::{Abandoned, Pending, Rank};
-use crate::{Error, Result, memory, ops};
+use crate::{Error, Result, ops};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::distributed::{CollectiveTensor, ReduceOperation, all_reduce};
@@ -56,14 +56,9 @@ pub fn train(
                 // However it ends, nobody waits for it any more.
                 let _leaving = Leaving(rank.clone(), reports.clone());
                 let mut worker = Worker { network, rank, index, together };
-                let stream = worker.network.modules[0].stream;
+                let stream = worker.network.modules[0].own_stream();
                 let work = || {
                     stream.executes(|| {
-                        let device = worker.network.modules[0].device.clone();
-                        if !worker.network.modules[0].settled() {
-                            memory::reserve(&device, worker.network.modules[0].largest);
-                        }
-                        let _settling = Settling(device);
                         for job in incoming {
                             let made = worker.step(&job);
                             let failed = made.is_err();
@@ -138,15 +133,6 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.abandon();
         let _ = self.1.send(None);
-    }
-}
-
-/// Other threads read the weights next.
-struct Settling(Device);
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        ops::settle(&self.0);
     }
 }
 

@@ -19,7 +19,7 @@ pub fn peak_bytes(device: &Device) -> Option<u64> {
     pool::peak(device).or_else(machine::peak_resident)
 }
 
-/// Bytes that training may take where nobody says how many: nine in ten of the machine's, or of the GPU's.
+/// Default memory budget in bytes: nine tenths of the machine's memory, or of the GPU's.
 ///
 /// # Errors
 /// Why it is not known, as a clause.

@@ -276,8 +276,7 @@ impl BatchNorm {
                 None => ops::batch_norm_act(x, gamma, beta, residual, running, EPS, act),
                 Some(rank) => ops::sync_batch_norm_act(x, gamma, beta, residual, running, EPS, act, rank),
             };
-            if pass.moves_statistics {
-                let (mean, variance) = normalized.running;
+            if let Some((mean, variance)) = normalized.running {
                 self.running_mean.replace(mean);
                 self.running_var.replace(variance);
             }

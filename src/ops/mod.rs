@@ -55,8 +55,8 @@ pub struct Normalized {
     pub mean: Tensor<1>,
     /// Biased variance of each channel, `[channels]`.
     pub variance: Tensor<1>,
-    /// Running mean and unbiased variance, moved towards those by a tenth; of no use where none were given. `[channels]` each.
-    pub running: (Tensor<1>, Tensor<1>),
+    /// Running mean and unbiased variance, moved towards those by a tenth, where they were given. `[channels]` each.
+    pub running: Option<(Tensor<1>, Tensor<1>)>,
 }
 
 /// BatchNorm with the batch's own statistics, an optional residual added to it, and an optional ReLU, as one operation:
@@ -74,6 +74,7 @@ pub fn batch_norm_act(
     act: Act,
 ) -> Normalized {
     let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    let asked = running.is_some();
     // Any two vectors stand in for statistics that are not asked for.
     let (running_mean, running_var) = match running {
         Some((mean, variance)) => (mean.into_dispatch(), variance.into_dispatch()),
@@ -96,7 +97,7 @@ pub fn batch_norm_act(
         output: Tensor::from_dispatch(output),
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
-        running: (Tensor::from_dispatch(running_mean), Tensor::from_dispatch(running_var)),
+        running: asked.then(|| (Tensor::from_dispatch(running_mean), Tensor::from_dispatch(running_var))),
     }
 }
 
@@ -117,8 +118,6 @@ pub fn sync_batch_norm_act(
 ) -> Normalized {
     let [batch, _, height, width] = input.dims();
     let unbiasing = unbiasing(batch * height * width * rank.number());
-    let (mean, variance) = running.unwrap_or_else(|| (gamma.clone(), beta.clone()));
-    let running = (mean.detach(), variance.detach());
     let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     let inner = if residual.is_some() { Act::Identity } else { act };
     let (output, mean, variance) = Dispatch::sync_batch_norm_act(input, gamma, beta, eps, inner, rank.clone());
@@ -130,7 +129,10 @@ pub fn sync_batch_norm_act(
     };
     let (mean, variance) = (Tensor::<1>::from_dispatch(mean), Tensor::<1>::from_dispatch(variance));
     let towards = |running: Tensor<1>, value: Tensor<1>| running * (1.0 - MOMENTUM) + value.detach() * MOMENTUM;
-    let running = (towards(running.0, mean.clone()), towards(running.1, variance.clone() * unbiasing));
+    let running = running.map(|running| {
+        let (running_mean, running_var) = (running.0.detach(), running.1.detach());
+        (towards(running_mean, mean.clone()), towards(running_var, variance.clone() * unbiasing))
+    });
     Normalized { output, mean, variance, running }
 }
 

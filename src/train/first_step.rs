@@ -21,7 +21,7 @@ pub struct FirstStep {
 }
 
 impl FirstStep {
-    /// The first step of these modules, in so many parts; it tells of itself no more often than `interval`.
+    /// Progress of a first step of `modules` with this number of micro-batches; texts are at least `interval` apart.
     pub fn new(modules: &[LocalModule], micro_batches: usize, interval: Duration) -> Self {
         let blocks: Vec<_> = modules.iter().map(|module| module.block_names.clone()).collect();
         // Each block forward and backward and the heads, of each part, and the update.

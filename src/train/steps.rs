@@ -102,11 +102,10 @@ impl Trainer {
     fn step(&mut self, step: usize, batch: Batch, first: bool) -> Result<Vec<Losses>> {
         let Job { input, targets, lr, seed, .. } = self.jobs().job(step, batch);
         let Self { network, log, devices, config, .. } = self;
-        let micro_batches = &config.train.micro_batches;
         if !(first && memory::has_pools(&devices[0])) {
             return network.train_step(input, &targets, lr, seed);
         }
-        let mut first = FirstStep::new(&network.modules, *micro_batches, log.progress.interval());
+        let mut first = FirstStep::new(&network.modules, config.train.micro_batches, log.progress.interval());
         let losses = network.train_step_watched(input, &targets, lr, seed, &mut |module, mark| {
             if let Some(text) = first.mark(module, mark) {
                 log.progress.tuning(text);

@@ -125,7 +125,7 @@ fn product_of_parts((grad, x): Matrices) -> Option<CubeTensor> {
     Some(CubeBackend::float_reshape(sum, Shape::new([outputs, channels])))
 }
 
-/// Number of equal parts, a power of two, of a sum over `number` pixels that makes so many values.
+/// Number of equal parts, a power of two, for a sum over `number` pixels with `values` results.
 fn parts(number: usize, values: usize) -> Option<usize> {
     let most = (number / PART).min(MOST_PARTS).min(MOST_VALUES / values);
     (1..=most.checked_ilog2()?).rev().map(|power| 1 << power).find(|parts| number.is_multiple_of(*parts))

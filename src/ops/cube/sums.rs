@@ -7,7 +7,7 @@ pub(super) const LANES: usize = 32;
 /// Units of such a cube that share a column.
 pub(super) const LEVELS: usize = 8;
 
-/// Cubes of a kernel that adds so many columns of chunks up, and their units.
+/// Launch dimensions of a kernel that adds chunks up, for this number of columns.
 pub(super) fn merging(columns: usize) -> (CubeCount, CubeDim) {
     (CubeCount::Static(columns.div_ceil(LANES) as u32, 1, 1), CubeDim::new_2d(LANES as u32, LEVELS as u32))
 }
