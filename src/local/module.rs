@@ -200,7 +200,7 @@ impl LocalModule {
     /// this module's, detached. `seed` draws dropout and contrastive samples.
     ///
     /// # Errors
-    /// A loss that is not finite; the module's weights are then as before the step, its running statistics are not.
+    /// A loss that is not finite; the module's weights have then been moved along gradients that are not either.
     pub fn train_step(
         &mut self,
         features: Tensor<4>,
@@ -219,10 +219,12 @@ impl LocalModule {
         seed: u64,
         watch: Watch,
     ) -> Result<(Tensor<4>, Losses)> {
-        let (output, losses, gradients) = self.backward_watched(features, targets, seed, None, watch);
-        self.check_loss(&losses, lr)?;
+        let (output, terms, gradients) = self.backward_watched(features, targets, seed, None, watch);
+        // Asked for before the losses are, a GPU goes on from the gradients without a pause.
         self.update(lr, gradients);
         watch(Mark::Updated);
+        let losses = terms.read();
+        self.check_loss(&losses, lr)?;
         Ok((output, losses))
     }
 

@@ -162,6 +162,7 @@ impl Worker<'_> {
             let share = module.share(&job.targets.label_host, part.clone(), batch);
             let seed = mix(job.seed, index as u64);
             let (output, own, gradients) = module.backward_watched(features, &targets, seed, Some(share), &mut |_| ());
+            let own = own.read();
             self.agree(own.total.is_finite());
             let module = &self.network.modules[index];
             module.check_loss(&own, job.lr)?;

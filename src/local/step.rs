@@ -44,7 +44,7 @@ enum Kept {
 }
 
 /// Losses of a pass `[1]`, off the tape.
-struct Terms {
+pub(super) struct Terms {
     reconstruction: Option<Tensor<1>>,
     task: Tensor<1>,
     total: Tensor<1>,
@@ -59,8 +59,8 @@ impl Terms {
         }
     }
 
-    /// Reads all of them from the device in one transfer.
-    fn read(self) -> Losses {
+    /// Reads all of them from the device in one transfer, for which everything before them has to be computed.
+    pub(super) fn read(self) -> Losses {
         let has_reconstruction = self.reconstruction.is_some();
         let losses = [Some(self.total), Some(self.task), self.reconstruction].into_iter().flatten().collect();
         let values: Vec<f32> = Tensor::cat(losses, 0).into_data().iter::<f32>().collect();
@@ -81,9 +81,11 @@ impl LocalModule {
     /// A training step without its update: detached output, losses, and what the optimizer would step along. Running
     /// statistics do move.
     pub fn backward(&self, features: Tensor<4>, targets: &Targets, seed: u64) -> (Tensor<4>, Losses, GradientsParams) {
-        self.backward_watched(features, targets, seed, None, &mut |_| ())
+        let (output, terms, gradients) = self.backward_watched(features, targets, seed, None, &mut |_| ());
+        (output, terms.read(), gradients)
     }
 
+    /// The losses are still on the device.
     pub(super) fn backward_watched(
         &self,
         features: Tensor<4>,
@@ -91,7 +93,7 @@ impl LocalModule {
         seed: u64,
         share: Option<Share>,
         watch: Watch,
-    ) -> (Tensor<4>, Losses, GradientsParams) {
+    ) -> (Tensor<4>, Terms, GradientsParams) {
         let features = ops::moved(features, &self.device);
         let elsewhere = (targets.image.device() != self.device).then(|| targets.on(&self.device, self.reconstructs()));
         let targets = elsewhere.as_ref().unwrap_or(targets);
@@ -102,11 +104,11 @@ impl LocalModule {
         (step.watch)(Mark::Start);
         if let Some(share) = share {
             let (output, terms) = step.pass(features, targets, share);
-            return (output, terms.read(), step.gradients.grads());
+            return (output, terms, step.gradients.grads());
         }
         if self.micro_batches <= 1 || batch == 1 {
             let (output, terms) = step.pass(features, targets, Share { pictures: 1.0, labelled: 1.0 });
-            return (output, terms.read(), step.gradients.grads());
+            return (output, terms, step.gradients.grads());
         }
         let mut outputs = Vec::new();
         let mut sum: Option<Terms> = None;
@@ -121,8 +123,8 @@ impl LocalModule {
             });
         }
         drop(features);
-        let losses = sum.expect("a batch has pictures").read();
-        (Tensor::cat(outputs, 0), losses, step.gradients.grads())
+        let terms = sum.expect("a batch has pictures");
+        (Tensor::cat(outputs, 0), terms, step.gradients.grads())
     }
 
     pub(super) fn share(&self, labels: &[u16], pictures: Range<usize>, batch: usize) -> Share {
