@@ -2,7 +2,7 @@
 //!
 //! All of it follows from shapes: what each block and head keeps for its backward, and the gradients that are there while it
 //! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. On a GPU the same tensors exist, and its driver takes its
-//! share; partial sums of its kernels are within the margin. Not counted are a dataset that is held in memory, and the scoring of whole pictures
+//! share. Not counted are a dataset that is held in memory, and the scoring of whole pictures
 //! that are larger than the crops.
 
 use super::heads::{decoder_footprint, head_footprint};
@@ -17,6 +17,8 @@ use std::ops::Range;
 const PROCESS: u64 = 48 << 20;
 /// What CUDA takes for itself: its context, and the kernels. On an H200 a process had 550 to 600 MiB beside its pools.
 const CONTEXT: u64 = 600 << 20;
+/// Most that sums over pixels take, which are made in parts on a GPU with tensor cores. See `MOST_VALUES` of `crate::ops`' tiles.
+const PARTIAL_SUMS: usize = 64 << 20;
 /// Share by which a prediction may be short: on a CPU, and of tensors that share the pages of a GPU's pool.
 const MARGINS: [f64; 2] = [0.05, 0.12];
 /// What the allocator keeps between blocks for each thread that works for itself.
@@ -259,6 +261,8 @@ impl Costs {
         } else {
             0
         };
+        let partial_sums =
+            if matches!(device, DeviceChoice::Cuda(_)) { PARTIAL_SUMS.min(16 * weights * VALUE) } else { 0 };
         StepCost {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),
@@ -267,7 +271,7 @@ impl Costs {
             worker: if device.is_cpu() { WORKER } else { 0 },
             margin: MARGINS[usize::from(!device.is_cpu())],
             waiting: execution.queues.map(|depth| self.waiting(ranges, depth)),
-            fixed: (states * weights * VALUE + targets + loaded) as u64,
+            fixed: (states * weights * VALUE + targets + loaded + partial_sums) as u64,
             largest: self.largest(ranges, execution),
         }
     }

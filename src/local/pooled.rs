@@ -4,8 +4,8 @@
 //! the channels up to the network's most, and halve the size as long as the network itself still will.
 
 use crate::config::{LocalConfig, LocalHeadKind};
-use crate::net::classifier::global_average;
 use crate::net::{Conv2d, ConvBnAct, FeatureShape, Footprint, Init, Pass};
+use crate::ops::global_average;
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 

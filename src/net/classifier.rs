@@ -2,14 +2,9 @@
 
 use super::layers::{BatchNorm, Conv2d, Init, Pass};
 use super::{FeatureShape, Footprint};
-use crate::ops::Act;
+use crate::ops::{Act, global_average};
 use burn::module::Module;
 use burn::tensor::Tensor;
-
-/// Mean over all pixels: `[batch, channels, h, w]` to `[batch, channels, 1, 1]`.
-pub fn global_average(x: Tensor<4>) -> Tensor<4> {
-    x.mean_dim(3).mean_dim(2)
-}
 
 /// Global average and a linear layer. A picture's class is the label of its one pixel: whatever handles a map of scores
 /// handles this one.

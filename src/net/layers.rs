@@ -193,10 +193,10 @@ impl Conv2d {
 
     /// `[batch, channels_in, height, width]` to `[batch, channels_out, …]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let weight = like(self.weight.val(), &x);
         self.biased_output(match self.groups {
-            1 => ops::conv2d(x, weight, self.geometry()),
+            1 => ops::conv2d(x, self.weight.val(), self.geometry()),
             groups => {
+                let weight = like(self.weight.val(), &x);
                 let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(|n| [n, n]);
                 module::conv2d(x, weight, None, ConvOptions::new(stride, padding, dilation, groups))
             }

@@ -194,6 +194,29 @@ impl<B: SegOps, C: CheckpointStrategy> SegOps for Autodiff<B, C> {
         }
     }
 
+    fn global_average(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct GlobalAverage;
+        impl<B: SegOps> Backward<B, 1> for GlobalAverage {
+            type State = [usize; 2];
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let [node_x] = ops.parents;
+                let grad = grads.consume::<B>(&ops.node);
+                if let Some(node) = node_x {
+                    grads.register::<B>(node.id, B::global_average_grad(grad, ops.state));
+                }
+            }
+        }
+        let prep = GlobalAverage.prepare::<C>([x.node()]).compute_bound().stateful();
+        let x = x.into_primitive();
+        let [_, _, h, w] = x.shape().dims::<4>();
+        let output = B::global_average(x);
+        match prep {
+            OpsKind::Tracked(prep) => prep.finish([h, w], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
     fn resized_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -56,7 +56,7 @@ pub(super) fn unbiasing(count: usize) -> f64 {
 )]
 pub trait SegOps: burn::backend::Backend {
     /// See [`super::conv2d`].
-    #[fusion(default)]
+    #[fusion(meta = |x, weight, geometry| convolved(x, weight, *geometry))]
     fn conv2d_nobias(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
         portable::conv2d::<Self>(x, weight, geometry)
     }
@@ -72,7 +72,7 @@ pub trait SegOps: burn::backend::Backend {
         portable::conv2d_grad_input::<Self>(x, weight, grad, geometry)
     }
 
-    /// Gradient of the convolution's weight.
+    /// Gradient of the convolution's weight, in the weight's number format.
     #[fusion(meta = |_, weight, _, _| weight.clone())]
     fn conv2d_grad_weight(
         x: FloatTensor<Self>,
@@ -188,6 +188,18 @@ pub trait SegOps: burn::backend::Backend {
         portable::resize_bilinear_grad::<Self>(grad, size, align_corners)
     }
 
+    /// See [`super::global_average`].
+    #[fusion(meta = |x| resized(x, [1, 1]))]
+    fn global_average(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::global_average::<Self>(x)
+    }
+
+    /// Gradient of the averaged input; `size` is the input's.
+    #[fusion(meta = |grad, size| resized(grad, *size))]
+    fn global_average_grad(grad: FloatTensor<Self>, size: [usize; 2]) -> FloatTensor<Self> {
+        portable::global_average_grad::<Self>(grad, size)
+    }
+
     /// See [`super::resized_conv2d`].
     #[fusion(default)]
     fn resized_conv2d(
@@ -253,6 +265,14 @@ pub trait SegOps: burn::backend::Backend {
 /// A client composes every operation of burn's own, one message for many of them; the worker runs those.
 #[cfg(feature = "remote")]
 impl SegOps for burn::backend::Remote {}
+
+/// Shape of a convolution's output.
+#[cfg(feature = "cube")]
+fn convolved(x: &TensorSpec, weight: &TensorSpec, geometry: ConvGeometry) -> TensorSpec {
+    let ([batch, _, h, w], [outputs, _, kernel, _]) = (x.shape.dims::<4>(), weight.shape.dims::<4>());
+    let [height, width] = [h, w].map(|length| geometry.output_len(length, kernel));
+    TensorSpec::new(Shape::new([batch, outputs, height, width]), x.dtype)
+}
 
 /// Shape of a resized feature map.
 #[cfg(feature = "cube")]

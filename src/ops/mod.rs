@@ -12,6 +12,7 @@
 //! | [`batch_norm_act`] | input, statistics; the output's sign where a residual was added (the output itself, shared) |
 //! | [`sync_batch_norm_act`] | input, statistics |
 //! | [`resize_bilinear`] | nothing |
+//! | [`global_average`] | nothing |
 //! | [`resized_conv2d`] | input before it is resized, weight |
 //! | [`upsample_cross_entropy`] | the gradient at the logits' own size |
 //! | [`bce_with_logits`] | the gradient |
@@ -32,6 +33,8 @@ mod transfer;
 pub use argmax::upsample_argmax;
 pub use backend::{Act, ConvGeometry, SegOps};
 use backend::{MOMENTUM, unbiasing};
+#[cfg(all(test, feature = "cube"))]
+pub use cube::plainly;
 pub(crate) use flex::resize::Resize;
 pub use ranks::{Abandoned, Pending, Rank};
 pub use transfer::{is_gpu, is_remote, moved, settle};
@@ -39,7 +42,8 @@ pub use transfer::{is_gpu, is_remote, moved, settle};
 use burn::backend::{DType, Dispatch};
 use burn::tensor::{Int, Tensor};
 
-/// Two-dimensional convolution without bias.
+/// Two-dimensional convolution without bias. A weight in another number format than the input is taken in the input's; its gradient is in
+/// its own.
 ///
 /// # Shapes
 /// `input [batch, channels_in, height, width]`, `weight [channels_out, channels_in, kernel, kernel]`.
@@ -166,6 +170,11 @@ pub fn resize_bilinear(input: Tensor<4>, size: [usize; 2], align_corners: bool) 
         return input;
     }
     Tensor::from_dispatch(Dispatch::resize_bilinear(input.into_dispatch(), size, align_corners))
+}
+
+/// Mean over all pixels: `[batch, channels, h, w]` to `[batch, channels, 1, 1]`.
+pub fn global_average(input: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::global_average(input.into_dispatch()))
 }
 
 /// [`conv2d`] of [`resize_bilinear`], for a convolution of stride 1 that keeps the size. What is resized is not kept, and on

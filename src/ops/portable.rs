@@ -16,6 +16,7 @@ pub(super) fn options(geometry: ConvGeometry) -> ConvOptions<2> {
 }
 
 pub(super) fn conv2d<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, geometry: ConvGeometry) -> FloatTensor<B> {
+    let weight = as_float::<B>(weight, x.dtype());
     B::conv2d(x, weight, None, options(geometry))
 }
 
@@ -25,6 +26,7 @@ pub(super) fn conv2d_grad_input<B: Backend>(
     grad: FloatTensor<B>,
     geometry: ConvGeometry,
 ) -> FloatTensor<B> {
+    let weight = as_float::<B>(weight, grad.dtype());
     B::conv2d_x_backward(x, weight, grad, options(geometry))
 }
 
@@ -34,7 +36,9 @@ pub(super) fn conv2d_grad_weight<B: Backend>(
     grad: FloatTensor<B>,
     geometry: ConvGeometry,
 ) -> FloatTensor<B> {
-    B::conv2d_weight_backward(x, weight, grad, options(geometry))
+    let (own, dtype) = (weight.dtype(), grad.dtype());
+    let gradient = B::conv2d_weight_backward(x, as_float::<B>(weight, dtype), grad, options(geometry));
+    as_float::<B>(gradient, own)
 }
 
 /// `[channels]` as `[1, channels, 1, 1]`.
@@ -199,6 +203,16 @@ pub(super) fn resize_bilinear_grad<B: Backend>(
 }
 
 /// Both parts as this backend does them.
+pub(super) fn global_average<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mean_dim(B::float_mean_dim(x, 3), 2)
+}
+
+pub(super) fn global_average_grad<B: Backend>(grad: FloatTensor<B>, [h, w]: [usize; 2]) -> FloatTensor<B> {
+    let [batch, channels, _, _] = dims(grad.shape());
+    let share = B::float_div_scalar(grad, ((h * w) as f64).into());
+    B::float_expand(share, Shape::new([batch, channels, h, w]))
+}
+
 pub(super) fn resized_conv2d<B: SegOps>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,

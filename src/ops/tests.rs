@@ -252,6 +252,16 @@ fn bilinear_resizing_equals_burns_and_its_gradient_is_the_adjoint() {
     }
 }
 
+#[test]
+fn a_global_average_is_the_mean_and_its_gradient_an_equal_share() {
+    let x = random([2, 3, 4, 5]).require_grad();
+    let average = global_average(x.clone());
+    assert_close(average.clone(), x.clone().detach().mean_dim(3).mean_dim(2));
+    let probe = random([2, 3, 1, 1]);
+    let [gradient] = gradients(average, probe.clone(), std::slice::from_ref(&x)).try_into().unwrap();
+    assert_close(gradient, (probe / 20.0).expand([2, 3, 4, 5]));
+}
+
 fn labels(values: &[i32], shape: [usize; 3]) -> Tensor<3, Int> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), &Device::flex().autodiff())
 }

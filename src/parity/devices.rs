@@ -6,7 +6,14 @@
 use super::compare::{Table, Tolerances};
 use super::{large, networks, units};
 use crate::config::DeviceChoice;
+use crate::ops;
 use burn::tensor::Device;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// An operation with a ReLU in it. Where a value is near 0, rounding decides on which side of a ReLU it is; TF32 takes gradients of whole networks
+/// half of their largest value away from float32 (`eval/parity/rounding.py`, PyTorch). Such are compared with convolutions in float32, and
+/// convolutions in tensor cores by themselves.
+const SHARP: &str = "dense";
 
 /// Every GPU backend of this build, and how close to flex it must be: CUDA multiplies matrices in tensor cores.
 fn devices() -> Vec<(&'static str, Device, Tolerances)> {
@@ -24,14 +31,23 @@ fn devices() -> Vec<(&'static str, Device, Tolerances)> {
     devices
 }
 
+/// One test at a time: a GPU is not shared, nor is [`ops::plainly`].
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn every_operation_equals_flex() {
+    let _alone = alone();
     let fixture = units::fixture();
     let flex = units::compute(&fixture, &Device::flex().autodiff());
     for (name, device, tolerances) in devices() {
         let mut table = Table::new();
-        for ((operation, ours), (_, right)) in units::compute(&fixture, &device).into_iter().zip(&flex) {
-            table.add(operation, &ours, right);
+        let ours = units::compute(&fixture, &device);
+        let plain = ops::plainly(|| units::compute(&fixture, &device));
+        for (((operation, ours), (_, plain)), (_, right)) in ours.into_iter().zip(&plain).zip(&flex) {
+            table.add(operation, if operation == SHARP { plain } else { &ours }, right);
         }
         table.finish(&format!("Operations: {name} against flex"), &tolerances);
     }
@@ -39,6 +55,7 @@ fn every_operation_equals_flex() {
 
 #[test]
 fn operations_on_large_maps_equal_flex() {
+    let _alone = alone();
     let flex = large::compute(&Device::flex().autodiff());
     for (name, device, tolerances) in devices() {
         let mut table = Table::new();
@@ -51,6 +68,7 @@ fn operations_on_large_maps_equal_flex() {
 
 #[test]
 fn every_head_and_loss_and_three_training_steps_equal_flex() {
+    let _alone = alone();
     // Both stems and output strides, both decode heads, the auxiliary head, the decoder, all three local task heads. Of
     // classification, grouped convolutions, pooling and dense blocks are operations above. On small pictures, for a
     // software device takes minutes as it is.
@@ -62,7 +80,8 @@ fn every_head_and_loss_and_three_training_steps_equal_flex() {
             let mut flex = networks::compute(case, &fixture, &Device::flex().autodiff());
             // Updates are measured from the weights before the steps.
             flex.extend(fixture.inside("weights"));
-            table.add(case, &networks::compute(case, &fixture, &device), &flex);
+            let compute = || networks::compute(case, &fixture, &device);
+            table.add(case, &if name == "cuda" { ops::plainly(compute) } else { compute() }, &flex);
         }
         table.finish(&format!("Networks: {name} against flex"), &tolerances);
     }

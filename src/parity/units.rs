@@ -5,7 +5,6 @@ use crate::config::{Dataset, LrScheduleKind, OptimConfig, defaults_for};
 use crate::data::normalize::{Normalization, normalize};
 use crate::local::loss::{self, PixelSample};
 use crate::local::sgd::sgd;
-use crate::net::classifier::global_average;
 use crate::net::densenet::{DenseLayer, NormActConv, Transition};
 use crate::net::running::Running;
 use crate::net::{BatchNorm, Conv2d, Init, Pass};
@@ -187,7 +186,7 @@ fn max_pool(unit: &mut Unit) {
 fn avg_pool(unit: &mut Unit) {
     let input = unit.given("input").require_grad();
     let output = match unit.case {
-        "global" => global_average(input.clone()),
+        "global" => ops::global_average(input.clone()),
         _ => avg_pool2d(input.clone(), AvgPoolOptions::new([2, 2]).with_stride([2, 2])), // as a transition
     };
     unit.keep_all(output, &[("input", &input)], &[]);

@@ -2,9 +2,8 @@
 
 use crate::config::{LocalConfig, Task};
 use crate::local::{ReconDecoder, Targets};
-use crate::net::classifier::global_average;
 use crate::net::{Conv2d, ConvBnAct, FeatureShape, Init, Pass, Residual};
-use crate::ops;
+use crate::ops::{self, global_average};
 use burn::module::Module;
 use burn::tensor::Tensor;
 

@@ -1,106 +1,176 @@
-//! Gradients of 3×3 and larger convolutions as implicit matrix products.
-//!
-//! burn's own choice has a candidate that writes every tap of every pixel into a matrix, nine times its input; where it wins a
-//! step needs that memory, and where it loses, having tried it has left the pool with pages of that size. The candidates here
-//! read their operands where they are. Which is the fastest is measured once for each shape and kept.
+//! Convolutions and their gradients, each by whichever of several kernels is the fastest for its shape: measured once and kept.
 
-use super::checked::{Gradient, Key, Way, checked};
-use super::direct;
+use super::checked::{Computed, Key, Way, checked, is_settled};
+use super::tiles::{self, Tiling};
+use super::{direct, implicit, pointwise};
 use crate::ops::ConvGeometry;
-use crate::ops::portable::options;
-use burn::backend::cubecl::dtype_to_storage_type;
-use burn::backend::{DType, TensorMetadata};
+use burn::backend::TensorMetadata;
 use burn::tensor::Shape;
 use burn_cubecl::CubeTuneId;
 use burn_cubecl::cubecl::tune::{LocalTuner, Tunable, TunableSet, local_tuner};
-use burn_cubecl::ops::numeric::empty_device_dtype;
-use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nchw_to_nhwc_shape, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
-use cubek::convolution::components::ConvSetupError;
-use cubek::convolution::{
-    AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs, Strategy, launch_ref,
-};
-use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
-use cubek::std::InputBinding;
+use cubek::convolution::{AcceleratedTileKind, ConvAlgorithm, Strategy};
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Ways to compute an implicit matrix product, by name.
-const ALGORITHMS: [(&str, ConvAlgorithm, AcceleratedTileKind); 6] = [
-    ("sync_cmma", ConvAlgorithm::SimpleSyncCyclic, AcceleratedTileKind::Cmma),
-    ("sync_mma", ConvAlgorithm::SimpleSyncStrided, AcceleratedTileKind::Mma),
-    ("async_cmma", ConvAlgorithm::SimpleAsyncCyclic, AcceleratedTileKind::Cmma),
-    ("async_mma", ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma),
-    ("tma_cmma", ConvAlgorithm::SimpleAsyncTma, AcceleratedTileKind::Cmma),
-    ("tma_mma", ConvAlgorithm::SimpleAsyncTma, AcceleratedTileKind::Mma),
+/// What is computed from: input and weight, gradient and weight, or input and gradient; the shape of the result; the convolution's
+/// geometry.
+pub(super) type Inputs = (CubeTensor, CubeTensor, Shape, ConvGeometry);
+
+/// A way to compute a convolution or a gradient of it.
+#[derive(Clone, Copy)]
+enum By {
+    /// A product of matrices, of 1×1 convolutions.
+    Product,
+    /// Such a product in parts.
+    Parts,
+    Implicit(ConvAlgorithm, AcceleratedTileKind),
+    Tiles(Tiling),
+}
+
+/// Our own kernels, for tensor cores.
+const TILES: [(&str, By); 6] = [
+    ("tiles_64x32", By::Tiles(Tiling { planes: [2, 1], rows: 2, columns: 4 })),
+    ("tiles_64x64", By::Tiles(Tiling { planes: [2, 2], rows: 2, columns: 4 })),
+    ("tiles_128x64", By::Tiles(Tiling { planes: [2, 2], rows: 4, columns: 4 })),
+    ("tiles_128x128", By::Tiles(Tiling { planes: [2, 2], rows: 4, columns: 8 })),
+    ("tiles_128x128_of_eight", By::Tiles(Tiling { planes: [2, 4], rows: 4, columns: 4 })),
+    ("tiles_128x256", By::Tiles(Tiling { planes: [2, 4], rows: 4, columns: 8 })),
 ];
 
-/// Gradient and weight, or input and gradient; the shape of the gradient that is wanted; the convolution's geometry.
-type Inputs = (CubeTensor, CubeTensor, Shape, ConvGeometry);
+/// Of others: for devices or shapes that those do not take.
+const OTHERS: [(&str, By); 8] = [
+    ("product", By::Product),
+    ("product_of_parts", By::Parts),
+    ("sync_cmma", By::Implicit(ConvAlgorithm::SimpleSyncCyclic, AcceleratedTileKind::Cmma)),
+    ("sync_mma", By::Implicit(ConvAlgorithm::SimpleSyncStrided, AcceleratedTileKind::Mma)),
+    ("async_cmma", By::Implicit(ConvAlgorithm::SimpleAsyncCyclic, AcceleratedTileKind::Cmma)),
+    ("async_mma", By::Implicit(ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma)),
+    ("tma_cmma", By::Implicit(ConvAlgorithm::SimpleAsyncTma, AcceleratedTileKind::Cmma)),
+    ("tma_mma", By::Implicit(ConvAlgorithm::SimpleAsyncTma, AcceleratedTileKind::Mma)),
+];
 
-/// Gradient of an input of this shape, of a convolution of stride 1.
-pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geometry: ConvGeometry) -> CubeTensor {
+/// Tilings of our own kernels.
+#[cfg(all(test, feature = "cuda"))]
+pub(super) fn tilings() -> impl Iterator<Item = (&'static str, Tiling)> {
+    TILES.into_iter().filter_map(|(name, by)| if let By::Tiles(tiling) = by { Some((name, tiling)) } else { None })
+}
+
+/// Whether our own kernels compute this of a convolution; `x` is its input, or the gradient of its output.
+pub(super) fn is_tiled(computed: Computed, x: &CubeTensor, weight: &Shape) -> bool {
+    tiles::fits(computed, x, weight)
+}
+
+/// Output of this shape, of a convolution that [`is_tiled`].
+pub(super) fn output(x: CubeTensor, weight: CubeTensor, output: Shape, geometry: ConvGeometry) -> CubeTensor {
     static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
-    let inputs = (grad, weight, input, geometry);
+    let key =
+        |(x, weight, _, geometry): &Inputs| Key::new(x.shape(), weight.shape(), *geometry, x.dtype, Computed::Output);
+    right(&TUNER, key, &TILES, compute_output, &(x, weight, output, geometry), |(x, weight, output, geometry)| {
+        direct::output(x, weight, output, geometry)
+    })
+}
+
+/// Gradient of an input of this shape.
+pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geometry: ConvGeometry) -> CubeTensor {
+    static TILED: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    static OTHER: LocalTuner<Key, CubeTuneId> = local_tuner!();
     let key = |(grad, weight, input, geometry): &Inputs| {
-        Key::new(input.clone(), weight.shape(), *geometry, grad.dtype, Gradient::Input)
+        Key::new(input.clone(), weight.shape(), *geometry, grad.dtype, Computed::InputGradient)
     };
-    right(&TUNER, key, implicit_grad_input, &inputs, &|| {
-        let (grad, weight, input, geometry) = inputs.clone();
+    let (tuner, candidates): (_, &[_]) =
+        if is_tiled(Computed::InputGradient, &grad, &weight.shape()) { (&TILED, &TILES) } else { (&OTHER, &OTHERS) };
+    let inputs = (grad, weight, input, geometry);
+    right(tuner, key, candidates, compute_grad_input, &inputs, |(grad, weight, input, geometry)| {
         direct::grad_input(grad, weight, input, geometry)
     })
 }
 
 /// Gradient of a weight of this shape.
 pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geometry: ConvGeometry) -> CubeTensor {
-    static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    static TILED: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    static OTHER: LocalTuner<Key, CubeTuneId> = local_tuner!();
+    let key = |(x, _, weight, geometry): &Inputs| {
+        Key::new(x.shape(), weight.clone(), *geometry, x.dtype, Computed::WeightGradient)
+    };
+    let (tuner, candidates): (_, &[_]) =
+        if is_tiled(Computed::WeightGradient, &x, &weight) { (&TILED, &TILES) } else { (&OTHER, &OTHERS) };
     let inputs = (x, grad, weight, geometry);
-    let key =
-        |(x, _, weight, geometry): &Inputs| Key::new(x.shape(), weight.clone(), *geometry, x.dtype, Gradient::Weight);
-    right(&TUNER, key, implicit_grad_weight, &inputs, &|| {
-        let (x, grad, weight, geometry) = inputs.clone();
+    right(tuner, key, candidates, compute_grad_weight, &inputs, |(x, grad, weight, geometry)| {
         direct::grad_weight(x, grad, weight, geometry)
     })
 }
 
-type Compute = fn(Inputs, Strategy) -> Result<CubeTensor, ConvSetupError>;
+fn compute_output((x, weight, output, geometry): Inputs, by: By) -> Option<CubeTensor> {
+    match by {
+        By::Tiles(tiling) => tiles::output(x, weight, output, geometry, tiling),
+        _ => None,
+    }
+}
+
+fn compute_grad_input((grad, weight, input, geometry): Inputs, by: By) -> Option<CubeTensor> {
+    let is_pointwise = pointwise::is_pointwise(&weight.shape(), geometry);
+    match by {
+        By::Product if is_pointwise => pointwise::grad_input(grad, weight, input, geometry),
+        By::Implicit(algorithm, tile_kind) if !is_pointwise => {
+            implicit::grad_input((grad, weight, input, geometry), Strategy::Inferred { algorithm, tile_kind }).ok()
+        }
+        By::Tiles(tiling) => tiles::grad_input(grad, weight, input, geometry, tiling),
+        _ => None,
+    }
+}
+
+fn compute_grad_weight((x, grad, weight, geometry): Inputs, by: By) -> Option<CubeTensor> {
+    let is_pointwise = pointwise::is_pointwise(&weight, geometry);
+    match by {
+        By::Product if is_pointwise => pointwise::grad_weight(x, grad, weight, geometry, false),
+        By::Parts if is_pointwise => pointwise::grad_weight(x, grad, weight, geometry, true),
+        By::Implicit(algorithm, tile_kind) if !is_pointwise => {
+            implicit::grad_weight((x, grad, weight, geometry), Strategy::Inferred { algorithm, tile_kind }).ok()
+        }
+        By::Tiles(tiling) => tiles::grad_weight(x, grad, weight, geometry, tiling),
+        _ => None,
+    }
+}
 
 /// By the candidate that is the fastest for these inputs; where its numbers are not those of `plain`, by another.
 fn right(
     tuner: &'static LocalTuner<Key, CubeTuneId>,
     key: fn(&Inputs) -> Key,
-    compute: Compute,
+    candidates: &'static [(&'static str, By)],
+    compute: fn(Inputs, By) -> Option<CubeTensor>,
     inputs: &Inputs,
-    plain: &dyn Fn() -> CubeTensor,
+    plain: fn(Inputs) -> CubeTensor,
 ) -> CubeTensor {
-    let by = |(_, algorithm, tile_kind): (&str, ConvAlgorithm, AcceleratedTileKind)| {
-        compute(inputs.clone(), Strategy::Inferred { algorithm, tile_kind }).ok()
-    };
+    let own = key(inputs);
+    if is_settled(&own, &inputs.0) {
+        return fastest(tuner, key, candidates, compute, inputs);
+    }
     let chosen = || {
         // A tuner that has no candidate ends the program.
-        let possible =
-            is_possible(&inputs.0, key(inputs), || ALGORITHMS.into_iter().any(|algorithm| by(algorithm).is_some()));
-        possible.then(|| fastest(tuner, key, compute, inputs))
+        let any = || candidates.iter().any(|(_, by)| compute(inputs.clone(), *by).is_some());
+        let possible = is_possible(&inputs.0, own.clone(), any);
+        possible.then(|| fastest(tuner, key, candidates, compute, inputs))
     };
-    let others = ALGORITHMS.map(|algorithm| move || by(algorithm));
+    let others: Vec<_> = candidates.iter().map(|(_, by)| move || compute(inputs.clone(), *by)).collect();
     let mut ways: Vec<Way> = vec![&chosen];
     ways.extend(others.iter().map(|other| other as Way));
-    checked(key(inputs), &inputs.0, &ways, plain)
+    checked(own.clone(), &inputs.0, &ways, &|| plain(inputs.clone()))
 }
 
 fn fastest(
     tuner: &'static LocalTuner<Key, CubeTuneId>,
     key: fn(&Inputs) -> Key,
-    compute: Compute,
+    candidates: &'static [(&'static str, By)],
+    compute: fn(Inputs, By) -> Option<CubeTensor>,
     inputs: &Inputs,
 ) -> CubeTensor {
     let x = &inputs.0;
     let id = CubeTuneId::new(&x.client, &x.device);
     let candidates = tuner.init(&id, move || {
-        ALGORITHMS.into_iter().fold(TunableSet::new(key, clone_inputs), |set, (name, algorithm, tile_kind)| {
-            set.with(Tunable::new(name, move |inputs: Inputs| {
-                compute(inputs, Strategy::Inferred { algorithm, tile_kind })
-            }))
+        let none = TunableSet::new(key, |_: &Key, inputs: &Inputs| inputs.clone());
+        candidates.iter().fold(none, |set, &(name, by)| {
+            set.with(Tunable::new(name, move |inputs: Inputs| compute(inputs, by).ok_or("not taken")))
         })
     });
     tuner.execute(&id, &x.client, candidates, inputs.clone())
@@ -117,55 +187,4 @@ fn is_possible(x: &CubeTensor, key: Key, try_it: impl FnOnce() -> bool) -> bool 
     let possible = try_it();
     known().insert(key, possible);
     possible
-}
-
-fn clone_inputs(_: &Key, inputs: &Inputs) -> Inputs {
-    inputs.clone()
-}
-
-fn implicit_grad_input(
-    (grad, weight, input, geometry): Inputs,
-    strategy: Strategy,
-) -> Result<CubeTensor, ConvSetupError> {
-    let (grad, weight) = (permute_nchw_to_nhwc(grad), permute_nchw_to_nhwc(weight));
-    let (client, device, dtype) = (grad.client.clone(), grad.device.clone(), grad.dtype);
-    let result = empty_device_dtype(client.clone(), device, permute_nchw_to_nhwc_shape(input), dtype);
-    let elements = elements(dtype, weight.dtype);
-    let inputs = ConvolutionInputs::BackwardData {
-        out_grad: binding(grad),
-        weights: binding(weight),
-        in_grad: result.clone().binding(),
-    };
-    launch_ref::<2>(&strategy, &client, inputs, arguments(geometry), elements)?;
-    Ok(permute_nhwc_to_nchw(result))
-}
-
-fn implicit_grad_weight((x, grad, weight, geometry): Inputs, strategy: Strategy) -> Result<CubeTensor, ConvSetupError> {
-    let (x, grad) = (permute_nchw_to_nhwc(x), permute_nchw_to_nhwc(grad));
-    let (client, device, dtype) = (x.client.clone(), x.device.clone(), grad.dtype);
-    let result = empty_device_dtype(client.clone(), device, permute_nchw_to_nhwc_shape(weight), dtype);
-    let elements = elements(x.dtype, dtype);
-    let inputs = ConvolutionInputs::BackwardWeight {
-        input: binding(x),
-        out_grad: binding(grad),
-        weight_grad: result.clone().binding(),
-    };
-    launch_ref::<2>(&strategy, &client, inputs, arguments(geometry), elements)?;
-    Ok(permute_nhwc_to_nchw(result))
-}
-
-fn binding(x: CubeTensor) -> InputBinding {
-    let element = dtype_to_storage_type(x.dtype);
-    InputBinding::new(x.binding(), element)
-}
-
-/// Number formats of a product whose result is in the left operand's.
-fn elements(left: DType, right: DType) -> MatmulElems {
-    let [lhs, rhs, out] = [left, right, left].map(dtype_to_storage_type);
-    MatmulElems::from_globals(&MatmulGlobalElems { lhs, rhs, out })
-}
-
-fn arguments(geometry: ConvGeometry) -> ConvolutionArgs<2> {
-    let options = options(geometry);
-    ConvolutionArgs { stride: options.stride, padding: options.padding_begin(), dilation: options.dilation }
 }

@@ -1,15 +1,17 @@
-//! Gradients of convolutions one value a unit, without any matrix product: those that a product does not take (the last layers of
+//! Convolutions and their gradients one value a unit, without any matrix product: those that a product does not take (the last layers of
 //! the decoder that draws the picture, a network's first, inputs of strided ones), and what [`super::checked`] holds others
 //! against. What burn has for them writes each tap of each pixel into memory, 450 MB for the decoder's last layer at 512×1024.
 
 use super::rows::{Rows, floats};
 use super::sums::{LANES, LEVELS, merging, of_column, own_column};
 use crate::ops::ConvGeometry;
-use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{DType, TensorMetadata};
 use burn::tensor::Shape;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, prelude::*};
-use burn_cubecl::kernel::{cast, into_contiguous};
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
@@ -23,6 +25,51 @@ const CUBES: usize = 1536;
 /// Whether a convolution of this weight `[channels_out, channels_in, kernel, kernel]` is for these kernels.
 pub(super) fn is_narrow(weight: &Shape) -> bool {
     weight[0].min(weight[1]) <= MOST_CHANNELS
+}
+
+/// Whether a weight's gradient is the sum of so few pixels that it may be nearly 0, where tensor cores round: behind a BatchNorm over two
+/// values, as of pooled pictures.
+pub(super) fn is_short(grad: &CubeTensor) -> bool {
+    let [batch, _, height, width] = grad.shape().dims::<4>();
+    batch * height * width < 32
+}
+
+/// Output of this shape.
+pub(super) fn output(x: CubeTensor, weight: CubeTensor, output: Shape, geometry: ConvGeometry) -> CubeTensor {
+    let ([batch, outputs, height, width], [_, _, kernel, _]) = (output.dims::<4>(), weight.shape().dims::<4>());
+    let (x, weight) = (Rows::of(x), into_contiguous(weight));
+    let [_, channels, h, w] = x.dims();
+    let result = Rows::empty(&x.tensor, [batch, outputs, height, width]);
+    let client = x.tensor.client.clone();
+    let units = result.number() * outputs;
+    let dim = CubeDim::new(&client, units);
+    let stored = [x.tensor.dtype, weight.dtype].map(dtype_to_storage_type);
+    // SAFETY: units behind the last value return at once, and taps outside the map are passed over.
+    unsafe {
+        direct_output::launch_unchecked(
+            &client,
+            calculate_cube_count_elemwise(&client, units, dim),
+            dim,
+            result.tensor.required_address_type().max(x.tensor.required_address_type()),
+            x.arg(),
+            weight.into_buffer_arg(),
+            result.arg(),
+            units,
+            channels,
+            outputs,
+            x.pitch,
+            h,
+            w,
+            height,
+            width,
+            geometry.stride,
+            geometry.padding,
+            geometry.dilation,
+            kernel,
+            stored,
+        );
+    }
+    result.tensor
 }
 
 /// Gradient of an input of this shape.
@@ -63,7 +110,7 @@ pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geo
     result.tensor
 }
 
-/// Gradient of a weight of this shape.
+/// Gradient of a weight of this shape, in float32.
 pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geometry: ConvGeometry) -> CubeTensor {
     let (x, grad) = (Rows::of(x), Rows::of(grad));
     let ([_, channels, h, w], [_, outputs, height, width]) = (x.dims(), grad.dims());
@@ -75,7 +122,6 @@ pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geomet
     let chunk = grad.number().div_ceil(CUBES.div_ceil(columns)).max(16);
     let chunks = grad.number().div_ceil(chunk);
     let partial = floats(&x.tensor, chunks * values);
-    let result = floats(&x.tensor, values);
     let stored = [x.tensor.dtype, grad.tensor.dtype].map(dtype_to_storage_type);
     // SAFETY: as in `grad_input`.
     unsafe {
@@ -104,7 +150,22 @@ pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geomet
             units,
             stored,
         );
-        let (cubes, dim) = merging(values);
+    }
+    debug_assert_eq!(weight.dims::<4>(), [outputs, channels, kernel, kernel]);
+    merged(partial, chunks, weight)
+}
+
+/// A gradient of this shape in float32 from its parts, `[parts, channels_out, kernel, kernel, channels_in]`.
+pub(super) fn merged(partial: CubeTensor, parts: usize, weight: Shape) -> CubeTensor {
+    let (values, [_, channels, kernel, _]) = (weight.num_elements(), weight.dims::<4>());
+    let client = partial.client.clone();
+    if parts == 1 && kernel == 1 {
+        return CubeBackend::float_reshape(partial, weight);
+    }
+    let result = empty_device_contiguous_dtype(client.clone(), partial.device.clone(), weight, DType::F32);
+    let (cubes, dim) = merging(values);
+    // SAFETY: units behind the last value write nothing.
+    unsafe {
         merge_products::launch_unchecked(
             &client,
             cubes,
@@ -112,17 +173,63 @@ pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geomet
             partial.into_buffer_arg(),
             result.clone().into_buffer_arg(),
             values as u32,
-            chunks as u32,
+            parts as u32,
             channels as u32,
             (kernel * kernel) as u32,
             LANES,
             LEVELS,
         );
     }
-    debug_assert_eq!(weight.dims::<4>(), [outputs, channels, kernel, kernel]);
-    let mut shaped = empty_device_contiguous_dtype(client, x.tensor.device.clone(), weight, result.dtype);
-    shaped.handle = result.handle;
-    if shaped.dtype == grad.tensor.dtype { shaped } else { cast(shaped, grad.tensor.dtype) }
+    result
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn direct_output<F: Float, W: Float>(
+    x: &[F],
+    weight: &[W],
+    result: &mut [F],
+    units: usize,
+    channels: usize,
+    outputs: usize,
+    pitch: usize,
+    h: usize,
+    w: usize,
+    height: usize,
+    width: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+    #[comptime] kernel: usize,
+    #[define(F, W)] _stored: [ElemType; 2],
+) {
+    if ABSOLUTE_POS >= units {
+        terminate!();
+    }
+    let pixel = ABSOLUTE_POS / outputs;
+    let output = ABSOLUTE_POS - pixel * outputs;
+    let line = pixel / width;
+    let column = pixel - line * width;
+    let picture = line / height;
+    let row = line - picture * height;
+    let mut sum = 0.0f32;
+    for tap_y in 0..kernel {
+        let y = row * stride + tap_y * dilation;
+        if y >= padding && y - padding < h {
+            let from_line = picture * h + y - padding;
+            for tap_x in 0..kernel {
+                let x_at = column * stride + tap_x * dilation;
+                if x_at >= padding && x_at - padding < w {
+                    let from = (from_line * w + x_at - padding) * pitch;
+                    let tap = output * channels * kernel * kernel + tap_y * kernel + tap_x;
+                    for channel in 0..channels {
+                        sum +=
+                            f32::cast_from(x[from + channel]) * f32::cast_from(weight[tap + channel * kernel * kernel]);
+                    }
+                }
+            }
+        }
+    }
+    result[ABSOLUTE_POS] = F::cast_from(sum);
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]

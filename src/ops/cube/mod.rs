@@ -7,6 +7,7 @@
 mod checked;
 mod conv;
 mod direct;
+mod implicit;
 mod loss;
 mod norm;
 mod norm_kernels;
@@ -15,14 +16,63 @@ mod resize;
 mod rows;
 mod sgd;
 mod sums;
+mod tile;
+mod tile_pixels;
+mod tile_windows;
+mod tiles;
 
 use super::backend::{Act, ConvGeometry, SegOps};
 use super::portable;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{DType, TensorMetadata};
+use burn::tensor::Shape;
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::cast;
+use burn_cubecl::tensor::CubeTensor;
+use checked::Computed;
+
+/// Whether convolutions are computed one value a unit, in float32 without rounding: a test may have them so.
+#[cfg(test)]
+static IS_PLAIN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// What `compute` returns where no device rounds the operands of convolutions. One caller at a time.
+#[cfg(test)]
+pub fn plainly<R>(compute: impl FnOnce() -> R) -> R {
+    IS_PLAIN.store(true, std::sync::atomic::Ordering::Relaxed);
+    let result = compute();
+    IS_PLAIN.store(false, std::sync::atomic::Ordering::Relaxed);
+    result
+}
+
+#[cfg(test)]
+fn is_plain() -> bool {
+    IS_PLAIN.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[cfg(not(test))]
+const fn is_plain() -> bool {
+    false
+}
+
+fn as_stored(x: CubeTensor, dtype: DType) -> CubeTensor {
+    if x.dtype == dtype { x } else { cast(x, dtype) }
+}
 
 impl SegOps for CubeBackend {
+    fn conv2d_nobias(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        let ([batch, _, h, w], [outputs, _, kernel, _]) = (x.shape().dims::<4>(), weight.shape().dims::<4>());
+        let [height, width] = [h, w].map(|length| geometry.output_len(length, kernel));
+        let output = Shape::new([batch, outputs, height, width]);
+        if is_plain() {
+            return direct::output(x, weight, output, geometry);
+        }
+        if !conv::is_tiled(Computed::Output, &x, &weight.shape()) {
+            return portable::conv2d::<Self>(x, weight, geometry);
+        }
+        conv::output(x, weight, output, geometry)
+    }
+
     fn conv2d_grad_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -30,11 +80,18 @@ impl SegOps for CubeBackend {
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
         let (input, shape) = (x.shape(), weight.shape());
-        if pointwise::is_pointwise(&shape, geometry) {
-            return pointwise::grad_input(grad, weight, input, geometry);
+        if is_plain() {
+            return direct::grad_input(grad, weight, input, geometry);
         }
-        // cubek's products take a stride of 1 alone.
-        if direct::is_narrow(&shape) || geometry.stride > 1 {
+        if conv::is_tiled(Computed::InputGradient, &grad, &shape) {
+            return conv::grad_input(grad, weight, input, geometry);
+        }
+        let weight = as_stored(weight, grad.dtype);
+        if pointwise::is_pointwise(&shape, geometry) {
+            return conv::grad_input(grad, weight, input, geometry);
+        }
+        // No other product takes a stride.
+        if geometry.stride > 1 || direct::is_narrow(&shape) {
             return direct::grad_input(grad, weight, input, geometry);
         }
         if checked::is_accelerated(&x) {
@@ -49,17 +106,17 @@ impl SegOps for CubeBackend {
         grad: FloatTensor<Self>,
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
-        let shape = weight.shape();
-        if pointwise::is_pointwise(&shape, geometry) {
-            return pointwise::grad_weight(x, grad, shape, geometry);
-        }
-        if direct::is_narrow(&shape) {
-            return direct::grad_weight(x, grad, shape, geometry);
-        }
-        if checked::is_accelerated(&x) {
-            return conv::grad_weight(x, grad, shape, geometry);
-        }
-        portable::conv2d_grad_weight::<Self>(x, weight, grad, geometry)
+        let (shape, own) = (weight.shape(), weight.dtype);
+        let is_product =
+            conv::is_tiled(Computed::WeightGradient, &x, &shape) || pointwise::is_pointwise(&shape, geometry);
+        let gradient = if is_plain() || direct::is_short(&grad) || direct::is_narrow(&shape) && !is_product {
+            direct::grad_weight(x, grad, shape, geometry)
+        } else if is_product || checked::is_accelerated(&x) {
+            conv::grad_weight(x, grad, shape, geometry)
+        } else {
+            return portable::conv2d_grad_weight::<Self>(x, weight, grad, geometry);
+        };
+        as_stored(gradient, own)
     }
 
     fn batch_norm_act(
@@ -122,6 +179,12 @@ impl SegOps for CubeBackend {
 
     fn resize_bilinear_grad(grad: FloatTensor<Self>, size: [usize; 2], align_corners: bool) -> FloatTensor<Self> {
         resize::backward(grad, size, align_corners)
+    }
+
+    /// Rows of channels, which what it is added to is as well.
+    fn global_average_grad(grad: FloatTensor<Self>, size: [usize; 2]) -> FloatTensor<Self> {
+        let share = Self::float_div_scalar(grad, ((size[0] * size[1]) as f64).into());
+        resize::forward(share, size, false)
     }
 
     fn upsample_cross_entropy(

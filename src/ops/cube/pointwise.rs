@@ -3,18 +3,15 @@
 //! burn's choice for the weight has a candidate that copies input and gradient with the batch innermost, padded to a vector: twice
 //! their size for two pictures, and the pool's pages stay that large.
 
-use super::checked::{Gradient, Key, checked};
-use super::direct;
 use super::rows::Rows;
 use crate::ops::ConvGeometry;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::{Shape, Slice};
-use burn_cubecl::cubecl::tune::{LocalTuner, Tunable, TunableSet, local_tuner};
+use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
-use burn_cubecl::{CubeBackend, CubeTuneId};
 
 /// Fewest pixels of a part of a sum over pixels.
 const PART: usize = 2048;
@@ -28,32 +25,32 @@ pub(super) fn is_pointwise(weight: &Shape, geometry: ConvGeometry) -> bool {
 }
 
 /// Gradient of an input of this shape.
-pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geometry: ConvGeometry) -> CubeTensor {
-    let key = Key::new(input.clone(), weight.shape(), geometry, grad.dtype, Gradient::Input);
-    let product = || {
-        let [outputs, channels, ..] = weight.shape().dims::<4>();
-        let matrix = CubeBackend::float_reshape(weight.clone(), Shape::new([outputs, channels]));
-        let rows = matmul(pixels(grad.clone()), matrix, None, MatmulStrategy::default(), grad.dtype).ok()?;
-        Some(spread(rows, grad.shape(), &input, geometry.stride))
-    };
-    let plain = || direct::grad_input(grad.clone(), weight.clone(), input.clone(), geometry);
-    checked(key, &grad, &[&product], &plain)
+pub(super) fn grad_input(
+    grad: CubeTensor,
+    weight: CubeTensor,
+    input: Shape,
+    geometry: ConvGeometry,
+) -> Option<CubeTensor> {
+    let [outputs, channels, ..] = weight.shape().dims::<4>();
+    let (shape, dtype) = (grad.shape(), grad.dtype);
+    let matrix = CubeBackend::float_reshape(weight, Shape::new([outputs, channels]));
+    let rows = matmul(pixels(grad), matrix, None, MatmulStrategy::default(), dtype).ok()?;
+    Some(spread(rows, shape, &input, geometry.stride))
 }
 
-/// Gradient of a weight of this shape.
-pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geometry: ConvGeometry) -> CubeTensor {
-    let key = Key::new(x.shape(), weight.clone(), geometry, grad.dtype, Gradient::Weight);
-    let matrices = || (pixels(grad.clone()), pixels(every(x.clone(), geometry.stride)));
-    let shaped = |product: Option<CubeTensor>| {
-        let product = product?;
-        let product =
-            if product.dtype == grad.dtype { product } else { CubeBackend::float_cast(product, grad.dtype.into()) };
-        Some(CubeBackend::float_reshape(product, weight.clone()))
-    };
-    let chosen = || shaped(Some(fastest(key.clone(), matrices())));
-    let (whole, parts) = (|| shaped(product(matrices())), || shaped(product_of_parts(matrices())));
-    let plain = || direct::grad_weight(x.clone(), grad.clone(), weight.clone(), geometry);
-    checked(key.clone(), &grad, &[&chosen, &whole, &parts], &plain)
+/// Gradient of a weight of this shape; with `divided`, its sum in parts.
+pub(super) fn grad_weight(
+    x: CubeTensor,
+    grad: CubeTensor,
+    weight: Shape,
+    geometry: ConvGeometry,
+    divided: bool,
+) -> Option<CubeTensor> {
+    let dtype = grad.dtype;
+    let matrices = (pixels(grad), pixels(every(x, geometry.stride)));
+    let product = if divided { product_of_parts(matrices) } else { product(matrices) }?;
+    let product = if product.dtype == dtype { product } else { CubeBackend::float_cast(product, dtype.into()) };
+    Some(CubeBackend::float_reshape(product, weight))
 }
 
 /// `[batch, channels, height, width]` as `[batch·height·width, channels]`.
@@ -93,21 +90,6 @@ fn slices([batch, height, width, channels]: [usize; 4], stride: usize) -> [Slice
 /// Gradient `[pixels, channels_out]` and input `[pixels, channels_in]`.
 type Matrices = (CubeTensor, CubeTensor);
 
-/// `[channels_out, channels_in]`, by whichever of [`product`] and [`product_of_parts`] is the faster.
-fn fastest(key: Key, matrices: Matrices) -> CubeTensor {
-    static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
-    let (grad, _) = &matrices;
-    let (id, client) = (CubeTuneId::new(&grad.client, &grad.device), grad.client.clone());
-    let candidates = TUNER.init(&id, || {
-        TunableSet::new(|(key, _): &(Key, Matrices)| key.clone(), |_: &Key, inputs: &(Key, Matrices)| inputs.clone())
-            .with(Tunable::new("product", |(_, matrices): (Key, Matrices)| product(matrices).ok_or("not taken")))
-            .with(Tunable::new("product_of_parts", |(_, matrices): (Key, Matrices)| {
-                product_of_parts(matrices).ok_or("not taken")
-            }))
-    });
-    TUNER.execute(&id, &client, candidates, (key, matrices))
-}
-
 fn product((grad, x): Matrices) -> Option<CubeTensor> {
     let dtype = grad.dtype;
     matmul(CubeBackend::float_swap_dims(grad, 0, 1), x, None, MatmulStrategy::default(), dtype).ok()
@@ -116,7 +98,7 @@ fn product((grad, x): Matrices) -> Option<CubeTensor> {
 /// The sum over pixels in parts that are computed beside each other: it is long, and what it makes is small.
 fn product_of_parts((grad, x): Matrices) -> Option<CubeTensor> {
     let ([number, outputs], [_, channels]) = (grad.shape().dims::<2>(), x.shape().dims::<2>());
-    let Some(parts) = parts(number, outputs * channels) else { return product((grad, x)) };
+    let parts = parts(number, outputs * channels)?;
     let cut = |matrix, columns| CubeBackend::float_reshape(matrix, Shape::new([parts, number / parts, columns]));
     let (grad, x) = (cut(grad, outputs), cut(x, channels));
     let products =

@@ -1,8 +1,9 @@
 //! Feature maps as rows of channels.
 
+use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::Shape;
-use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, prelude::*};
 use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
@@ -31,6 +32,55 @@ impl Rows {
         if self.tensor.dtype == dtype { self } else { Self::of(cast(self.tensor, dtype)) }
     }
 
+    /// With channels of 0 behind the last, up to a multiple of `size`, and rows that begin at multiples of it.
+    pub fn widened(self, size: usize) -> Self {
+        let dtype = self.tensor.dtype;
+        Self::arranged(self.tensor, dtype, size)
+    }
+
+    /// A map in the number format `dtype`, as [`Self::widened`]: as it is, or copied once.
+    pub fn arranged(x: CubeTensor, dtype: DType, size: usize) -> Self {
+        let [batch, channels, height, width] = x.shape().dims::<4>();
+        let (shape, strides) = (x.meta.shape(), x.meta.strides());
+        if let Some(pitch) = pitch(shape, strides)
+            && x.dtype == dtype
+            && channels.is_multiple_of(size)
+            && pitch.is_multiple_of(size)
+        {
+            return Self { tensor: x, pitch };
+        }
+        let [of_picture, of_channel, of_line, of_pixel] = [strides[0], strides[1], strides[2], strides[3]];
+        let client = x.client.clone();
+        let shape = Shape::new([batch, height, width, channels.next_multiple_of(size)]);
+        let wide = empty_device_contiguous_dtype(client.clone(), x.device.clone(), shape, dtype);
+        let wide = Self { tensor: permute_nhwc_to_nchw(wide), pitch: channels.next_multiple_of(size) };
+        let units = wide.number() * wide.pitch;
+        let dim = CubeDim::new(&client, units);
+        let stored = [x.dtype, dtype].map(dtype_to_storage_type);
+        // SAFETY: units behind the last value return at once.
+        unsafe {
+            arrange::launch_unchecked(
+                &client,
+                calculate_cube_count_elemwise(&client, units, dim),
+                dim,
+                wide.tensor.required_address_type().max(x.required_address_type()),
+                x.into_buffer_arg(),
+                wide.arg(),
+                units,
+                channels,
+                wide.pitch,
+                height,
+                width,
+                of_picture,
+                of_channel,
+                of_line,
+                of_pixel,
+                stored,
+            );
+        }
+        wide
+    }
+
     /// An uninitialised map on the device of `like`, without gaps between rows.
     pub fn empty(like: &CubeTensor, [batch, channels, height, width]: [usize; 4]) -> Self {
         let shape = Shape::new([batch, height, width, channels]);
@@ -52,6 +102,38 @@ impl Rows {
     pub fn arg(&self) -> BufferArg {
         self.tensor.clone().into_buffer_arg()
     }
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn arrange<F: Float, W: Float>(
+    x: &[F],
+    wide: &mut [W],
+    units: usize,
+    channels: usize,
+    pitch: usize,
+    height: usize,
+    width: usize,
+    of_picture: usize,
+    of_channel: usize,
+    of_line: usize,
+    of_pixel: usize,
+    #[define(F, W)] _stored: [ElemType; 2],
+) {
+    if ABSOLUTE_POS >= units {
+        terminate!();
+    }
+    let pixel = ABSOLUTE_POS / pitch;
+    let channel = ABSOLUTE_POS - pixel * pitch;
+    let line = pixel / width;
+    let column = pixel - line * width;
+    let picture = line / height;
+    let row = line - picture * height;
+    let mut value = W::from_int(0);
+    if channel < channels {
+        let at = picture * of_picture + channel * of_channel + row * of_line + column * of_pixel;
+        value = W::cast_from(x[at]);
+    }
+    wide[ABSOLUTE_POS] = value;
 }
 
 /// Values from row to row, where memory is rows of channels. Strides of axes of length 1 say nothing.
