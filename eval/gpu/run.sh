@@ -243,7 +243,8 @@ EOF
 all_steps() {
     local precision
     describe
-    step b_parity 15 120 txt env BURN_DEVICE="${device%%:*}" "$work/bin/parity" parity::devices --test-threads 1 --nocapture
+    step b_parity 15 120 txt env BURN_DEVICE="${device%%:*}" "$work/bin/parity" parity::devices tiles_on_devices \
+        --test-threads 1 --nocapture
     for precision in f32 bf16; do
         ours c_${precision}_k2 20 120 $precision 2 512x1024 2 "$count"
         theirs torch_c_$precision 15 90 $precision 1,2,4,1:checkpoint,1:channels-last,2:channels-last 512x1024 2 "$count"

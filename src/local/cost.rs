@@ -20,7 +20,7 @@ const CONTEXT: u64 = 600 << 20;
 /// Most that sums over pixels take, which are made in parts on a GPU with tensor cores. See `MOST_VALUES` of `crate::ops`' tiles.
 const PARTIAL_SUMS: usize = 64 << 20;
 /// Share by which a prediction may be short: on a CPU, and of tensors that share the pages of a GPU's pool.
-const MARGINS: [f64; 2] = [0.05, 0.12];
+const MARGINS: [f64; 2] = [0.05, 0.16];
 /// What the allocator keeps between blocks for each thread that works for itself.
 const WORKER: u64 = 32 << 20;
 /// Bytes of a float32 value, and of a label on a device.
