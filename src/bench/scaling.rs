@@ -7,6 +7,7 @@ use crate::local::cost::Costs;
 use crate::local::pipeline::{Job, Workers};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Mark, Targets, cut};
+use crate::ops;
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -122,7 +123,10 @@ pub fn measure(config: &RunConfig, devices: &[usize], link: Link, steps: usize) 
             network.train_step_watched(input.clone(), &targets, 0.0, mix(0, step as u64), &mut |module, mark| {
                 match mark {
                     Mark::Start => begin = Instant::now(),
-                    Mark::Updated => seconds[module].push(begin.elapsed().as_secs_f64()),
+                    Mark::Updated => {
+                        ops::settle(&device);
+                        seconds[module].push(begin.elapsed().as_secs_f64());
+                    }
                     _ => {}
                 }
             })?;

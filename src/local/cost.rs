@@ -17,8 +17,10 @@ use std::ops::Range;
 const PROCESS: u64 = 48 << 20;
 /// What CUDA takes for itself: its context, and the kernels. On an H200 a process had 550 to 600 MiB beside its pools.
 const CONTEXT: u64 = 600 << 20;
-/// Most that sums over pixels take, which are made in parts on a GPU with tensor cores. See `MOST_VALUES` of `crate::ops`' tiles.
+/// Most that sums over pixels take, which are made in parts on a GPU with tensor cores, for each module that is at work; of a small
+/// network so many parts at most.
 const PARTIAL_SUMS: usize = 64 << 20;
+const MOST_PARTS: usize = 16;
 /// Share by which a prediction may be short: on a CPU, and of tensors that share the pages of a GPU's pool.
 const MARGINS: [f64; 2] = [0.05, 0.16];
 /// What the allocator keeps between blocks for each thread that works for itself.
@@ -261,8 +263,12 @@ impl Costs {
         } else {
             0
         };
-        let partial_sums =
-            if matches!(device, DeviceChoice::Cuda(_)) { PARTIAL_SUMS.min(16 * weights * VALUE) } else { 0 };
+        let at_work = if execution.queues.is_some() { ranges.len() } else { 1 };
+        let partial_sums = if matches!(device, DeviceChoice::Cuda(_)) {
+            at_work * PARTIAL_SUMS.min(MOST_PARTS * weights * VALUE)
+        } else {
+            0
+        };
         StepCost {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),

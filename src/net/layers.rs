@@ -187,8 +187,7 @@ impl Conv2d {
 
     /// The same of `x` resized bilinearly to `size` (align_corners), of stride 1: see [`ops::resized_conv2d`].
     pub fn forward_resized(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-        let weight = like(self.weight.val(), &x);
-        self.biased_output(ops::resized_conv2d(x, weight, size, true, self.geometry()))
+        self.biased_output(ops::resized_conv2d(x, self.weight.val(), size, true, self.geometry()))
     }
 
     /// `[batch, channels_in, height, width]` to `[batch, channels_out, …]`.

@@ -202,17 +202,17 @@ pub(super) fn resize_bilinear_grad<B: Backend>(
     B::float_matmul(B::float_matmul(rows, grad), columns)
 }
 
-/// Both parts as this backend does them.
 pub(super) fn global_average<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mean_dim(B::float_mean_dim(x, 3), 2)
 }
 
 pub(super) fn global_average_grad<B: Backend>(grad: FloatTensor<B>, [h, w]: [usize; 2]) -> FloatTensor<B> {
     let [batch, channels, _, _] = dims(grad.shape());
-    let share = B::float_div_scalar(grad, ((h * w) as f64).into());
+    let share = B::float_mul_scalar(B::float_mul_scalar(grad, (1.0 / h as f64).into()), (1.0 / w as f64).into());
     B::float_expand(share, Shape::new([batch, channels, h, w]))
 }
 
+/// Both parts as this backend does them.
 pub(super) fn resized_conv2d<B: SegOps>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -1,6 +1,6 @@
 //! Kernels that were chosen for their speed, checked for their numbers: on devices that multiply matrices in units of their own, a
-//! process computes its first convolutions of a shape, and their gradients, by [`super::direct`] too, and goes on with what agrees. On an
-//! H200 cubek 0.3.1 gave a weight's gradient over 144 pixels that was off by seven tenths of its largest value.
+//! process computes its first gradients of a shape by [`super::direct`] too, and outputs of its first size between two powers of two, and goes
+//! on with what agrees.
 
 use super::rows::{Rows, floats};
 use crate::cli::say;
@@ -28,7 +28,7 @@ pub(super) enum Computed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Key {
     computed: Computed,
-    /// `[batch, channels, height, width]`, sizes up to the next power of two.
+    /// `[batch, channels, height, width]`
     input: Vec<usize>,
     /// `[channels_out, channels_in, kernel, kernel]`
     weight: Vec<usize>,
@@ -48,10 +48,15 @@ impl AutotuneKey for Key {}
 impl Key {
     pub fn new(input: Shape, weight: Shape, geometry: ConvGeometry, dtype: DType, computed: Computed) -> Self {
         let ConvGeometry { stride, padding, dilation } = geometry;
-        let (mut input, weight) = (input.to_vec(), weight.to_vec());
-        // Pictures of every size their own would be measured, and waited for, one size after the other.
-        input[2..].iter_mut().for_each(|length| *length = length.next_power_of_two());
+        let (input, weight) = (input.to_vec(), weight.to_vec());
         Self { computed, input, weight, geometry: [stride, padding, dilation], dtype }
+    }
+
+    /// The same for all sizes up to the next power of two: for kernels that take maps of any size. Predicted pictures of every size their
+    /// own would be measured, and waited for, one size after the other.
+    pub fn up_to_a_power_of_two(mut self) -> Self {
+        self.input[2..].iter_mut().for_each(|length| *length = length.next_power_of_two());
+        self
     }
 
     /// Most that a right kernel is apart, of the largest value: tensor cores round float32 to ten bits, and add in any order.
@@ -63,7 +68,7 @@ impl Key {
     }
 }
 
-/// A way to compute a gradient; `None` where it does not take the shapes.
+/// A way to compute an output or a gradient; `None` where it does not take the shapes.
 pub(super) type Way<'a> = &'a dyn Fn() -> Option<CubeTensor>;
 
 /// Whether the device multiplies matrices in units of their own.
@@ -72,7 +77,7 @@ pub(super) fn is_accelerated(x: &CubeTensor) -> bool {
     !features.cmma.is_empty() || !features.mma.is_empty()
 }
 
-/// The gradient by the first of `ways` that computes what `plain` does; without such units nothing is checked.
+/// By the first of `ways` that computes what `plain` does; without such units nothing is checked.
 pub(super) fn checked(key: Key, like: &CubeTensor, ways: &[Way], plain: &dyn Fn() -> CubeTensor) -> CubeTensor {
     if is_accelerated(like) {
         return first_right(key, like, ways, plain);
@@ -127,7 +132,7 @@ fn tell(key: &Key, apart: f32) {
         Computed::WeightGradient => "gradient of the weight",
     };
     say(format_args!(
-        "a kernel of this GPU is wrong: {what} of a convolution {weight:?} of maps up to {input:?} in {dtype:?} (stride \
+        "a kernel of this GPU is wrong: {what} of a convolution {weight:?} of {input:?} in {dtype:?} (stride \
          {stride}, padding {padding}, dilation {dilation}), {apart:.1e} of its largest value apart; another takes its place"
     ));
 }

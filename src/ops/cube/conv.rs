@@ -64,8 +64,9 @@ pub(super) fn is_tiled(computed: Computed, x: &CubeTensor, weight: &Shape) -> bo
 /// Output of this shape, of a convolution that [`is_tiled`].
 pub(super) fn output(x: CubeTensor, weight: CubeTensor, output: Shape, geometry: ConvGeometry) -> CubeTensor {
     static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
-    let key =
-        |(x, weight, _, geometry): &Inputs| Key::new(x.shape(), weight.shape(), *geometry, x.dtype, Computed::Output);
+    let key = |(x, weight, _, geometry): &Inputs| {
+        Key::new(x.shape(), weight.shape(), *geometry, x.dtype, Computed::Output).up_to_a_power_of_two()
+    };
     right(&TUNER, key, &TILES, compute_output, &(x, weight, output, geometry), |(x, weight, output, geometry)| {
         direct::output(x, weight, output, geometry)
     })

@@ -1,6 +1,6 @@
-//! Convolutions and their gradients one value a unit, without any matrix product: those that a product does not take (the last layers of
-//! the decoder that draws the picture, a network's first, inputs of strided ones), and what [`super::checked`] holds others
-//! against. What burn has for them writes each tap of each pixel into memory, 450 MB for the decoder's last layer at 512×1024.
+//! Convolutions and their gradients one value a unit, without any matrix product: those that no product takes (without tensor cores the
+//! last layers of the decoder that draws the picture, a network's first, inputs of strided ones), and what [`super::checked`] holds
+//! others against. What burn has for them writes each tap of each pixel into memory, 450 MB for the decoder's last layer at 512×1024.
 
 use super::rows::{Rows, floats};
 use super::sums::{LANES, LEVELS, merging, of_column, own_column};

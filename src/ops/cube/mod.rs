@@ -39,10 +39,15 @@ static IS_PLAIN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::
 /// What `compute` returns where no device rounds the operands of convolutions. One caller at a time.
 #[cfg(test)]
 pub fn plainly<R>(compute: impl FnOnce() -> R) -> R {
+    struct Plain;
+    impl Drop for Plain {
+        fn drop(&mut self) {
+            IS_PLAIN.store(false, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
     IS_PLAIN.store(true, std::sync::atomic::Ordering::Relaxed);
-    let result = compute();
-    IS_PLAIN.store(false, std::sync::atomic::Ordering::Relaxed);
-    result
+    let _plain = Plain;
+    compute()
 }
 
 #[cfg(test)]
@@ -90,7 +95,7 @@ impl SegOps for CubeBackend {
         if pointwise::is_pointwise(&shape, geometry) {
             return conv::grad_input(grad, weight, input, geometry);
         }
-        // No other product takes a stride.
+        // No implicit product takes a stride.
         if geometry.stride > 1 || direct::is_narrow(&shape) {
             return direct::grad_input(grad, weight, input, geometry);
         }

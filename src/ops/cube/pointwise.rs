@@ -98,7 +98,7 @@ fn product((grad, x): Matrices) -> Option<CubeTensor> {
 /// The sum over pixels in parts that are computed beside each other: it is long, and what it makes is small.
 fn product_of_parts((grad, x): Matrices) -> Option<CubeTensor> {
     let ([number, outputs], [_, channels]) = (grad.shape().dims::<2>(), x.shape().dims::<2>());
-    let parts = parts(number, outputs * channels)?;
+    let Some(parts) = parts(number, outputs * channels) else { return product((grad, x)) };
     let cut = |matrix, columns| CubeBackend::float_reshape(matrix, Shape::new([parts, number / parts, columns]));
     let (grad, x) = (cut(grad, outputs), cut(x, channels));
     let products =

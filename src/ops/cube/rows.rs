@@ -32,13 +32,8 @@ impl Rows {
         if self.tensor.dtype == dtype { self } else { Self::of(cast(self.tensor, dtype)) }
     }
 
-    /// With channels of 0 behind the last, up to a multiple of `size`, and rows that begin at multiples of it.
-    pub fn widened(self, size: usize) -> Self {
-        let dtype = self.tensor.dtype;
-        Self::arranged(self.tensor, dtype, size)
-    }
-
-    /// A map in the number format `dtype`, as [`Self::widened`]: as it is, or copied once.
+    /// In the number format `dtype`, with channels of 0 behind the last up to a multiple of `size`, and rows that begin at multiples of
+    /// it: as it is, or copied once.
     pub fn arranged(x: CubeTensor, dtype: DType, size: usize) -> Self {
         let [batch, channels, height, width] = x.shape().dims::<4>();
         let (shape, strides) = (x.meta.shape(), x.meta.strides());

@@ -37,8 +37,8 @@ fn multiply<S: Float, N: Size, P: Size, C: Size>(
     }
 }
 
-/// `result[pixel, output] = Σ x[pixel moved by tap, channel] · weight[output, tap, channel]`, a row a pixel. With `flip` the taps of the weight are
-/// counted from the last. Pixels of `x` lie `apart` from each other, with nothing between them.
+/// `result[pixel, output] = Σ x[pixel moved by tap, channel] · weight[output, tap, channel]`, a row a pixel. With `flip` the taps
+/// of the weight are counted from the last. Pixels of `x` lie `apart` from each other, with nothing between them.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub(super) fn multiply_windows<F: Float, S: Float, N: Size, O: Size>(
     x: &[Vector<F, N>],
@@ -83,8 +83,10 @@ pub(super) fn multiply_windows<F: Float, S: Float, N: Size, O: Size>(
     let unit = UNIT_POS_X;
     let quarter = unit % (QUARTERS as u32);
     let own = unit / (QUARTERS as u32);
-    let first_pixel = CUBE_POS_Y * comptime!(tiling.height() as u32);
-    let first_output = CUBE_POS_X * comptime!(tiling.width() as u32);
+    // All outputs of some pixels one after the other, for they read the same rows; both along one axis, for it alone is long enough.
+    let tiles_across = (outputs + comptime!(tiling.width() as u32 - 1)) / comptime!(tiling.width() as u32);
+    let first_pixel = CUBE_POS_X / tiles_across * comptime!(tiling.height() as u32);
+    let first_output = CUBE_POS_X % tiles_across * comptime!(tiling.width() as u32);
 
     // Where this unit reads, for each row that it copies: from the window's first tap, which may lie outside.
     let mut x_from = Array::<i32>::new(passes_x);

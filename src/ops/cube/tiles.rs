@@ -30,8 +30,8 @@ const LEAST_PART: usize = 512;
 const PIXELS_OF_WRITING: usize = 256;
 /// Most values of all parts together: 64 MiB, or one part.
 const MOST_VALUES: usize = 16 << 20;
-/// More vectors than this are not counted in 32 bits.
-const MOST_VECTORS: usize = 1 << 30;
+/// More values than this are not counted in 32 bits.
+const MOST_OF_A_MAP: usize = 1 << 30;
 
 /// Number format in shared memory, and values of 16 bytes.
 fn staged(dtype: DType) -> Option<(ElemType, usize)> {
@@ -63,7 +63,7 @@ pub(super) fn fits(computed: Computed, x: &CubeTensor, weight: &Shape) -> bool {
     properties.features.matmul.mma.contains(&instruction)
         && (hardware.plane_size_min, hardware.plane_size_max) == (32, 32)
         && columns.is_multiple_of(4)
-        && x.shape().num_elements() < MOST_VECTORS
+        && x.shape().num_elements() < MOST_OF_A_MAP
 }
 
 /// Output of this shape.
@@ -117,11 +117,13 @@ fn windows(
     if is_wasteful(outputs, tiling.width(), LEAST_WIDTH) {
         return None;
     }
-    let x = Rows::of(x).widened(size);
+    let dtype = x.dtype;
+    let x = Rows::arranged(x, dtype, size);
     let [_, channels, h, w] = x.dims();
     let result = Rows::empty(&x.tensor, output);
-    let cubes = [outputs.div_ceil(tiling.width()), result.number().div_ceil(tiling.height())];
-    let cubes = counted([cubes[0], cubes[1], 1])?;
+    debug_assert_eq!(weight.pitch, channels);
+    let cubes = outputs.div_ceil(tiling.width()) * result.number().div_ceil(tiling.height());
+    let cubes = CubeCount::Static(cubes as u32, 1, 1);
     let client = x.tensor.client.clone();
     // SAFETY: rows and columns behind the last are read at place 0 and not written.
     unsafe {
@@ -172,7 +174,8 @@ pub(super) fn grad_weight(
     {
         return None;
     }
-    let (x, grad) = (Rows::of(x).widened(size), Rows::of(grad).widened(size));
+    let dtype = x.dtype;
+    let (x, grad) = (Rows::arranged(x, dtype, size), Rows::arranged(grad, dtype, size));
     let ([_, channels, h, w], [_, outputs, height, width]) = (x.dims(), grad.dims());
     let wide = Shape::new([outputs, channels, kernel, kernel]);
     let (values, pixels) = (wide.num_elements(), grad.number());
@@ -184,7 +187,7 @@ pub(super) fn grad_weight(
     let at_once = tiling.at_once() * client.properties().hardware.num_streaming_multiprocessors.unwrap_or(1) as usize;
     let part = pixels.div_ceil(parts(across * down, pixels, at_once, most)).next_multiple_of(depth);
     let parts = pixels.div_ceil(part);
-    let cubes = counted([across, down, parts])?;
+    let cubes = CubeCount::Static(across as u32, down as u32, parts as u32);
     let partial = floats(&x.tensor, parts * values);
     // SAFETY: as in `windows`.
     unsafe {
@@ -236,11 +239,6 @@ fn parts(tiles: usize, pixels: usize, at_once: usize, most: usize) -> usize {
 /// Whether half of a tile would do, and there are smaller ones.
 const fn is_wasteful(length: usize, tile: usize, least: usize) -> bool {
     tile > least && 2 * length <= tile
-}
-
-fn counted([x, y, z]: [usize; 3]) -> Option<CubeCount> {
-    const MOST: usize = u16::MAX as usize;
-    (y <= MOST && z <= MOST).then(|| CubeCount::Static(x as u32, y as u32, z as u32))
 }
 
 #[cfg(all(test, feature = "cuda"))]
