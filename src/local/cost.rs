@@ -17,9 +17,9 @@ use std::ops::Range;
 const PROCESS: u64 = 48 << 20;
 /// What CUDA takes for itself: its context, and the kernels. On an H200 a process had 550 to 600 MiB beside its pools.
 const CONTEXT: u64 = 600 << 20;
-/// Most that sums over pixels take, which are made in parts on a GPU with tensor cores, for each module that is at work; of a small
-/// network so many parts at most.
+/// Most bytes of the partial sums of a weight's gradient, which a GPU with tensor cores makes; each module that is at work has some.
 const PARTIAL_SUMS: usize = 64 << 20;
+/// Parts of such a sum that a small network is taken to need.
 const MOST_PARTS: usize = 16;
 /// Share by which a prediction may be short: on a CPU, and of tensors that share the pages of a GPU's pool.
 const MARGINS: [f64; 2] = [0.05, 0.16];

@@ -78,7 +78,7 @@ pub(super) fn batch_norm_act<B: Backend>(
 }
 
 /// In this number format. Statistics and weights are float32, whatever activations are in.
-fn as_float<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+pub(super) fn as_float<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
     if x.dtype() == dtype { x } else { B::float_cast(x, dtype.into()) }
 }
 

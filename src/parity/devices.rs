@@ -10,9 +10,9 @@ use crate::ops;
 use burn::tensor::Device;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// An operation with a ReLU in it. Where a value is near 0, rounding decides on which side of a ReLU it is; TF32 takes gradients of whole networks
-/// half of their largest value away from float32 (`eval/parity/rounding.py`, PyTorch). Such are compared with convolutions in float32, and
-/// convolutions in tensor cores by themselves.
+/// An operation with a ReLU in it. Where a value is near 0, rounding decides on which side of the ReLU it is: TF32 takes gradients
+/// of whole networks half of their largest value away from float32, in PyTorch as well (`eval/parity/rounding.py`). This operation
+/// and whole networks are therefore compared with convolutions in float32. Convolutions in tensor cores have tests of their own.
 const SHARP: &str = "dense";
 
 /// Every GPU backend of this build, and how close to flex it must be: CUDA multiplies matrices in tensor cores.

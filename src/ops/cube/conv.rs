@@ -38,7 +38,7 @@ const TILES: [(&str, By); 6] = [
     ("tiles_128x256", By::Tiles(Tiling { planes: [2, 4], rows: 4, columns: 8 })),
 ];
 
-/// Of others: for devices or shapes that those do not take.
+/// Kernels of burn and cubek, for devices and shapes that ours do not take.
 const OTHERS: [(&str, By); 8] = [
     ("product", By::Product),
     ("product_of_parts", By::Parts),
@@ -56,12 +56,7 @@ pub(super) fn tilings() -> impl Iterator<Item = (&'static str, Tiling)> {
     TILES.into_iter().filter_map(|(name, by)| if let By::Tiles(tiling) = by { Some((name, tiling)) } else { None })
 }
 
-/// Whether our own kernels compute this of a convolution; `x` is its input, or the gradient of its output.
-pub(super) fn is_tiled(computed: Computed, x: &CubeTensor, weight: &Shape) -> bool {
-    tiles::fits(computed, x, weight)
-}
-
-/// Output of this shape, of a convolution that [`is_tiled`].
+/// Output of this shape, of a convolution that [`tiles::fits`].
 pub(super) fn output(x: CubeTensor, weight: CubeTensor, output: Shape, geometry: ConvGeometry) -> CubeTensor {
     static TUNER: LocalTuner<Key, CubeTuneId> = local_tuner!();
     let key = |(x, weight, _, geometry): &Inputs| {
@@ -80,7 +75,7 @@ pub(super) fn grad_input(grad: CubeTensor, weight: CubeTensor, input: Shape, geo
         Key::new(input.clone(), weight.shape(), *geometry, grad.dtype, Computed::InputGradient)
     };
     let (tuner, candidates): (_, &[_]) =
-        if is_tiled(Computed::InputGradient, &grad, &weight.shape()) { (&TILED, &TILES) } else { (&OTHER, &OTHERS) };
+        if tiles::fits(Computed::InputGradient, &grad, &weight.shape()) { (&TILED, &TILES) } else { (&OTHER, &OTHERS) };
     let inputs = (grad, weight, input, geometry);
     right(tuner, key, candidates, compute_grad_input, &inputs, |(grad, weight, input, geometry)| {
         direct::grad_input(grad, weight, input, geometry)
@@ -95,7 +90,7 @@ pub(super) fn grad_weight(x: CubeTensor, grad: CubeTensor, weight: Shape, geomet
         Key::new(x.shape(), weight.clone(), *geometry, x.dtype, Computed::WeightGradient)
     };
     let (tuner, candidates): (_, &[_]) =
-        if is_tiled(Computed::WeightGradient, &x, &weight) { (&TILED, &TILES) } else { (&OTHER, &OTHERS) };
+        if tiles::fits(Computed::WeightGradient, &x, &weight) { (&TILED, &TILES) } else { (&OTHER, &OTHERS) };
     let inputs = (x, grad, weight, geometry);
     right(tuner, key, candidates, compute_grad_weight, &inputs, |(x, grad, weight, geometry)| {
         direct::grad_weight(x, grad, weight, geometry)

@@ -28,8 +28,6 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::Shape;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::cast;
-use burn_cubecl::tensor::CubeTensor;
 use checked::Computed;
 
 /// Whether convolutions are computed one value a unit, in float32 without rounding: a test may have them so.
@@ -60,10 +58,6 @@ const fn is_plain() -> bool {
     false
 }
 
-fn as_stored(x: CubeTensor, dtype: DType) -> CubeTensor {
-    if x.dtype == dtype { x } else { cast(x, dtype) }
-}
-
 impl SegOps for CubeBackend {
     fn conv2d_nobias(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
         let ([batch, _, h, w], [outputs, _, kernel, _]) = (x.shape().dims::<4>(), weight.shape().dims::<4>());
@@ -72,7 +66,7 @@ impl SegOps for CubeBackend {
         if is_plain() {
             return direct::output(x, weight, output, geometry);
         }
-        if !conv::is_tiled(Computed::Output, &x, &weight.shape()) {
+        if !tiles::fits(Computed::Output, &x, &weight.shape()) {
             return portable::conv2d::<Self>(x, weight, geometry);
         }
         conv::output(x, weight, output, geometry)
@@ -88,10 +82,10 @@ impl SegOps for CubeBackend {
         if is_plain() {
             return direct::grad_input(grad, weight, input, geometry);
         }
-        if conv::is_tiled(Computed::InputGradient, &grad, &shape) {
+        if tiles::fits(Computed::InputGradient, &grad, &shape) {
             return conv::grad_input(grad, weight, input, geometry);
         }
-        let weight = as_stored(weight, grad.dtype);
+        let weight = portable::as_float::<Self>(weight, grad.dtype);
         if pointwise::is_pointwise(&shape, geometry) {
             return conv::grad_input(grad, weight, input, geometry);
         }
@@ -112,8 +106,7 @@ impl SegOps for CubeBackend {
         geometry: ConvGeometry,
     ) -> FloatTensor<Self> {
         let (shape, own) = (weight.shape(), weight.dtype);
-        let is_product =
-            conv::is_tiled(Computed::WeightGradient, &x, &shape) || pointwise::is_pointwise(&shape, geometry);
+        let is_product = tiles::fits(Computed::WeightGradient, &x, &shape) || pointwise::is_pointwise(&shape, geometry);
         let gradient = if is_plain() || direct::is_short(&grad) || direct::is_narrow(&shape) && !is_product {
             direct::grad_weight(x, grad, shape, geometry)
         } else if is_product || checked::is_accelerated(&x) {
@@ -121,7 +114,7 @@ impl SegOps for CubeBackend {
         } else {
             return portable::conv2d_grad_weight::<Self>(x, weight, grad, geometry);
         };
-        as_stored(gradient, own)
+        portable::as_float::<Self>(gradient, own)
     }
 
     fn batch_norm_act(

@@ -38,7 +38,7 @@ pub(super) fn grad_input(
     Some(spread(rows, shape, &input, geometry.stride))
 }
 
-/// Gradient of a weight of this shape; with `divided`, its sum in parts.
+/// Gradient of a weight of this shape, in the gradient's number format; with `divided`, its sum in parts, in float32.
 pub(super) fn grad_weight(
     x: CubeTensor,
     grad: CubeTensor,
@@ -46,10 +46,8 @@ pub(super) fn grad_weight(
     geometry: ConvGeometry,
     divided: bool,
 ) -> Option<CubeTensor> {
-    let dtype = grad.dtype;
     let matrices = (pixels(grad), pixels(every(x, geometry.stride)));
     let product = if divided { product_of_parts(matrices) } else { product(matrices) }?;
-    let product = if product.dtype == dtype { product } else { CubeBackend::float_cast(product, dtype.into()) };
     Some(CubeBackend::float_reshape(product, weight))
 }
 

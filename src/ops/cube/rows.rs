@@ -46,9 +46,7 @@ impl Rows {
         }
         let [of_picture, of_channel, of_line, of_pixel] = [strides[0], strides[1], strides[2], strides[3]];
         let client = x.client.clone();
-        let shape = Shape::new([batch, height, width, channels.next_multiple_of(size)]);
-        let wide = empty_device_contiguous_dtype(client.clone(), x.device.clone(), shape, dtype);
-        let wide = Self { tensor: permute_nhwc_to_nchw(wide), pitch: channels.next_multiple_of(size) };
+        let wide = Self::empty_of(&x, [batch, channels.next_multiple_of(size), height, width], dtype);
         let units = wide.number() * wide.pitch;
         let dim = CubeDim::new(&client, units);
         let stored = [x.dtype, dtype].map(dtype_to_storage_type);
@@ -77,9 +75,13 @@ impl Rows {
     }
 
     /// An uninitialised map on the device of `like`, without gaps between rows.
-    pub fn empty(like: &CubeTensor, [batch, channels, height, width]: [usize; 4]) -> Self {
+    pub fn empty(like: &CubeTensor, dims: [usize; 4]) -> Self {
+        Self::empty_of(like, dims, like.dtype)
+    }
+
+    fn empty_of(like: &CubeTensor, [batch, channels, height, width]: [usize; 4], dtype: DType) -> Self {
         let shape = Shape::new([batch, height, width, channels]);
-        let tensor = empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype);
+        let tensor = empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype);
         Self { tensor: permute_nhwc_to_nchw(tensor), pitch: channels }
     }
 

@@ -27,8 +27,8 @@ impl Tiling {
         self.planes[0] * self.planes[1] * PLANE
     }
 
-    /// Cubes that a multiprocessor has room for at a time: it has 65,536 registers, and of those a unit needs one for each value of its part
-    /// of the result, two for each that it copies, and some 30 more.
+    /// Cubes that a multiprocessor has room for at a time. It has 65,536 registers. A unit needs one for each value of its part of the
+    /// result, two for each word that it copies, and about 30 more.
     pub const fn at_once(&self) -> usize {
         let copied = (self.height() + self.width()) * DEPTH / self.units();
         let registers = self.units() * (self.rows * self.columns * 4 + 2 * copied + 30);

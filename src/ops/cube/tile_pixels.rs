@@ -145,7 +145,7 @@ pub(super) fn multiply_pixels<F: Float, S: Float, N: Size, O: Size>(
                         is_there && own_y >= 0 && own_y < i32::cast_from(h) && own_x >= 0 && own_x < i32::cast_from(w);
                     row = u32::cast_from((i32::cast_from(lines[at]) + own_y) * i32::cast_from(w) + own_x);
                     if is_wide {
-                        // The same column of the next step: at most one line further.
+                        // The pixel that lies one step ahead is on this line or on the next one.
                         let next = xs[at] + depth;
                         let is_over = next >= width;
                         xs[at] = select(is_over, next - width, next);

@@ -38,7 +38,8 @@ fn multiply<S: Float, N: Size, P: Size, C: Size>(
 }
 
 /// `result[pixel, output] = Σ x[pixel moved by tap, channel] · weight[output, tap, channel]`, a row a pixel. With `flip` the taps
-/// of the weight are counted from the last. Pixels of `x` lie `apart` from each other, with nothing between them.
+/// of the weight are counted from the last. Between the pixels of `x` there are
+/// `apart − 1` pixels of 0, in both directions.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub(super) fn multiply_windows<F: Float, S: Float, N: Size, O: Size>(
     x: &[Vector<F, N>],

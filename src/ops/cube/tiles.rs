@@ -58,7 +58,7 @@ pub(super) fn fits(computed: Computed, x: &CubeTensor, weight: &Shape) -> bool {
     let columns = match computed {
         Computed::Output => outputs,
         Computed::InputGradient => channels,
-        Computed::WeightGradient => 4, // of the widened input
+        Computed::WeightGradient => 4, // any number will do: input and gradient are widened
     };
     properties.features.matmul.mma.contains(&instruction)
         && (hardware.plane_size_min, hardware.plane_size_max) == (32, 32)
@@ -102,7 +102,7 @@ fn taps_first(mut weight: CubeTensor, axes: [usize; 4], dtype: DType, size: usiz
     Rows::arranged(permute_nhwc_to_nchw(weight), dtype, size)
 }
 
-/// With `apart`, of the weight turned around, and pixels so far apart.
+/// `apart` is given where the weight is turned around; the pixels of `x` are then so far apart.
 fn windows(
     x: CubeTensor,
     weight: Rows,
@@ -229,8 +229,8 @@ pub(super) fn grad_weight(
     Some(CubeBackend::float_slice(result, &own.collect::<Vec<_>>()))
 }
 
-/// Number of parts of a sum over `pixels` for each of so many tiles, with which a device that has room for `at_once` of them is the soonest
-/// done.
+/// Into how many parts each of `tiles` sums over `pixels` is divided: as many as give the shortest time on a device that has room
+/// for `at_once` of the parts.
 fn parts(tiles: usize, pixels: usize, at_once: usize, most: usize) -> usize {
     let time = |parts: &usize| (tiles * parts).div_ceil(at_once) * (pixels.div_ceil(*parts) + PIXELS_OF_WRITING);
     (1..=most).min_by_key(time).expect("one part at least")
