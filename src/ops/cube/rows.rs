@@ -35,12 +35,22 @@ impl Rows {
     /// In the number format `dtype`, with channels of 0 behind the last up to a multiple of `size`, and rows that begin at multiples of
     /// it: as it is, or copied once.
     pub fn arranged(x: CubeTensor, dtype: DType, size: usize) -> Self {
+        Self::arranged_where(x, dtype, size, |pitch, _| pitch.is_multiple_of(size))
+    }
+
+    /// Like [`arranged`](Self::arranged), but without gaps between rows: CUDA pads rows of tensors that come from the host.
+    pub fn packed(x: CubeTensor, dtype: DType, size: usize) -> Self {
+        Self::arranged_where(x, dtype, size, |pitch, channels| pitch == channels)
+    }
+
+    /// A map whose pitch does not fit, by its pitch and channels, is copied.
+    fn arranged_where(x: CubeTensor, dtype: DType, size: usize, fits: impl Fn(usize, usize) -> bool) -> Self {
         let [batch, channels, height, width] = x.shape().dims::<4>();
         let (shape, strides) = (x.meta.shape(), x.meta.strides());
         if let Some(pitch) = pitch(shape, strides)
             && x.dtype == dtype
             && channels.is_multiple_of(size)
-            && pitch.is_multiple_of(size)
+            && fits(pitch, channels)
         {
             return Self { tensor: x, pitch };
         }

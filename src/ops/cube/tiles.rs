@@ -95,11 +95,11 @@ pub(super) fn grad_input(
     windows(grad, weight, input.dims::<4>(), kernel, Some(stride), around, tiling)
 }
 
-/// A weight with its axes in another order, the summed one last in memory, in the number format `dtype` of the activations and as wide as
-/// a multiple of `size`.
+/// A weight with its axes in another order, the summed one last in memory, in the number format `dtype` of the activations, as wide as
+/// a multiple of `size`, and without gaps.
 fn taps_first(mut weight: CubeTensor, axes: [usize; 4], dtype: DType, size: usize) -> Rows {
     weight.meta.permute(&axes).expect("four axes");
-    Rows::arranged(permute_nhwc_to_nchw(weight), dtype, size)
+    Rows::packed(permute_nhwc_to_nchw(weight), dtype, size)
 }
 
 /// `apart` is given where the weight is turned around; the pixels of `x` are then so far apart.
@@ -121,7 +121,7 @@ fn windows(
     let x = Rows::arranged(x, dtype, size);
     let [_, channels, h, w] = x.dims();
     let result = Rows::empty(&x.tensor, output);
-    debug_assert_eq!(weight.pitch, channels);
+    assert_eq!(weight.pitch, channels, "rows of a weight follow one another without gaps");
     let cubes = outputs.div_ceil(tiling.width()) * result.number().div_ceil(tiling.height());
     let cubes = CubeCount::Static(cubes as u32, 1, 1);
     let client = x.tensor.client.clone();
