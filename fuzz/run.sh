@@ -30,8 +30,10 @@ one() {
     picture) limit=4096 ;;
     label) limit=2048 ;;
     esac
+    local seeds=fuzz/seeds/$name
+    [[ $name == config ]] && seeds=configs
     mkdir -p "fuzz/corpus/$name" "fuzz/artifacts/$name"
-    TMPDIR=$log "$target/$(uname -m)-unknown-linux-gnu/$kind/$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -max_total_time="$seconds" -rss_limit_mb="$limit" \
+    TMPDIR=$log "$target/$(uname -m)-unknown-linux-gnu/$kind/$name" "fuzz/corpus/$name" "$seeds" -max_total_time="$seconds" -rss_limit_mb="$limit" \
         -malloc_limit_mb="$limit" -timeout=30 -max_len=131072 -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="fuzz/artifacts/$name/" >"$log/$name" 2>&1 || echo "$name" >>"$log/failed"
     local stat='s/stat::number_of_executed_units: *//p'

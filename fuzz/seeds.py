@@ -104,8 +104,6 @@ def weights():
 
 
 def texts():
-    for path in sorted((HERE.parent / "configs").glob("*.toml")):
-        write("config", path.name, path.read_bytes())
     if len(sys.argv) > 1:
         checkpoint = Path(sys.argv[1])
         write("run_folder", "state", b"\0" + (checkpoint / "state.json").read_bytes())

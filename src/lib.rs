@@ -16,11 +16,13 @@ pub mod eval;
 pub mod files;
 pub mod local;
 pub mod memory;
+pub mod messages;
 pub mod net;
 pub mod ops;
 pub mod predict;
 pub mod probe;
 pub mod render;
+pub mod task;
 pub mod train;
 pub mod weights;
 

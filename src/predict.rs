@@ -1,10 +1,10 @@
 //! Pictures in, label pictures and overlays out.
 
 use crate::data::cityscapes::load_image;
-use crate::data::labels::label_ids;
 use crate::eval::{Predictor, TestTime, ids_of};
 use crate::files::{make_folder, plain_cause, write_png};
 use crate::render::{overlay, palette, save_png};
+use crate::task::ClassSet;
 use crate::weights::{Weights, safetensors};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
@@ -20,9 +20,9 @@ pub enum Format {
     Overlay,
     /// The classes' colours alone.
     Color,
-    /// Cityscapes label ids, 8-bit grey: what the evaluation server takes.
+    /// Ids on disk, as the class set lists them, grey: what the Cityscapes evaluation server takes.
     LabelIds,
-    /// Train ids, 8-bit grey.
+    /// Class indices (train ids), 8-bit grey.
     TrainIds,
     /// The network's raw class scores, safetensors: `logits`, float32 `[classes, height, width]` at its output size.
     Logits,
@@ -38,11 +38,6 @@ impl Format {
             Self::TrainIds => "labelTrainIds.png",
             Self::Logits => "logits.safetensors",
         }
-    }
-
-    /// Whether it can be made of any classes, not Cityscapes' alone.
-    pub fn is_of_any_classes(self) -> bool {
-        matches!(self, Self::TrainIds | Self::Logits)
     }
 }
 
@@ -124,7 +119,13 @@ fn stem(path: &Path) -> String {
 ///
 /// # Errors
 /// The picture cannot be read, or a file not be written.
-pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format], test_time: &TestTime) -> Result<Vec<PathBuf>> {
+pub fn predict(
+    predictor: &Predictor,
+    classes: &ClassSet,
+    job: &Job,
+    formats: &[Format],
+    test_time: &TestTime,
+) -> Result<Vec<PathBuf>> {
     let image = load_image(&job.input)?;
     let (height, width, _) = image.dim();
     let logits = test_time.is_plain().then(|| predictor.logits(&image));
@@ -140,9 +141,9 @@ pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format], test_time: 
     for format in formats {
         let path = job.target.with_file_name(format!("{name}_{}", format.suffix()));
         match format {
-            Format::Overlay => save_png(&path, &overlay::overlay(image.view(), ids.view()))?,
-            Format::Color => save_png(&path, &palette::colorize(ids.view()))?,
-            Format::LabelIds => save_gray(&path, &label_ids(&ids))?,
+            Format::Overlay => save_png(&path, &overlay::overlay(classes, image.view(), ids.view()))?,
+            Format::Color => save_png(&path, &palette::colorize(classes, ids.view()))?,
+            Format::LabelIds => save_ids(&path, classes, &ids)?,
             Format::TrainIds => save_gray(&path, &ids)?,
             Format::Logits => save_logits(&path, logits.clone().unwrap_or_else(|| predictor.logits(&image)))?,
         }
@@ -153,6 +154,17 @@ pub fn predict(predictor: &Predictor, job: &Job, formats: &[Format], test_time: 
 
 fn save_gray(path: &Path, ids: &Array2<u8>) -> Result<()> {
     write_png(path, &ids.iter().copied().collect::<Vec<u8>>(), ids.dim(), ExtendedColorType::L8)
+}
+
+/// Ids on disk of class indices: of 8 bits, or 16 where the class set has ids above 255.
+fn save_ids(path: &Path, classes: &ClassSet, indices: &Array2<u8>) -> Result<()> {
+    let ids = indices.mapv(|class| classes.id_of(class.into()));
+    if classes.classes.iter().all(|class| class.ids[0] <= 255) {
+        return save_gray(path, &ids.mapv(|id| id as u8));
+    }
+    // The encoder puts the bytes of this machine into those of PNG.
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_ne_bytes()).collect();
+    write_png(path, &bytes, ids.dim(), ExtendedColorType::L16)
 }
 
 fn save_logits(path: &Path, logits: Tensor<4>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A run's own weights and optimizer state, as if their checksums were right.
 #![no_main]
 
-use infoseg::config::{Dataset, DeviceChoice, defaults_for};
+use infoseg::config::{DatasetKind, DeviceChoice, defaults_for};
 use infoseg::local::LocalNetwork;
 use infoseg_fuzz::{choice, only_what_escapes, with_files};
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ thread_local! {
 
 fn network() -> LocalNetwork {
     only_what_escapes(); // burn's reader
-    let mut config = defaults_for(Dataset::SyntheticDigits);
+    let mut config = defaults_for(DatasetKind::SyntheticDigits);
     (config.model.width, config.local.num_modules) = (0.05, 1);
     let device = DeviceChoice::Cpu.open().expect("there is a CPU");
     LocalNetwork::new(&config, 10, &device).expect("the network can be made")

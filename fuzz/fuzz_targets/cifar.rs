@@ -1,6 +1,7 @@
 //! CIFAR-10 and CIFAR-100: pictures, names of classes, the archive they come in.
 #![no_main]
 
+use infoseg::data::Dataset;
 use infoseg::data::classes::{Classes, Layout};
 use infoseg_fuzz::{choice, with_files};
 
@@ -18,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     with_files(&[other, (file, bytes)], |folder| {
         let root = if what == 4 { folder.join(file) } else { folder.to_path_buf() };
         if let Ok(classes) = Classes::open(layout, &root, "test", 0) {
-            (0..classes.len().min(8)).for_each(|i| drop(classes.picture(i)));
+            (0..classes.len().min(8)).for_each(|i| drop(classes.example(i)));
         }
     });
 });

@@ -1,16 +1,18 @@
-//! A label, or the instances beside it.
+//! A mask of ids, of class indices, or of colors.
 #![no_main]
 
-use infoseg::data::id_png::{load_instances, load_label, load_label_ids, train_ids};
+use infoseg::data::masks::MaskFormat;
+use infoseg::task::ClassSet;
+use infoseg::task::class_set::{LayoutKeys, MasksAre};
 use infoseg_fuzz::with_files;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     with_files(&[("a_gtFine_labelIds.png", bytes)], |folder| {
         let path = folder.join("a_gtFine_labelIds.png");
-        if let Ok(label) = load_label(&path) {
-            let _ = train_ids(&path, label);
-        }
-        let _ = load_label_ids(&path);
-        let _ = load_instances(&path);
+        let classes = ClassSet::cityscapes();
+        let colors = LayoutKeys { masks_are: MasksAre::Colors, ..LayoutKeys::default() };
+        let _ = MaskFormat::ids(classes.clone()).inspect(&path);
+        let _ = MaskFormat::indices(classes.clone()).read(&path);
+        let _ = MaskFormat::of(classes, &colors).read(&path);
     });
 });

@@ -1,6 +1,7 @@
 //! STL-10: pictures, labels, folds.
 #![no_main]
 
+use infoseg::data::Dataset;
 use infoseg::data::classes::{Classes, Layout};
 use infoseg_fuzz::{choice, with_files};
 
@@ -17,7 +18,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     with_files(&files, |folder| {
         for split in ["train", "train0"] {
             if let Ok(classes) = Classes::open(Layout::Stl10, folder, split, 0) {
-                (0..classes.len().min(8)).for_each(|i| drop(classes.picture(i)));
+                (0..classes.len().min(8)).for_each(|i| drop(classes.example(i)));
             }
         }
     });

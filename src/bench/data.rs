@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::config::RunConfig;
 use crate::data::loader::Loader;
-use crate::data::split::{Split, TrainingSet};
+use crate::data::training_set::TrainingSet;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ pub struct Measured {
 /// # Errors
 /// The dataset cannot be read.
 pub fn measure(config: &RunConfig, count: usize) -> Result<Measured> {
-    let train = Split::open(&config.data, &config.data.train_split)?;
+    let train = crate::data::open(&config.data, &config.data.train_split)?;
     let normalization = config.data.dataset.normalization();
     let pictures = TrainingSet::new(train, &config.augment, config.train.resolution, normalization);
     // Once over the files before: the disk is not what is measured.

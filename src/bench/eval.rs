@@ -9,6 +9,7 @@ use crate::local::LocalNetwork;
 use crate::memory;
 use ndarray::Array3;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What came out.
@@ -38,14 +39,16 @@ pub fn measure(config: &RunConfig, rounds: usize) -> Result<Measured> {
     let predictor = Predictor::of(&network, &device);
     let (height, width) = (config.train.resolution.height, config.train.resolution.width);
     let image = Array3::from_shape_fn((height, width, 3), |(y, x, c)| (y * 7 + x * 3 + c * 50) as u8);
-    let truth: Vec<u8> = (0..height * width).map(|i| ((i / width / 32 + i % width / 32) % 19) as u8).collect();
+    let classes = Arc::new(config.class_set_expected());
+    let truth: Vec<u16> =
+        (0..height * width).map(|i| ((i / width / 32 + i % width / 32) % classes.len()) as u16).collect();
     let (mut predict, mut count) = (Vec::new(), Vec::new());
     for round in 0..=rounds {
         let start = Instant::now();
         let predicted = predictor.predict(&image)?;
         let predicting = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let mut confusion = Confusion::new();
+        let mut confusion = Confusion::new(Arc::clone(&classes));
         confusion.add(&truth, predicted.as_slice().expect("predictions are in rows"));
         if round > 0 {
             predict.push(predicting);

@@ -3,13 +3,13 @@
 //! Each run is a process of its own, so that its peak memory is its own; a run that is done already is not done again.
 
 use super::table::{Cell, Table};
-use crate::cli::{counted, duration, say};
+use crate::cli::{counted, duration, interrupt};
 use crate::config::{Flag, Layers, Method, RunConfig, TaskLoss};
-use crate::data::split::Split;
 use crate::files::{make_folder, plain_cause};
 use crate::local::cut;
+use crate::messages::say;
+use crate::train::checkpoint;
 use crate::train::metrics::{Line, LoggedScores, Metrics, has_evaluation};
-use crate::train::{checkpoint, interrupt};
 use crate::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -134,7 +134,7 @@ impl Plan {
         }
         let total: usize = plan.iter().map(|(.., runs)| runs.len()).sum();
         let first = plan.first().ok_or_else(|| Error::usage("there is nothing to compare"))?.2[0].config.clone();
-        let num_classes = Split::open(&first.data, &first.data.train_split)?.class_names().len();
+        let num_classes = crate::data::open(&first.data, &first.data.train_split)?.classes().len();
         for run in plan.iter_mut().flat_map(|(.., runs)| runs) {
             cut::name_cuts(&mut run.config, num_classes)?; // as the run will write them
         }
@@ -198,7 +198,7 @@ impl Run {
             .stderr(open(&log)?)
             .status()
             .map_err(|e| Error::run(format!("cannot start a run: {}", plain_cause(&e))))?;
-        if interrupt::requested() {
+        if interrupt::stop().requested() {
             return Err(Error::run(format!("stopped in {}; the same command goes on where it was", self.name)));
         }
         match status.success() && self.is_done() {

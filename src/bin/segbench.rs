@@ -3,10 +3,12 @@
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};
 use infoseg::bench::{data, eval, memory, ops, scaling, step, tune};
+use infoseg::cli::terminal::Terminal;
+use infoseg::cli::{self, interrupt};
 use infoseg::config::{DeviceChoice, Resolution, Schedule, TrainArgs};
 use infoseg::memory::counting::Counting;
-use infoseg::train::{Outcome, interrupt, load, run};
-use infoseg::{Error, Result, cli};
+use infoseg::train::{Outcome, load, run};
+use infoseg::{Error, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -234,7 +236,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
         Command::Train { args } => {
             let config = args.load()?;
             config.first_device().pin_default();
-            match run(config, args.resume.is_some())? {
+            match run(config, args.resume.is_some(), Terminal::default(), interrupt::stop())? {
                 Outcome::Done { .. } => Ok(ExitCode::SUCCESS),
                 Outcome::Interrupted { .. } => Ok(ExitCode::from(interrupt::EXIT_CODE)),
             }

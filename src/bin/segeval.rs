@@ -2,13 +2,14 @@
 
 use clap::Parser;
 use infoseg::cli::{self, Pictures};
-use infoseg::config::{DataArgs, Dataset, DeviceChoice, RunConfig};
-use infoseg::data::Source;
-use infoseg::data::classes::Classes;
+use infoseg::config::{DataArgs, DatasetKind, DeviceChoice, RunConfig, Task, defaults_for};
 use infoseg::data::classes::augment::ClassAugment;
-use infoseg::data::split::Split;
+use infoseg::data::{self, Dataset};
+use infoseg::eval::report::Report;
 use infoseg::eval::test_time::TestTimeArgs;
-use infoseg::eval::{Evaluation, Predictor, Protocol, classify, compare, evaluate, gallery, score_predictions};
+use infoseg::eval::{
+    Evaluation, Predictor, Protocol, Scored, TestTime, classify, compare, evaluate, gallery, score_predictions,
+};
 use infoseg::files::make_writable_folder;
 use infoseg::render::page::{self, About};
 use infoseg::train::checkpoint::{self, Checkpoint};
@@ -58,7 +59,8 @@ struct Args {
     /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's].
     #[arg(long)]
     device: Option<DeviceChoice>,
-    /// Folder for report.json, plots/ and (of a run) overlays/ [default: eval-SPLIT in RUN or in the folder of predictions].
+    /// Folder for report.json, plots/ and (of a run) overlays/ [default: eval-SPLIT in RUN or in the folder of predictions, with
+    /// the scales, flip and window behind it where there are some].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Number of picture | truth | prediction | errors panels to draw [default: 8], of a run that classifies pictures on the
@@ -99,7 +101,7 @@ struct Opened {
     config: RunConfig,
     device: DeviceChoice,
     split: String,
-    pictures: Split,
+    pictures: Box<dyn Dataset>,
     newest: Checkpoint,
 }
 
@@ -109,11 +111,11 @@ impl Opened {
         args.data.apply(&mut config)?;
         let device = args.device.clone().unwrap_or_else(|| config.device.clone());
         let split = args.split.as_ref().unwrap_or(&config.data.val_split).clone();
-        let pictures = Split::open(&config.data, &split)?;
+        let pictures = data::open(&config.data, &split)?;
         let newest = checkpoint::last(run)?;
         newest.tell_damaged();
         newest.tell_unfinished(run);
-        newest.check_classes(&pictures)?;
+        newest.check_classes(pictures.classes())?;
         Ok(Self { config, device, split, pictures, newest })
     }
 
@@ -143,7 +145,7 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
         None => Protocol::only(test_time),
     };
     let opened = Opened::new(args, run)?;
-    if matches!(opened.pictures, Split::Pictures(_))
+    if opened.pictures.task() == Task::Classification
         && (args.protocol.is_some() || !protocols.iter().all(|p| p.test_time.is_plain()))
     {
         return Err(Error::usage(
@@ -151,7 +153,10 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
         ));
     }
     let predictor = opened.predictor()?;
-    let out = args.out.clone().unwrap_or_else(|| run.join(format!("eval-{}", opened.split)));
+    let out = args.out.clone().unwrap_or_else(|| {
+        let protocol = if args.protocol.is_some() { "-paper".into() } else { protocols[0].test_time.slug() };
+        run.join(format!("eval-{}{protocol}", opened.split))
+    });
     if same_folder(&out, run) {
         return Err(Error::usage(format!(
             "--out {}: is the run's own folder, whose report and plots would be lost; name another",
@@ -161,9 +166,9 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     // Before the work, not after it.
     make_writable_folder(&out)?;
     let about = || opened.about(run, protocols[0].test_time.in_words());
-    match &opened.pictures {
-        Split::Pixels(source) => of_pixels(args, &predictor, source, &protocols, &out, about),
-        Split::Pictures(classes) => of_pictures(args, &opened.config, &predictor, classes, &out, about),
+    match opened.pictures.task() {
+        Task::Segmentation => of_pixels(args, &opened, &predictor, &protocols, &out, about),
+        Task::Classification => of_pictures(args, &opened.config, &predictor, &*opened.pictures, &out, about),
     }
 }
 
@@ -178,19 +183,19 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
     pin_device(args, first)?;
     let test_time = args.test_time.test_time()?;
     let mut runs: Vec<(Predictor, About)> = Vec::new();
-    let mut pictures: Option<Source> = None;
+    let mut pictures: Option<Box<dyn Dataset>> = None;
     for run in &args.compare {
         let opened = Opened::new(args, run)?;
         let (predictor, about) = (opened.predictor()?, opened.about(run, test_time.in_words())?);
-        let Split::Pixels(source) = opened.pictures else {
+        if opened.pictures.task() == Task::Classification {
             return Err(Error::usage(format!(
                 "--compare {}: classifies whole pictures; runs that say a class of each pixel can be compared",
                 run.display()
             )));
-        };
+        }
         match &pictures {
-            Some(others) => same_pictures(first, others, run, &source)?,
-            None => pictures = Some(source),
+            Some(others) => same_pictures(first, &**others, run, &*opened.pictures)?,
+            None => pictures = Some(opened.pictures),
         }
         runs.push((predictor, about));
     }
@@ -199,10 +204,10 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
     };
     let (predictors, abouts): (Vec<Predictor>, Vec<About>) = runs.into_iter().unzip();
     let progress = Pictures::new("segeval", source.len());
-    let compared = compare(&predictors, &source, &test_time, || progress.one_more(source.len(), ""));
+    let compared = compare(&predictors, &*source, &test_time, || progress.one_more(source.len(), ""));
     progress.finish();
     let compared = compared?;
-    let shown = compared.gallery(&predictors, &source, &test_time, args.report_pictures)?;
+    let shown = compared.gallery(&predictors, &*source, &test_time, args.report_pictures)?;
     let path = page::comparison_page(folder, &abouts, &compared, &shown)?;
     for (about, evaluation) in abouts.iter().zip(&compared.evaluations) {
         let (scores, name) = (evaluation.scores(), &about.name);
@@ -217,10 +222,10 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
 }
 
 /// Runs are compared on one set of pictures, and not on two in silence.
-fn same_pictures(first: &Path, pictures: &Source, run: &Path, others: &Source) -> Result<()> {
+fn same_pictures(first: &Path, pictures: &dyn Dataset, run: &Path, others: &dyn Dataset) -> Result<()> {
     let count = pictures.len();
     let same = count == others.len() && (0..count).all(|index| pictures.name(index) == others.name(index));
-    let same_size = || Ok::<_, Error>(pictures.sample(0)?.label.dim() == others.sample(0)?.label.dim());
+    let same_size = || Ok::<_, Error>(pictures.example(0)?.label.dim() == others.example(0)?.label.dim());
     if same && (count == 0 || same_size()?) {
         return Ok(());
     }
@@ -241,7 +246,7 @@ fn of_pictures(
     args: &Args,
     config: &RunConfig,
     predictor: &Predictor,
-    classes: &Classes,
+    classes: &dyn Dataset,
     out: &Path,
     about: impl FnOnce() -> Result<About>,
 ) -> Result<ExitCode> {
@@ -273,12 +278,13 @@ fn of_pictures(
 /// Scores a run that says a class of each pixel.
 fn of_pixels(
     args: &Args,
+    opened: &Opened,
     predictor: &Predictor,
-    source: &Source,
     protocols: &[Protocol],
     out: &Path,
     about: impl FnOnce() -> Result<About>,
 ) -> Result<ExitCode> {
+    let source = &*opened.pictures;
     let progress = Pictures::new("segeval", source.len());
     let evaluations = evaluate(predictor, source, protocols, true, args.overlays.unwrap_or(8), out, |counted| {
         progress.one_more(source.len(), &so_far(protocols, counted));
@@ -290,7 +296,14 @@ fn of_pixels(
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
     };
-    let code = write(&evaluations[0], out, &mious)?;
+    let scored = Scored::new(
+        &opened.config.data,
+        &opened.split,
+        source.classes(),
+        &protocols[0].test_time,
+        Some(&opened.newest.folder),
+    );
+    let code = write(&evaluations[0], out, scored, &mious)?;
     let Some(folder) = &args.report else { return Ok(code) };
     let shown = gallery(predictor, source, &protocols[0].test_time, &evaluations[0], args.report_pictures)?;
     print_page(&page::segmentation_page(folder, &about()?, &evaluations[0], &mious, &shown)?)
@@ -320,24 +333,50 @@ fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
             dataset.name()
         )));
     }
-    if args.data.dataset == Some(Dataset::Synthetic) {
+    if args.data.dataset == Some(DatasetKind::Synthetic) {
         return Err(Error::usage(
             "--dataset synthetic has no label files to compare --predictions with; write some with `segdata synth`, and \
-             say `--dataset cityscapes --data-root DIR`",
+             set `--dataset cityscapes --data-root DIR`",
         ));
     }
     let root = args.data.data_root.as_ref().ok_or_else(|| {
-        Error::usage("--predictions are compared with the labels under --data-root DIR, the folder that holds gtFine/")
+        Error::usage(
+            "--predictions are compared with the labels under --data-root DIR: the folder that holds gtFine/, or with \
+             --dataset folder the one of images and masks",
+        )
     })?;
+    let mut config = defaults_for(args.data.dataset.unwrap_or(DatasetKind::Cityscapes)).data;
+    config.root.clone_from(root);
+    config.classes = args.data.classes.clone().unwrap_or_default();
     let split = args.split.as_deref().unwrap_or("val");
     let progress = Pictures::new("segeval", 0);
-    let evaluation = score_predictions(predictions, root, split, |pictures| progress.one_more(pictures, ""));
+    let scored = score_predictions(predictions, &config, split, |pictures| progress.one_more(pictures, ""));
     progress.finish();
-    write(&evaluation?, &args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}"))), &[])
+    let scored = scored?;
+    let out = args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}")));
+    let of = Scored::new(&config, split, scored.evaluation.classes(), &TestTime::default(), None);
+    let code = write(&scored.evaluation, &out, of, &[])?;
+    if let Some(remark) = scored.remark {
+        cli::say(format_args!("segeval: {remark}"));
+    }
+    Ok(code)
 }
 
-fn write(evaluation: &Evaluation, out: &Path, protocols: &[(&str, f64)]) -> Result<ExitCode> {
-    let report = evaluation.write_beside(out, protocols)?;
+fn write(evaluation: &Evaluation, out: &Path, scored: Scored, protocols: &[(&str, f64)]) -> Result<ExitCode> {
+    let path = out.join("report.json");
+    if let Ok(Report { scored: Some(before), .. }) = Report::read(&path)
+        && (before.protocol() != scored.protocol() || before.split != scored.split)
+    {
+        cli::say(format_args!(
+            "segeval: {}: a report of {} ({}) is replaced by one of {} ({})",
+            path.display(),
+            before.split,
+            before.protocol(),
+            scored.split,
+            scored.protocol()
+        ));
+    }
+    let report = evaluation.write_beside(out, scored, protocols)?;
     cli::print(format_args!("{}\n", report.table()))?;
     for (name, miou) in protocols {
         cli::print(format_args!("mIoU {name:<14}{:>7.2}\n", 100.0 * miou))?;

@@ -54,7 +54,8 @@ fn segexport(args: Args) -> Result<ExitCode> {
     if let Some(folder) = args.out.parent() {
         make_folder(folder)?;
     }
-    let Exported { written, left_out } = export(&weights, &config.model, args.format, &args.out)?;
+    let Exported { written, left_out } =
+        export(&weights, &config.model, &checkpoint.state.classes, args.format, &args.out)?;
     let absent = absent_heads(&weights);
     if args.format == Format::Mmseg && !absent.is_empty() {
         cli::say(format_args!("the run has no {}: load the file with strict=False", absent.join(", no ")));

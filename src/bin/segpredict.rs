@@ -2,9 +2,11 @@
 
 use clap::{Parser, ValueEnum};
 use infoseg::config::{Backbone, DeviceChoice, RunConfig, Task};
-use infoseg::data::labels::NUM_CLASSES;
 use infoseg::eval::{Predictor, test_time::TestTimeArgs};
 use infoseg::predict::{Format, jobs, predict};
+use infoseg::task::ClassSet;
+use infoseg::task::class_set::ClassFile;
+use infoseg::train::checkpoint;
 use infoseg::weights::Checkpoint;
 use infoseg::{Error, Result, cli, files};
 use std::path::{Path, PathBuf};
@@ -25,8 +27,8 @@ struct Args {
     /// Folder to write to; subfolders of an input folder are kept.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What to write: overlay (NAME_overlay.png), color (_color.png, the Cityscapes palette), label-ids
-    /// (_labelIds.png, fit for the Cityscapes server), train-ids (_labelTrainIds.png), logits (_logits.safetensors, raw
+    /// What to write: overlay (NAME_overlay.png), color (_color.png, the colors of the classes), label-ids
+    /// (_labelIds.png, ids on disk as the class set lists them; fit for the Cityscapes server), train-ids (_labelTrainIds.png), logits (_logits.safetensors, raw
     /// scores [classes, height, width] at the network's output size).
     #[arg(long, value_delimiter = ',', default_value = "overlay")]
     format: Vec<Format>,
@@ -37,6 +39,9 @@ struct Args {
     /// segexport. Depth, stem, head and classes are read off it.
     #[arg(long, value_name = "FILE")]
     pretrained: Option<PathBuf>,
+    /// Names, colors and ids of the classes: a classes.toml, or a preset [default: the network's own].
+    #[arg(long, value_name = "FILE|PRESET")]
+    classes: Option<String>,
     /// The network that --pretrained is of.
     #[arg(long, requires = "pretrained", default_value = "deeplabv3")]
     network: Network,
@@ -67,7 +72,7 @@ fn segpredict(args: Args) -> Result<ExitCode> {
             "--format logits: raw scores are those of one pass; leave out --scales, --flip, --slide",
         ));
     }
-    let (predictor, jobs) = match &args.pretrained {
+    let (predictor, classes, jobs) = match &args.pretrained {
         Some(file) => {
             if let Some(run) =
                 args.paths.iter().find(|path| path.join("config.toml").is_file() && path.join("checkpoints").is_dir())
@@ -79,7 +84,8 @@ fn segpredict(args: Args) -> Result<ExitCode> {
                 )));
             }
             let jobs = jobs(some(&args.paths)?, &args.out)?;
-            (foreign(file, &args)?, jobs)
+            let (predictor, classes) = foreign(file, &args)?;
+            (predictor, classes, jobs)
         }
         None => {
             let [run, inputs @ ..] = args.paths.as_slice() else {
@@ -101,13 +107,16 @@ fn segpredict(args: Args) -> Result<ExitCode> {
             let jobs = jobs(some(inputs)?, &args.out)?;
             let device = args.device.clone().unwrap_or_else(|| config.device.clone());
             device.pin_default();
-            (Predictor::load(run, &config, &device.open()?)?, jobs)
+            let newest = checkpoint::last(run)?;
+            newest.tell_damaged();
+            let predictor = Predictor::of_checkpoint(&newest, &config, &device.open()?)?;
+            (predictor, chosen(&args, newest.state.classes)?, jobs)
         }
     };
     files::make_writable_folder(&args.out)?;
     let mut failures = 0;
     for job in &jobs {
-        match predict(&predictor, job, &args.format, &test_time) {
+        match predict(&predictor, &classes, job, &args.format, &test_time) {
             Ok(written) => {
                 written.iter().try_for_each(|path| cli::print(format_args!("{}\n", path.display())))?;
             }
@@ -133,11 +142,26 @@ fn some(inputs: &[PathBuf]) -> Result<&[PathBuf]> {
     }
 }
 
-/// The network of a foreign checkpoint.
-fn foreign(file: &Path, args: &Args) -> Result<Predictor> {
+/// The class set that predictions are written with: that of `--classes`, else the network's own.
+fn chosen(args: &Args, own: ClassSet) -> Result<ClassSet> {
+    let Some(name) = &args.classes else { return Ok(own) };
+    let given = ClassFile::named(name)?.classes;
+    if given.len() == own.len() {
+        return Ok(given);
+    }
+    Err(Error::usage(format!(
+        "--classes {name}: has {} classes, and the network has {} ({}); name a set of as many",
+        given.len(),
+        own.len(),
+        own.name
+    )))
+}
+
+/// The network of a foreign checkpoint, and its classes.
+fn foreign(file: &Path, args: &Args) -> Result<(Predictor, ClassSet)> {
     let Network::Deeplabv3 = args.network;
     let checkpoint = Checkpoint::read(file)?;
-    let (model, classes) = checkpoint.model()?;
+    let (model, _) = checkpoint.model()?;
     if let Some(backbone) = args.backbone
         && backbone != model.backbone
     {
@@ -148,21 +172,19 @@ fn foreign(file: &Path, args: &Args) -> Result<Predictor> {
             model.backbone.name()
         )));
     }
-    if classes != NUM_CLASSES
-        && classes != 0
-        && let Some(format) = args.format.iter().find(|format| !format.is_of_any_classes())
-    {
-        let name = format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string());
-        return Err(Error::usage(format!(
-            "--format {name}: {} has {classes} classes, not Cityscapes' {NUM_CLASSES}, and so no colours or label ids \
-             here; use --format train-ids,logits",
-            file.display()
-        )));
-    }
     let device = args.device.clone().unwrap_or(DeviceChoice::Auto);
     device.pin_default();
     let output_stride = args.output_stride.as_deref().map(|stride| if stride == "16" { 16 } else { 8 });
-    let (predictor, _, report) = Predictor::pretrained(&checkpoint, output_stride, &device.open()?)?;
+    let (predictor, num_classes, report) = Predictor::pretrained(&checkpoint, output_stride, &device.open()?)?;
     cli::say(report);
-    Ok(predictor)
+    let own = match checkpoint.classes() {
+        Some(own) => own.clone(),
+        // Without names: Cityscapes' where there are as many.
+        None if num_classes == ClassSet::cityscapes().len() => (*ClassSet::cityscapes()).clone(),
+        None => ClassSet::numbered(
+            &format!("{num_classes} classes"),
+            &(0..num_classes).map(|i| format!("class {i}")).collect::<Vec<_>>(),
+        ),
+    };
+    Ok((predictor, chosen(args, own)?))
 }

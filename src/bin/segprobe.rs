@@ -3,7 +3,7 @@
 use clap::Parser;
 use infoseg::cli::{self, duration};
 use infoseg::config::{DataArgs, DeviceChoice, RunConfig};
-use infoseg::data::split::Split;
+use infoseg::data;
 use infoseg::files::make_writable_folder;
 use infoseg::probe::report::{self, ProbedRun};
 use infoseg::probe::{Probed, Settings, check_alike};
@@ -79,9 +79,9 @@ fn segprobe(args: Args) -> Result<ExitCode> {
         (config.data, config.augment) = (first.data.clone(), first.augment.clone());
         newest.push(checkpoint::last(run)?);
     }
-    let open = |split: &str| Split::open(&first.data, split);
+    let open = |split: &str| data::open(&first.data, split);
     let val = open(&first.data.val_split)?;
-    newest.iter().try_for_each(|checkpoint| checkpoint.check_classes(&val))?;
+    newest.iter().try_for_each(|checkpoint| checkpoint.check_classes(val.classes()))?;
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("probe"));
     make_writable_folder(&out)?;
     let (mut probed, mut written) = (Vec::new(), Vec::new());
@@ -99,7 +99,7 @@ fn segprobe(args: Args) -> Result<ExitCode> {
             runs => format!("run {} of {runs}, {title}", number + 1),
         });
         probes.train(train, config, &settings, |step| told.trained(step, settings.steps))?;
-        let scored = probes.score(&val, config, &settings, DRAWN, |done, count| told.scored(done, count))?;
+        let scored = probes.score(&*val, config, &settings, DRAWN, |done, count| told.scored(done, count))?;
         let run = ProbedRun { name: title, steps: abouts[number].steps, scored };
         cli::print(format_args!("{}\n", report::table(&run)))?;
         probed.push(run);

@@ -1,10 +1,12 @@
 //! Trains a segmentation or classification network in gradient-isolated local modules.
 
 use clap::Parser;
+use infoseg::Result;
+use infoseg::cli::terminal::Terminal;
+use infoseg::cli::{self, interrupt};
 use infoseg::config::TrainArgs;
 use infoseg::memory::counting::Counting;
-use infoseg::train::{Outcome, interrupt, load, run};
-use infoseg::{Result, cli};
+use infoseg::train::{Outcome, load, run};
 use std::process::ExitCode;
 
 /// Train a DeepLabV3, or a network that classifies pictures, in gradient-isolated local modules (InfoPro). Without
@@ -30,7 +32,7 @@ fn segtrain(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     config.first_device().pin_default();
-    match run(config, args.train.resume.is_some())? {
+    match run(config, args.train.resume.is_some(), Terminal::default(), interrupt::stop())? {
         Outcome::Done { folder, table } => {
             cli::print(format_args!("{table}\n"))?;
             for (what, name) in [("overlays", "overlays"), ("mistakes", "mistakes.png"), ("plots", "plots")] {

@@ -1,12 +1,14 @@
 //! What every binary does around its own work: read the command line, report errors once, in words, with the right exit
 //! code, and never mind a reader that has gone away.
 
+pub mod interrupt;
 mod pictures;
+pub mod terminal;
 
 pub use pictures::{Pictures, counted, duration};
 
 use crate::train::exhaustion;
-use crate::{Error, Result};
+use crate::{Error, Result, messages};
 use clap::error::ErrorKind;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -28,6 +30,7 @@ pub fn run<Args: clap::Parser>(program: &str, main: impl FnOnce(Args) -> Result<
             return ExitCode::from(2);
         }
     };
+    show_messages();
     exhaustion::silence(std::env::var_os("RUST_BACKTRACE").is_some());
     let outcome = match catch_unwind(AssertUnwindSafe(|| main(args))) {
         Err(panic) => exhaustion::explained(panic.as_ref(), || 0).map(Err).ok_or(panic),
@@ -47,6 +50,28 @@ pub fn run<Args: clap::Parser>(program: &str, main: impl FnOnce(Args) -> Result<
             ));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Shows what the library says on stderr, one line each. Other crates' records are left out.
+fn show_messages() {
+    struct Stderr;
+    impl log::Log for Stderr {
+        fn enabled(&self, metadata: &log::Metadata) -> bool {
+            metadata.target() == messages::TARGET
+        }
+
+        fn log(&self, record: &log::Record) {
+            if self.enabled(record.metadata()) {
+                say(record.args());
+            }
+        }
+
+        fn flush(&self) {}
+    }
+    // Only the first logger of a process counts; a second one is refused, which does no harm.
+    if log::set_logger(&Stderr).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Command-line flags of a training run, shared by every binary that starts one.
 
 use super::{
-    Backbone, Dataset, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, Schedule, TaskLoss,
+    Backbone, DatasetKind, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, Schedule,
+    TaskLoss,
 };
 use crate::memory::MemorySize;
 use crate::{Error, Result};
@@ -24,12 +25,17 @@ pub struct TrainArgs {
 
     /// Where pictures and labels come from
     #[arg(long)]
-    pub dataset: Option<Dataset>,
+    pub dataset: Option<DatasetKind>,
 
     /// Folder of the dataset as its publisher ships it (Cityscapes: the one of leftImg8bit/ and gtFine/; CIFAR: its .tar.gz
     /// will do)
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
+
+    /// Classes: a classes.toml, or a preset (cityscapes, camvid, voc, ade20k, bdd100k, coco-stuff, mapillary-v1.2) [default:
+    /// classes.toml in the data root]
+    #[arg(long, value_name = "FILE|PRESET")]
+    pub classes: Option<String>,
 
     /// Training crop in pixels, such as 512x1024
     #[arg(long, value_name = "HEIGHTxWIDTH")]
@@ -112,6 +118,11 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub pretrained: Option<PathBuf>,
 
+    /// With --pretrained of other classes: TOML file of "class of the weights" = "class of the data", whose classifier rows
+    /// carry over
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub init_classes: Option<PathBuf>,
+
     /// Checkpoints to keep; older ones are removed
     #[arg(long, value_name = "N")]
     pub keep: Option<u32>,
@@ -148,6 +159,7 @@ impl TrainArgs {
         };
         say("--dataset", "data.dataset", self.dataset.map(named));
         say("--data-root", "data.root", path("--data-root", self.data_root.as_deref())?);
+        say("--classes", "data.classes", self.classes.clone().map(Value::String));
         say("--resolution", "train.resolution", self.resolution.map(named));
         say("--local-k", "local.num_modules", self.local_k.and_then(LocalK::number).map(|k| Value::Integer(k.into())));
         say("--recompute", "train.recompute", self.recompute.then_some(Value::Boolean(true)));
@@ -179,6 +191,7 @@ impl TrainArgs {
         say("--sync-bn", "parallel.sync_bn", self.sync_bn.then_some(Value::Boolean(true)));
         say("--seed", "seed", self.seed.map(|seed| Value::Integer(seed as i64))); // clap holds it below i64::MAX
         say("--pretrained", "train.pretrained", path("--pretrained", self.pretrained.as_deref())?);
+        say("--init-classes", "train.init_classes", path("--init-classes", self.init_classes.as_deref())?);
         say("--tensorboard", "train.tensorboard", self.tensorboard.then_some(Value::Boolean(true)));
         say("--keep", "train.keep_checkpoints", self.keep.map(|n| Value::Integer(n.into())));
         say("--out", "train.out", path("--out", self.out.as_deref())?);
@@ -201,7 +214,7 @@ impl TrainArgs {
         let (config, note) = self.layers()?.load_with_note()?;
         refuse_unused_root(self.data_root.as_deref(), &config)?;
         // A run that is resumed keeps its cuts, or is refused.
-        note.filter(|_| self.resume.is_none()).into_iter().for_each(crate::cli::say);
+        note.filter(|_| self.resume.is_none()).into_iter().for_each(crate::messages::say);
         Ok(config)
     }
 }
@@ -210,13 +223,17 @@ impl TrainArgs {
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DataArgs {
-    /// Dataset [default: the run's]
+    /// DatasetKind [default: the run's]
     #[arg(long)]
-    pub dataset: Option<Dataset>,
+    pub dataset: Option<DatasetKind>,
 
     /// Folder of the dataset [default: the run's]
     #[arg(long, value_name = "DIR")]
     pub data_root: Option<PathBuf>,
+
+    /// Classes of the data: a classes.toml, or a preset [default: the run's, or classes.toml in the data root]
+    #[arg(long, value_name = "FILE|PRESET")]
+    pub classes: Option<String>,
 }
 
 impl DataArgs {
@@ -242,6 +259,9 @@ impl DataArgs {
         if let Some(root) = &self.data_root {
             config.data.root.clone_from(root);
         }
+        if let Some(classes) = &self.classes {
+            config.data.classes.clone_from(classes);
+        }
         refuse_unused_root(self.data_root.as_deref(), config)?;
         config.check()
     }
@@ -265,7 +285,7 @@ impl RunConfig {
 fn refuse_unused_root(root: Option<&Path>, config: &RunConfig) -> Result<()> {
     match root {
         Some(root) if config.data.dataset.is_built_in() => Err(Error::usage(match config.data.dataset {
-            Dataset::SyntheticDigits => {
+            DatasetKind::SyntheticDigits => {
                 format!(
                     "--data-root {}: the built-in digits are not read from a folder; say which --dataset it is",
                     root.display()
@@ -317,7 +337,7 @@ mod tests {
         .layers()
         .and_then(|layers| layers.load())
         .unwrap();
-        assert_eq!((config.data.dataset, config.data.root), (Dataset::Cityscapes, PathBuf::from("/d")));
+        assert_eq!((config.data.dataset, config.data.root), (DatasetKind::Cityscapes, PathBuf::from("/d")));
         assert_eq!((config.train.resolution.height, config.train.resolution.width), (64, 128));
         assert_eq!((config.local.num_modules, config.local.method), (4, Method::Dgl));
         assert_eq!((config.local.task_loss, config.model.backbone), (TaskLoss::Contrast, Backbone::Resnet50));

@@ -1,6 +1,6 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
-use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Method, Resolution, RunConfig, Schedule, Task};
+use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Resolution, RunConfig, Schedule, Task};
 use crate::cli::counted;
 use crate::{Error, Result};
 use std::fmt::Display;
@@ -167,7 +167,7 @@ impl RunConfig {
         let local = &self.local;
         let k = local.num_modules;
         at_least(1, "local.num_modules", k)?;
-        if local.method == Method::E2e && k != 1 {
+        if local.method.traits().is_end_to_end && k != 1 {
             let message = "method e2e is end-to-end training, which has one module; use 1, or method infopro";
             return Err(problem("local.num_modules", k, message));
         }
@@ -228,6 +228,9 @@ impl RunConfig {
         at_least(1, "train.steps", train.steps)?;
         let (steps, warmup) = (train.steps, self.optim.warmup_steps);
         ensure(warmup <= steps, "optim.warmup_steps", warmup, format_args!("must not be above train.steps = {steps}"))?;
+        let map = train.init_classes.display();
+        let fits = train.init_classes.as_os_str().is_empty() || !train.pretrained.as_os_str().is_empty();
+        ensure(fits, "train.init_classes", format!("\"{map}\""), "needs weights to carry over; set --pretrained FILE")?;
         at_least(1, "train.log_every_steps", train.log_every_steps)?;
         at_least(1, "train.keep_checkpoints", train.keep_checkpoints)
     }
@@ -236,10 +239,11 @@ impl RunConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::Method;
+    use crate::config::{DatasetKind, defaults_for};
 
     fn message(change: impl FnOnce(&mut RunConfig)) -> String {
-        let mut config = defaults_for(Dataset::Synthetic);
+        let mut config = defaults_for(DatasetKind::Synthetic);
         change(&mut config);
         config.check().expect_err("the change must be refused").to_string()
     }

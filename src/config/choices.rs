@@ -3,14 +3,17 @@
 use crate::data::classes::Layout;
 use serde::{Deserialize, Serialize};
 
-/// Where pictures and labels come from. The first two have a class a pixel, the others a class a picture.
+/// Where pictures and labels come from. The first three have a class for each pixel, the others
+/// one for each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Dataset {
+pub enum DatasetKind {
     /// Built-in procedural street scenes
     Synthetic,
     /// A folder in Cityscapes layout
     Cityscapes,
+    /// A folder of images and masks of your own classes (classes.toml)
+    Folder,
     /// CIFAR-10, binary version: the folder cifar-10-batches-bin or the .tar.gz
     Cifar10,
     /// CIFAR-100, binary version: the folder cifar-100-binary or the .tar.gz
@@ -34,7 +37,7 @@ pub enum Task {
     Classification,
 }
 
-impl Dataset {
+impl DatasetKind {
     /// What its labels are of.
     pub const fn task(self) -> Task {
         match self.classes() {
@@ -46,7 +49,7 @@ impl Dataset {
     /// How its files are laid out, where a picture has one class.
     pub const fn classes(self) -> Option<Layout> {
         match self {
-            Self::Synthetic | Self::Cityscapes => None,
+            Self::Synthetic | Self::Cityscapes | Self::Folder => None,
             Self::Cifar10 => Some(Layout::Cifar10),
             Self::Cifar100 => Some(Layout::Cifar100),
             Self::Svhn => Some(Layout::Svhn),
@@ -233,20 +236,6 @@ pub enum DecoderKind {
     Stepwise,
     /// Upsampled at once, then a 3×3 convolution for each of `decoder_channels` (CIFAR, SVHN, STL-10).
     Direct,
-}
-
-/// Local learning method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// One module, one loss (K = 1).
-    E2e,
-    /// λ1 · reconstruction + λ2 · task.
-    Infopro,
-    /// Task term only (λ1 = 0), convolutional head.
-    Dgl,
-    /// Task term only (λ1 = 0), linear head.
-    Greedy,
 }
 
 /// T: the task term of a local loss.

@@ -50,15 +50,15 @@ fn edit_value(value: &toml::Value, single: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Cuts, Dataset, DeviceChoice, defaults_for};
+    use crate::config::{Cuts, DatasetKind, DeviceChoice, defaults_for};
 
     #[test]
     fn a_saved_configuration_reads_back_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        let mut config = defaults_for(Dataset::Synthetic);
+        let mut config = defaults_for(DatasetKind::Synthetic);
         config.device = DeviceChoice::Cuda(1);
-        config.data.dataset = Dataset::Cityscapes;
+        config.data.dataset = DatasetKind::Cityscapes;
         config.data.root = r#"/data/with "quotes" and # signs"#.into();
         config.augment.scale = [0.1, 1.0 / 3.0];
         config.local.cuts = Cuts::After(vec!["layer3.12".into()]);
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_saved_configuration_keeps_the_comments_but_not_the_demo_s() {
-        let text = defaults_for(Dataset::Cityscapes).to_commented_toml();
+        let text = defaults_for(DatasetKind::Cityscapes).to_commented_toml();
         assert!(text.starts_with("# Seeds weights"), "{text}");
         let count = |text: &str| text.lines().filter(|line| line.starts_with('#')).count();
         assert_eq!(count(&text), count(DEMO) - 4);

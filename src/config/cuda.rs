@@ -172,7 +172,7 @@ pub(super) use driver::{devices, memory, usable, warn_of_ptx};
 #[cfg(feature = "cuda")]
 mod driver {
     use super::{Fault, NEEDED, NEEDED_FUNCTION, NVRTC, Toolkits, ptx_warning};
-    use crate::cli::say;
+    use crate::messages::say;
     use cudarc::driver::{DriverError, result, sys};
     use std::ffi::{c_int, c_uint};
     use std::ptr::null_mut;

@@ -1,6 +1,6 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
-use super::{Dataset, Method, RunConfig, Task, paper};
+use super::{DatasetKind, RunConfig, Task, paper};
 use crate::cli::counted;
 use crate::files::plain_cause;
 use crate::{Error, Result};
@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 /// Default of synthetic runs; its comments are the ones of every saved configuration.
 pub(super) const DEMO: &str = include_str!("../../configs/demo.toml");
+const FOLDER: &str = include_str!("../../configs/folder.toml");
 const CITYSCAPES: &str = include_str!("../../configs/cityscapes-r101-k2-1024x2048.toml");
 const CIFAR: &str = include_str!("../../configs/classification/cifar10.toml");
 const SVHN: &str = include_str!("../../configs/classification/svhn.toml");
@@ -55,20 +56,21 @@ struct Saying {
 }
 
 /// The built-in configuration that runs on this dataset start from.
-pub fn defaults_for(dataset: Dataset) -> RunConfig {
+pub fn defaults_for(dataset: DatasetKind) -> RunConfig {
     default_table(dataset).try_into().expect("the built-in configurations are tested")
 }
 
 /// The dataset's own default over the demo's, which has every key.
-fn default_table(dataset: Dataset) -> Table {
+fn default_table(dataset: DatasetKind) -> Table {
     let text = match dataset {
-        Dataset::Synthetic => DEMO,
-        Dataset::Cityscapes => CITYSCAPES,
-        Dataset::Cifar10 | Dataset::Cifar100 => CIFAR,
-        Dataset::Svhn => SVHN,
-        Dataset::Stl10 => STL10,
-        Dataset::Imagenet => IMAGENET,
-        Dataset::SyntheticDigits => DIGITS,
+        DatasetKind::Synthetic => DEMO,
+        DatasetKind::Cityscapes => CITYSCAPES,
+        DatasetKind::Folder => FOLDER,
+        DatasetKind::Cifar10 | DatasetKind::Cifar100 => CIFAR,
+        DatasetKind::Svhn => SVHN,
+        DatasetKind::Stl10 => STL10,
+        DatasetKind::Imagenet => IMAGENET,
+        DatasetKind::SyntheticDigits => DIGITS,
     };
     let parsed = |text: &str| text.parse::<Table>().expect("the built-in configurations are tested");
     let mut table = parsed(DEMO);
@@ -120,9 +122,9 @@ impl Layers {
         let dataset = match sayings.iter().rev().find(|saying| saying.key == "data.dataset") {
             // A wrong name is reported below like any other wrong value.
             Some(Saying { value: Value::String(name), .. }) => {
-                Dataset::from_str(name, false).unwrap_or(Dataset::Synthetic)
+                DatasetKind::from_str(name, false).unwrap_or(DatasetKind::Synthetic)
             }
-            _ => Dataset::Synthetic,
+            _ => DatasetKind::Synthetic,
         };
         let mut merged = Merged::new(dataset);
         for saying in sayings {
@@ -207,7 +209,7 @@ struct Merged {
 }
 
 impl Merged {
-    fn new(dataset: Dataset) -> Self {
+    fn new(dataset: DatasetKind) -> Self {
         Self { table: default_table(dataset), said: HashMap::new(), backbone_changed: 0, note: None }
     }
 
@@ -248,7 +250,7 @@ impl Merged {
         let config = self.config()?;
         let (method, k, cuts) =
             (self.layer_of("local.method"), self.layer_of("local.num_modules"), self.layer_of("local.cuts"));
-        if config.local.method == Method::E2e && config.local.num_modules > 1 {
+        if config.local.method.traits().is_end_to_end && config.local.num_modules > 1 {
             if k >= method {
                 let (k_source, method_source) = (self.source_of("local.num_modules"), self.source_of("local.method"));
                 return Err(Error::usage(format!(
@@ -271,7 +273,7 @@ impl Merged {
         let outnumbered = k > cuts && named + 1 != config.local.num_modules;
         if cuts < TYPED && (outnumbered || self.backbone_changed > cuts) {
             // End-to-end has no cuts to miss; others were thought about by who wrote the file.
-            if cuts > 0 && config.local.num_modules > 1 && config.local.method != Method::E2e {
+            if cuts > 0 && config.local.num_modules > 1 && !config.local.method.traits().is_end_to_end {
                 let cause = match outnumbered {
                     true => format!(
                         "cuts into {}, not into {}",
@@ -306,8 +308,10 @@ impl Merged {
         if config.data.dataset.task() != Task::Classification {
             return Ok(());
         }
-        if matches!(config.local.method, Method::Dgl | Method::Greedy) && self.layer_of("local.task_loss") == 0 {
-            self.put("local.task_loss", Value::String("softmax".into()));
+        if let Some(task_loss) = config.local.method.traits().default_task_loss
+            && self.layer_of("local.task_loss") == 0
+        {
+            self.put("local.task_loss", Value::try_from(task_loss).expect("a name"));
         }
         if let Some((recon, task)) = paper::weights(&config) {
             for (key, weights) in [("local.recon_weight", recon), ("local.task_weight", task)] {
@@ -356,7 +360,7 @@ fn plain(message: &str) -> String {
 }
 
 fn unknown_key(key: &str) -> String {
-    let defaults = default_table(Dataset::Synthetic);
+    let defaults = default_table(DatasetKind::Synthetic);
     if defaults.get(key).is_some_and(Value::is_table) {
         return format!(
             "`{key}` is a section of keys; name one of them, such as `{key}.{}`",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Backbone, Cuts, TaskLoss};
+use crate::config::{Backbone, Cuts, Method, TaskLoss};
 
 fn load(file: Option<&str>, set: &[&str], flags: &[(&'static str, &'static str, Value)]) -> Result<RunConfig> {
     let folder = tempfile::tempdir().unwrap();
@@ -35,7 +35,7 @@ fn flag_beats_set_beats_file_beats_default() {
     let set = ["train.batch_size=4", "train.log_every_steps=7"];
     let config = load(file, &set, &[("--batch-size", "train.batch_size", Value::Integer(5))]).unwrap();
     assert_eq!((config.train.steps, config.train.batch_size, config.train.log_every_steps), (10, 5, 7));
-    assert_eq!(config.train.keep_checkpoints, defaults_for(Dataset::Synthetic).train.keep_checkpoints);
+    assert_eq!(config.train.keep_checkpoints, defaults_for(DatasetKind::Synthetic).train.keep_checkpoints);
 }
 
 #[test]
@@ -182,12 +182,12 @@ fn every_shipped_configuration_is_what_its_name_says() {
         let config = Layers { file: Some(path), flags, ..Layers::default() }.load().unwrap();
         count += 1;
         match name.as_str() {
-            "demo" => assert_eq!(config.data.dataset, Dataset::Synthetic),
+            "demo" => assert_eq!(config.data.dataset, DatasetKind::Synthetic),
             "camvid-cpu" => assert_eq!((config.model.backbone, config.model.width), (Backbone::Resnet18, 0.5)),
             _ => {
                 let mut parts = name.split('-');
                 let mut next = || parts.next().unwrap_or_default();
-                assert_eq!((next(), config.data.dataset), ("cityscapes", Dataset::Cityscapes), "{name}");
+                assert_eq!((next(), config.data.dataset), ("cityscapes", DatasetKind::Cityscapes), "{name}");
                 assert_eq!((next(), config.model.backbone), ("r101", Backbone::Resnet101), "{name}");
                 let method = next();
                 let k = match method {

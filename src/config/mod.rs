@@ -17,9 +17,10 @@ mod parallel;
 mod remote;
 mod resolution;
 
+pub use crate::local::method::Method;
 pub use args::{DataArgs, TrainArgs};
 pub use choices::{
-    Backbone, Crop, Dataset, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Method, Precision, Schedule, Stem,
+    Backbone, Crop, DatasetKind, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Precision, Schedule, Stem,
     Task, TaskLoss,
 };
 pub use device::DeviceChoice;
@@ -29,9 +30,10 @@ pub use parallel::ParallelConfig;
 pub use remote::{RemoteAddress, read_token, still_answers};
 pub use resolution::Resolution;
 
-use crate::data::labels::NUM_CLASSES;
+use crate::task::ClassSet;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One whole experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,13 +61,39 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// Classes of the dataset, as far as they are known without its files: ImageNet's are as many as its folders.
+    /// Number of classes of the dataset, as far as it is known without its files: ImageNet's are as many as its folders.
     pub fn num_classes_expected(&self) -> usize {
         match self.data.dataset.classes() {
-            None => NUM_CLASSES,
+            None => self.class_set_expected().len(),
             Some(layout) => layout.num_classes_hint().unwrap_or(IMAGENET_CLASSES),
         }
     }
+
+    /// The class set of a dataset with a class for each pixel; Cityscapes' where it cannot be told.
+    pub fn class_set_expected(&self) -> ClassSet {
+        crate::data::class_file(&self.data).map_or_else(|_| (*ClassSet::cityscapes()).clone(), |file| file.classes)
+    }
+
+    /// Makes paths absolute, so that a run can be used from any folder.
+    ///
+    /// # Errors
+    /// The working folder is gone.
+    pub fn make_paths_absolute(&mut self) -> Result<()> {
+        let train = &mut self.train;
+        for path in [&mut self.data.root, &mut train.pretrained, &mut train.init_classes, &mut self.parallel.token_file] {
+            if !path.as_os_str().is_empty() {
+                *path = absolute(path)?;
+            }
+        }
+        if Path::new(&self.data.classes).is_file() {
+            self.data.classes = absolute(Path::new(&self.data.classes))?.to_string_lossy().into_owned();
+        }
+        Ok(())
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|cause| Error::file(path, format!("cannot be made absolute: {cause}")))
 }
 
 const IMAGENET_CLASSES: usize = 1000;
@@ -75,10 +103,14 @@ const IMAGENET_CLASSES: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Where pictures and labels come from.
-    pub dataset: Dataset,
+    pub dataset: DatasetKind,
     /// Folder of the dataset, as its publisher ships it (Cityscapes: the one that holds `leftImg8bit/` and `gtFine/`;
     /// CIFAR: the archive will do too); empty for built-in data.
     pub root: PathBuf,
+    /// Class set of a dataset with a class for each pixel: a `classes.toml` or the name of a preset; empty: `classes.toml` in
+    /// the root, else Cityscapes' for `cityscapes`.
+    #[serde(default)]
+    pub classes: String,
     /// Split trained on.
     pub train_split: String,
     /// Split evaluated on.
@@ -283,6 +315,10 @@ pub struct TrainConfig {
     pub tensorboard: bool,
     /// Weights to start from (`.pth`, `.pt`, `.safetensors`); empty: drawn from the seed.
     pub pretrained: PathBuf,
+    /// TOML file of `"class of the weights" = "class of the data"`: rows of the classifiers that carry over from
+    /// `pretrained`; empty: none.
+    #[serde(default)]
+    pub init_classes: PathBuf,
     /// Run folder; empty: a new folder `runs/<dataset>-<backbone>-<method>-k<K>-<number>`.
     pub out: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! The paper's cuts and loss weights, network by network (its tables 8 and 9, and the reference's `configs.py`).
 
-use super::{Backbone, Cuts, Dataset, Method, RunConfig, Task, TaskLoss};
+use super::{Backbone, Cuts, DatasetKind, RunConfig, Task, TaskLoss};
 
 /// A cut after `(stage, block)`: `(2, 8)` is `layer2.8`, `(0, 0)` the stem.
 type After = (usize, usize);
@@ -64,12 +64,12 @@ const fn even(backbone: Backbone, k: usize) -> Option<&'static [After]> {
 }
 
 /// InfoPro*: the same memory in each module.
-const fn balanced(backbone: Backbone, dataset: Dataset, k: usize) -> Option<&'static [After]> {
+const fn balanced(backbone: Backbone, dataset: DatasetKind, k: usize) -> Option<&'static [After]> {
     match (backbone, dataset, k) {
-        (Backbone::Resnet110, Dataset::Cifar10 | Dataset::Stl10, 2) => Some(&[(1, 14)]),
-        (Backbone::Resnet110, Dataset::Cifar10, 3) => Some(&[(1, 9), (2, 2)]),
-        (Backbone::Resnet110, Dataset::Stl10, 3) => Some(&[(1, 8), (2, 1)]),
-        (Backbone::Resnet110, Dataset::Cifar10 | Dataset::Stl10, 4) => Some(&[(1, 6), (1, 14), (2, 8)]),
+        (Backbone::Resnet110, DatasetKind::Cifar10 | DatasetKind::Stl10, 2) => Some(&[(1, 14)]),
+        (Backbone::Resnet110, DatasetKind::Cifar10, 3) => Some(&[(1, 9), (2, 2)]),
+        (Backbone::Resnet110, DatasetKind::Stl10, 3) => Some(&[(1, 8), (2, 1)]),
+        (Backbone::Resnet110, DatasetKind::Cifar10 | DatasetKind::Stl10, 4) => Some(&[(1, 6), (1, 14), (2, 8)]),
         _ => None,
     }
 }
@@ -81,17 +81,17 @@ pub type Weights = ([f64; 2], [f64; 2]);
 pub fn weights(config: &RunConfig) -> Option<Weights> {
     let (backbone, k) = (config.model.backbone, config.local.num_modules);
     let is_balanced = config.local.cuts == Cuts::Balanced;
-    if config.local.method != Method::Infopro {
+    if !config.local.method.traits().reconstructs {
         return None;
     }
     let weights = match (backbone, config.data.dataset, k) {
-        (Backbone::Resnet101 | Backbone::Resnext101, Dataset::Imagenet, 2) => ([5.0; 2], [0.75; 2]),
-        (Backbone::Resnet152, Dataset::Imagenet, 2) => ([5.0; 2], [1.0; 2]),
+        (Backbone::Resnet101 | Backbone::Resnext101, DatasetKind::Imagenet, 2) => ([5.0; 2], [0.75; 2]),
+        (Backbone::Resnet152, DatasetKind::Imagenet, 2) => ([5.0; 2], [1.0; 2]),
         _ if config.local.task_loss != TaskLoss::Contrast => return None,
-        (Backbone::Resnet32, Dataset::Cifar10, 2) if !is_balanced => ([5.0, 0.0], [1.0, 0.0]),
-        (Backbone::Resnet32, Dataset::Cifar10, 4) if !is_balanced => ([6.0, 1.0], [0.0, 2.0]),
-        (Backbone::Resnet32, Dataset::Cifar10, 8) if !is_balanced => ([5.0, 0.0], [0.0, 2.0]),
-        (Backbone::Resnet32, Dataset::Cifar10, 16) if !is_balanced => ([5.0, 0.2], [0.05, 0.5]),
+        (Backbone::Resnet32, DatasetKind::Cifar10, 2) if !is_balanced => ([5.0, 0.0], [1.0, 0.0]),
+        (Backbone::Resnet32, DatasetKind::Cifar10, 4) if !is_balanced => ([6.0, 1.0], [0.0, 2.0]),
+        (Backbone::Resnet32, DatasetKind::Cifar10, 8) if !is_balanced => ([5.0, 0.0], [0.0, 2.0]),
+        (Backbone::Resnet32, DatasetKind::Cifar10, 16) if !is_balanced => ([5.0, 0.2], [0.05, 0.5]),
         (Backbone::Resnet110, dataset, k) if is_balanced => balanced_weights(dataset, k)?,
         (Backbone::Resnet110, dataset, k) => even_weights(dataset, k)?,
         _ => return None,
@@ -99,31 +99,31 @@ pub fn weights(config: &RunConfig) -> Option<Weights> {
     Some(weights)
 }
 
-const fn even_weights(dataset: Dataset, k: usize) -> Option<Weights> {
+const fn even_weights(dataset: DatasetKind, k: usize) -> Option<Weights> {
     match (dataset, k) {
-        (Dataset::Cifar10, 2) => Some(([5.0, 0.0], [0.5, 0.0])),
-        (Dataset::Cifar10, 4) => Some(([1.0, 0.0], [0.0, 1.0])),
-        (Dataset::Cifar10, 8) => Some(([5.0, 0.0], [0.0, 1.0])),
-        (Dataset::Cifar10, 16) => Some(([5.0, 0.5], [0.0, 1.0])),
-        (Dataset::Stl10, 2) => Some(([10.0, 0.0], [1.0, 0.0])),
-        (Dataset::Stl10, 4) => Some(([20.0, 5.0], [0.2, 2.0])),
-        (Dataset::Stl10, 8) => Some(([20.0, 5.0], [0.2, 1.0])),
-        (Dataset::Stl10, 16) => Some(([20.0, 10.0], [0.5, 0.1])),
-        (Dataset::Svhn, 2) => Some(([1.0, 0.0], [0.1, 0.0])),
-        (Dataset::Svhn, 4) => Some(([5.0, 0.5], [0.0, 1.0])),
-        (Dataset::Svhn, 8) => Some(([5.0, 0.5], [0.0, 2.0])),
-        (Dataset::Svhn, 16) => Some(([5.0, 0.5], [0.2, 1.0])),
+        (DatasetKind::Cifar10, 2) => Some(([5.0, 0.0], [0.5, 0.0])),
+        (DatasetKind::Cifar10, 4) => Some(([1.0, 0.0], [0.0, 1.0])),
+        (DatasetKind::Cifar10, 8) => Some(([5.0, 0.0], [0.0, 1.0])),
+        (DatasetKind::Cifar10, 16) => Some(([5.0, 0.5], [0.0, 1.0])),
+        (DatasetKind::Stl10, 2) => Some(([10.0, 0.0], [1.0, 0.0])),
+        (DatasetKind::Stl10, 4) => Some(([20.0, 5.0], [0.2, 2.0])),
+        (DatasetKind::Stl10, 8) => Some(([20.0, 5.0], [0.2, 1.0])),
+        (DatasetKind::Stl10, 16) => Some(([20.0, 10.0], [0.5, 0.1])),
+        (DatasetKind::Svhn, 2) => Some(([1.0, 0.0], [0.1, 0.0])),
+        (DatasetKind::Svhn, 4) => Some(([5.0, 0.5], [0.0, 1.0])),
+        (DatasetKind::Svhn, 8) => Some(([5.0, 0.5], [0.0, 2.0])),
+        (DatasetKind::Svhn, 16) => Some(([5.0, 0.5], [0.2, 1.0])),
         _ => None,
     }
 }
 
-const fn balanced_weights(dataset: Dataset, k: usize) -> Option<Weights> {
+const fn balanced_weights(dataset: DatasetKind, k: usize) -> Option<Weights> {
     match (dataset, k) {
-        (Dataset::Cifar10, 2) => Some(([5.0, 0.0], [0.1, 0.0])),
-        (Dataset::Cifar10, 3 | 4) => Some(([5.0, 5.0], [0.0, 0.1])),
-        (Dataset::Stl10, 2) => Some(([20.0, 0.0], [1.0, 0.0])),
-        (Dataset::Stl10, 3) => Some(([20.0, 5.0], [0.5, 2.0])),
-        (Dataset::Stl10, 4) => Some(([20.0, 10.0], [0.5, 1.0])),
+        (DatasetKind::Cifar10, 2) => Some(([5.0, 0.0], [0.1, 0.0])),
+        (DatasetKind::Cifar10, 3 | 4) => Some(([5.0, 5.0], [0.0, 0.1])),
+        (DatasetKind::Stl10, 2) => Some(([20.0, 0.0], [1.0, 0.0])),
+        (DatasetKind::Stl10, 3) => Some(([20.0, 5.0], [0.5, 2.0])),
+        (DatasetKind::Stl10, 4) => Some(([20.0, 10.0], [0.5, 1.0])),
         _ => None,
     }
 }
@@ -131,10 +131,11 @@ const fn balanced_weights(dataset: Dataset, k: usize) -> Option<Weights> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Method;
     use crate::config::defaults_for;
     use crate::net::resnet;
 
-    fn config(backbone: Backbone, dataset: Dataset, k: usize, cuts: Cuts) -> RunConfig {
+    fn config(backbone: Backbone, dataset: DatasetKind, k: usize, cuts: Cuts) -> RunConfig {
         let mut config = defaults_for(dataset);
         config.model.backbone = backbone;
         (config.local.num_modules, config.local.cuts) = (k, cuts);
@@ -146,14 +147,14 @@ mod tests {
     fn cuts_are_the_paper_s() {
         let cuts_of = |backbone, dataset, k, cuts| super::cuts(&config(backbone, dataset, k, cuts));
         let cut = |backbone, dataset, k, cuts| cuts_of(backbone, dataset, k, cuts).map(|cuts| cuts.join(" "));
-        let (cifar, stl) = (Dataset::Cifar10, Dataset::Stl10);
-        assert_eq!(cut(Backbone::Resnet101, Dataset::Cityscapes, 2, Cuts::Auto).as_deref(), Some("layer3.12"));
-        assert_eq!(cut(Backbone::Resnet101, Dataset::Imagenet, 2, Cuts::Auto).as_deref(), Some("layer2.0"));
-        assert_eq!(cut(Backbone::Resnext101, Dataset::Imagenet, 2, Cuts::Auto).as_deref(), Some("layer2.2"));
+        let (cifar, stl) = (DatasetKind::Cifar10, DatasetKind::Stl10);
+        assert_eq!(cut(Backbone::Resnet101, DatasetKind::Cityscapes, 2, Cuts::Auto).as_deref(), Some("layer3.12"));
+        assert_eq!(cut(Backbone::Resnet101, DatasetKind::Imagenet, 2, Cuts::Auto).as_deref(), Some("layer2.0"));
+        assert_eq!(cut(Backbone::Resnext101, DatasetKind::Imagenet, 2, Cuts::Auto).as_deref(), Some("layer2.2"));
         assert_eq!(cut(Backbone::Resnet32, cifar, 4, Cuts::Auto).as_deref(), Some("layer1.2 layer2.1 layer3.0"));
         assert_eq!(cut(Backbone::Resnet110, cifar, 3, Cuts::Balanced).as_deref(), Some("layer1.9 layer2.2"));
         assert_eq!(cut(Backbone::Resnet110, stl, 3, Cuts::Balanced).as_deref(), Some("layer1.8 layer2.1"));
-        assert_eq!(cut(Backbone::Resnet110, Dataset::Svhn, 2, Cuts::Balanced), None);
+        assert_eq!(cut(Backbone::Resnet110, DatasetKind::Svhn, 2, Cuts::Balanced), None);
         assert_eq!(cut(Backbone::Resnet20, cifar, 2, Cuts::Auto), None);
         // Every one names K − 1 blocks that are there, in order.
         for (backbone, ks) in [(Backbone::Resnet32, [2, 3, 4, 8, 16]), (Backbone::Resnet110, [2, 3, 4, 8, 16])] {
@@ -178,16 +179,16 @@ mod tests {
     fn weights_are_the_paper_s() {
         let (resnet32, resnet110) = (Backbone::Resnet32, Backbone::Resnet110);
         for (backbone, dataset, k, cuts, expected) in [
-            (resnet32, Dataset::Cifar10, 4, Cuts::Auto, Some(([6.0, 1.0], [0.0, 2.0]))),
-            (resnet32, Dataset::Cifar10, 16, Cuts::Auto, Some(([5.0, 0.2], [0.05, 0.5]))),
-            (resnet110, Dataset::Cifar10, 16, Cuts::Auto, Some(([5.0, 0.5], [0.0, 1.0]))),
-            (resnet110, Dataset::Cifar10, 2, Cuts::Balanced, Some(([5.0, 0.0], [0.1, 0.0]))),
-            (resnet110, Dataset::Stl10, 16, Cuts::Auto, Some(([20.0, 10.0], [0.5, 0.1]))),
-            (resnet110, Dataset::Stl10, 4, Cuts::Balanced, Some(([20.0, 10.0], [0.5, 1.0]))),
-            (resnet110, Dataset::Svhn, 8, Cuts::Auto, Some(([5.0, 0.5], [0.0, 2.0]))),
-            (Backbone::Resnet152, Dataset::Imagenet, 2, Cuts::Auto, Some(([5.0; 2], [1.0; 2]))),
-            (resnet32, Dataset::Cifar10, 3, Cuts::Auto, None),
-            (Backbone::Resnet20, Dataset::Cifar10, 2, Cuts::Auto, None),
+            (resnet32, DatasetKind::Cifar10, 4, Cuts::Auto, Some(([6.0, 1.0], [0.0, 2.0]))),
+            (resnet32, DatasetKind::Cifar10, 16, Cuts::Auto, Some(([5.0, 0.2], [0.05, 0.5]))),
+            (resnet110, DatasetKind::Cifar10, 16, Cuts::Auto, Some(([5.0, 0.5], [0.0, 1.0]))),
+            (resnet110, DatasetKind::Cifar10, 2, Cuts::Balanced, Some(([5.0, 0.0], [0.1, 0.0]))),
+            (resnet110, DatasetKind::Stl10, 16, Cuts::Auto, Some(([20.0, 10.0], [0.5, 0.1]))),
+            (resnet110, DatasetKind::Stl10, 4, Cuts::Balanced, Some(([20.0, 10.0], [0.5, 1.0]))),
+            (resnet110, DatasetKind::Svhn, 8, Cuts::Auto, Some(([5.0, 0.5], [0.0, 2.0]))),
+            (Backbone::Resnet152, DatasetKind::Imagenet, 2, Cuts::Auto, Some(([5.0; 2], [1.0; 2]))),
+            (resnet32, DatasetKind::Cifar10, 3, Cuts::Auto, None),
+            (Backbone::Resnet20, DatasetKind::Cifar10, 2, Cuts::Auto, None),
         ] {
             let mut config = config(backbone, dataset, k, cuts);
             assert_eq!(weights(&config), expected, "{backbone:?} {dataset:?} {k}");

@@ -199,10 +199,10 @@ fn listed(choices: &[DeviceChoice]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     fn with(devices: &[&str], place: &[usize]) -> RunConfig {
-        let mut config = defaults_for(Dataset::Synthetic);
+        let mut config = defaults_for(DatasetKind::Synthetic);
         config.parallel.devices = devices.iter().map(|text| text.parse().unwrap()).collect();
         config.parallel.place = place.to_vec();
         config

@@ -5,10 +5,10 @@
 //! shows is ever resized.
 
 use super::keyed::keyed_rng;
-use super::labels::{IGNORE_INDEX, NUM_CLASSES};
 use super::normalize::{self, Normalization};
-use super::{Sample, photometric};
+use super::{Example, photometric};
 use crate::config::{AugmentConfig, Resolution};
+use crate::task::IGNORE_INDEX;
 use crate::{Error, Result};
 use fast_image_resize as fir;
 use ndarray::{Array, Array3};
@@ -18,12 +18,12 @@ use rand_chacha::ChaCha8Rng;
 /// Draws of a crop before one class may hold more than its share.
 const CROP_TRIES: usize = 10;
 
-/// One training picture.
+/// One training crop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainSample {
-    /// Normalised picture, 0 where padded. Shape: `[3, height, width]`, flat.
+    /// Normalised image, 0 where padded. Shape: `[3, height, width]`, flat.
     pub input: Vec<f32>,
-    /// Train ids, [`IGNORE_INDEX`] where unknown or padded: `[height, width]`, flat. Of classification one class.
+    /// Class indices, [`IGNORE_INDEX`] where unknown or padded: `[height, width]`, flat; one for an image-level class.
     pub label: Vec<u16>,
 }
 
@@ -32,6 +32,8 @@ pub struct TrainSample {
 pub struct Augment {
     config: AugmentConfig,
     crop: Resolution,
+    num_classes: usize,
+    normalization: Normalization,
 }
 
 /// A part of a picture, in its pixels.
@@ -44,9 +46,9 @@ pub(super) struct Window {
 }
 
 impl Augment {
-    /// Crops of `crop`, made as `config` says.
-    pub fn new(config: &AugmentConfig, crop: Resolution) -> Self {
-        Self { config: config.clone(), crop }
+    /// Crops of size `crop`, made as `config` says.
+    pub fn new(config: &AugmentConfig, crop: Resolution, num_classes: usize, normalization: Normalization) -> Self {
+        Self { config: config.clone(), crop, num_classes, normalization }
     }
 
     /// Size of the crops.
@@ -54,13 +56,13 @@ impl Augment {
         self.crop
     }
 
-    /// One crop of `sample`. A pure function of its arguments: the same `(seed, epoch, index)` draws the same crop.
+    /// One crop of `example`. A pure function of its arguments: the same `(seed, epoch, index)` draws the same crop.
     ///
     /// # Errors
-    /// A sample without pixels, or whose label has another size than its picture.
-    pub fn apply(&self, sample: Sample, seed: u64, epoch: u64, index: u64) -> Result<TrainSample> {
+    /// An example without pixels, or whose label has another size than its image.
+    pub fn apply(&self, example: Example, seed: u64, epoch: u64, index: u64) -> Result<TrainSample> {
         let mut rng = augment_rng(seed, epoch, index);
-        let Sample { name, image, label } = sample;
+        let Example { name, image, label } = example;
         let (height, width) = label.dim();
         if image.dim() != (height, width, 3) || height == 0 || width == 0 {
             let message = format!("{name}: picture {:?} and label {:?} do not fit together", image.dim(), label.dim());
@@ -88,11 +90,11 @@ impl Augment {
     /// Draws the place of the crop, again while one class holds too much of it (ignored pixels count for nobody).
     fn draw_crop(
         &self,
-        label: &[u8],
+        label: &[u16],
         size: (usize, usize),
         scaled: Resolution,
         rng: &mut ChaCha8Rng,
-    ) -> (Window, Vec<u8>) {
+    ) -> (Window, Vec<u16>) {
         let height = self.crop.height.min(scaled.height);
         let width = self.crop.width.min(scaled.width);
         let fits_whole = height == scaled.height && width == scaled.width;
@@ -103,7 +105,9 @@ impl Augment {
             let window = Window { top, left, height, width };
             let crop = nearest_window(label, size, scaled, window);
             let is_last = fits_whole || tries == CROP_TRIES || self.config.category_max_share >= 1.0;
-            if is_last || largest_share(&crop).is_some_and(|share| share < self.config.category_max_share) {
+            if is_last
+                || largest_share(&crop, self.num_classes).is_some_and(|share| share < self.config.category_max_share)
+            {
                 return (window, crop);
             }
             tries += 1;
@@ -111,16 +115,16 @@ impl Augment {
     }
 
     /// Normalises into the top left corner; the rest is 0, which is the mean colour, and ignored.
-    fn pad(&self, rgb: &[u8], label: &[u8], window: Window) -> TrainSample {
+    fn pad(&self, rgb: &[u8], label: &[u16], window: Window) -> TrainSample {
         let (height, width) = (self.crop.height, self.crop.width);
         let mut input = vec![0.0; 3 * height * width];
-        normalize::write(rgb, window.width, Normalization::IMAGENET, &mut input, width, height * width);
+        normalize::write(rgb, window.width, self.normalization, &mut input, width, height * width);
         if (window.height, window.width) == (height, width) {
-            return TrainSample { input, label: label.iter().copied().map(u16::from).collect() };
+            return TrainSample { input, label: label.to_vec() };
         }
-        let mut padded = vec![u16::from(IGNORE_INDEX); height * width];
+        let mut padded = vec![IGNORE_INDEX; height * width];
         for (to, from) in padded.chunks_exact_mut(width).zip(label.chunks_exact(window.width)) {
-            to.iter_mut().zip(from).for_each(|(to, &from)| *to = u16::from(from));
+            to[..window.width].copy_from_slice(from);
         }
         TrainSample { input, label: padded }
     }
@@ -131,7 +135,7 @@ pub(super) fn augment_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     keyed_rng([seed, epoch, index], *b"augment\0")
 }
 
-pub(super) fn contiguous<D: ndarray::Dimension>(array: Array<u8, D>) -> Vec<u8> {
+pub(super) fn contiguous<T: Copy, D: ndarray::Dimension>(array: Array<T, D>) -> Vec<T> {
     match array.is_standard_layout() {
         true => {
             let length = array.len();
@@ -148,20 +152,21 @@ fn scaled_side(side: usize, scale: f32) -> usize {
     ((side as f64 * f64::from(scale)).round() as usize).max(1)
 }
 
-/// Share of the commonest class among labelled pixels; `None` where there is not more than one class, which is never
-/// good enough (as mmsegmentation has it).
-fn largest_share(label: &[u8]) -> Option<f32> {
-    let mut counts = [0_u64; 256];
-    for &id in label {
-        counts[id as usize] += 1;
+/// Share of the most frequent class among labelled pixels; `None` where there is not more than one class, which is
+/// never good enough (as mmsegmentation has it).
+fn largest_share(label: &[u16], num_classes: usize) -> Option<f32> {
+    let mut counts = vec![0_u64; num_classes];
+    for &class in label {
+        if let Some(count) = counts.get_mut(usize::from(class)) {
+            *count += 1;
+        }
     }
-    let counts = &counts[..NUM_CLASSES];
     let (sum, largest) = (counts.iter().sum::<u64>(), counts.iter().max()?);
     (counts.iter().filter(|&&count| count > 0).count() > 1).then(|| (*largest as f64 / sum as f64) as f32)
 }
 
 /// `window` of the label scaled to `scaled`: each pixel takes the one whose centre is nearest.
-fn nearest_window(label: &[u8], size: (usize, usize), scaled: Resolution, window: Window) -> Vec<u8> {
+fn nearest_window(label: &[u16], size: (usize, usize), scaled: Resolution, window: Window) -> Vec<u16> {
     let nearest = |at: usize, from: usize, to: usize| ((2 * at + 1) * from / (2 * to)).min(from - 1);
     let columns: Vec<usize> =
         (window.left..window.left + window.width).map(|x| nearest(x, size.1, scaled.width)).collect();
@@ -207,7 +212,7 @@ pub fn resized(image: &Array3<u8>, to: Resolution) -> Result<Array3<u8>> {
 }
 
 /// Mirrors left and right, in place. Shape: `[_, width, channels]`.
-pub(super) fn flip_rows(values: &mut [u8], width: usize, channels: usize) {
+pub(super) fn flip_rows<T>(values: &mut [T], width: usize, channels: usize) {
     for row in values.chunks_exact_mut(width * channels) {
         for x in 0..width / 2 {
             for channel in 0..channels {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Dataset, defaults_for};
+use crate::config::{DatasetKind, defaults_for};
 use crate::data::normalize::Normalization;
 use ndarray::{Array2, Array3};
 use rand::{RngExt, SeedableRng};
@@ -11,7 +11,7 @@ fn still() -> AugmentConfig {
         category_max_share: 1.0,
         flip: 0.0,
         photometric: false,
-        ..defaults_for(Dataset::Synthetic).augment
+        ..defaults_for(DatasetKind::Synthetic).augment
     }
 }
 
@@ -20,10 +20,11 @@ fn crop(height: usize, width: usize) -> Resolution {
 }
 
 /// A picture whose red channel is ten times the label, which is `(y + x) % 5`.
-fn diagonal(height: usize, width: usize) -> Sample {
-    let label = Array2::from_shape_fn((height, width), |(y, x)| ((y + x) % 5) as u8);
-    let image = Array3::from_shape_fn((height, width, 3), |(y, x, c)| if c == 0 { label[[y, x]] * 10 } else { 7 });
-    Sample { name: "diagonal".into(), image, label }
+fn diagonal(height: usize, width: usize) -> Example {
+    let label = Array2::from_shape_fn((height, width), |(y, x)| ((y + x) % 5) as u16);
+    let image =
+        Array3::from_shape_fn((height, width, 3), |(y, x, c)| if c == 0 { label[[y, x]] as u8 * 10 } else { 7 });
+    Example { name: "diagonal".into(), image, label }
 }
 
 fn byte(input: f32, channel: usize) -> u8 {
@@ -32,12 +33,13 @@ fn byte(input: f32, channel: usize) -> u8 {
 
 #[test]
 fn a_small_picture_is_padded_at_the_bottom_and_right() {
-    let sample = diagonal(2, 3);
-    let got = Augment::new(&still(), crop(3, 4)).apply(sample.clone(), 0, 0, 0).unwrap();
-    assert_eq!(got.label, [0, 1, 2, 255, 1, 2, 3, 255, 255, 255, 255, 255]);
+    let example = diagonal(2, 3);
+    let got = Augment::new(&still(), crop(3, 4), 5, Normalization::IMAGENET).apply(example.clone(), 0, 0, 0).unwrap();
+    const I: u16 = IGNORE_INDEX;
+    assert_eq!(got.label, [0, 1, 2, I, 1, 2, 3, I, I, I, I, I]);
     for (y, x) in [(0, 0), (0, 2), (1, 2)] {
         for channel in 0..3 {
-            assert_eq!(byte(got.input[channel * 12 + y * 4 + x], channel), sample.image[[y, x, channel]]);
+            assert_eq!(byte(got.input[channel * 12 + y * 4 + x], channel), example.image[[y, x, channel]]);
         }
     }
     for at in [3, 7, 8, 9, 10, 11] {
@@ -48,7 +50,7 @@ fn a_small_picture_is_padded_at_the_bottom_and_right() {
 #[test]
 fn a_flip_mirrors_picture_and_label_alike() {
     let config = AugmentConfig { flip: 1.0, ..still() };
-    let got = Augment::new(&config, crop(2, 3)).apply(diagonal(2, 3), 0, 0, 0).unwrap();
+    let got = Augment::new(&config, crop(2, 3), 5, Normalization::IMAGENET).apply(diagonal(2, 3), 0, 0, 0).unwrap();
     assert_eq!(got.label, [2, 1, 0, 3, 2, 1]);
     let red: Vec<u8> = got.input[..6].iter().map(|&value| byte(value, 0)).collect();
     assert_eq!(red, [20, 10, 0, 30, 20, 10]);
@@ -56,7 +58,7 @@ fn a_flip_mirrors_picture_and_label_alike() {
 
 #[test]
 fn picture_and_label_are_cropped_at_the_same_place() {
-    let augment = Augment::new(&still(), crop(6, 5));
+    let augment = Augment::new(&still(), crop(6, 5), 5, Normalization::IMAGENET);
     let mut places = std::collections::BTreeSet::new();
     for index in 0..20 {
         let got = augment.apply(diagonal(16, 19), 1, 0, index).unwrap();
@@ -75,9 +77,9 @@ fn the_same_key_draws_the_same_crop_and_another_draws_another() {
         category_max_share: 0.75,
         flip: 0.5,
         photometric: true,
-        ..defaults_for(Dataset::Synthetic).augment
+        ..defaults_for(DatasetKind::Synthetic).augment
     };
-    let augment = Augment::new(&config, crop(12, 12));
+    let augment = Augment::new(&config, crop(12, 12), 5, Normalization::IMAGENET);
     let apply = |seed, epoch, index| augment.apply(diagonal(20, 30), seed, epoch, index).unwrap();
     assert_eq!(apply(1, 2, 3), apply(1, 2, 3));
     for other in [apply(0, 2, 3), apply(1, 0, 3), apply(1, 2, 0)] {
@@ -115,19 +117,24 @@ fn a_resized_crop_is_the_crop_of_the_resized_picture() {
 
 #[test]
 fn ignored_pixels_have_no_share() {
-    assert_eq!(largest_share(&[0, 0, 0, 1, 255, 255, 255, 255]), Some(0.75));
-    assert_eq!(largest_share(&[3, 3, 255]), None, "one class alone is never good enough");
-    assert_eq!(largest_share(&[255, 255]), None);
+    assert_eq!(largest_share(&[0, 0, 0, 1, IGNORE_INDEX, IGNORE_INDEX], 5), Some(0.75));
+    assert_eq!(largest_share(&[3, 3, IGNORE_INDEX], 5), None, "one class alone is never good enough");
+    assert_eq!(largest_share(&[IGNORE_INDEX; 2], 5), None);
 }
 
 #[test]
 fn crops_of_one_class_are_drawn_again() {
     // Only the rightmost tenth holds a second class.
-    let label = Array2::from_shape_fn((8, 80), |(_, x)| u8::from(x >= 72));
-    let sample = Sample { name: "mostly".into(), image: Array3::zeros((8, 80, 3)), label };
+    let label = Array2::from_shape_fn((8, 80), |(_, x)| u16::from(x >= 72));
+    let example = Example { name: "mostly".into(), image: Array3::zeros((8, 80, 3)), label };
     let mixed = |share: f32| {
-        let augment = Augment::new(&AugmentConfig { category_max_share: share, ..still() }, crop(8, 8));
-        (0..200).filter(|&i| augment.apply(sample.clone(), 0, 0, i).unwrap().label.contains(&1)).count()
+        let augment = Augment::new(
+            &AugmentConfig { category_max_share: share, ..still() },
+            crop(8, 8),
+            5,
+            Normalization::IMAGENET,
+        );
+        (0..200).filter(|&i| augment.apply(example.clone(), 0, 0, i).unwrap().label.contains(&1)).count()
     };
     let (any, balanced) = (mixed(1.0), mixed(0.95));
     assert!(balanced > 3 * any, "{balanced} of 200 hold both classes, {any} where it does not matter");
@@ -135,8 +142,9 @@ fn crops_of_one_class_are_drawn_again() {
 
 #[test]
 fn a_label_of_another_size_is_an_error_with_the_name() {
-    let sample = Sample { label: Array2::zeros((3, 3)), ..diagonal(4, 4) };
-    let error = Augment::new(&still(), crop(2, 2)).apply(sample, 0, 0, 0).unwrap_err().to_string();
+    let example = Example { label: Array2::zeros((3, 3)), ..diagonal(4, 4) };
+    let error =
+        Augment::new(&still(), crop(2, 2), 5, Normalization::IMAGENET).apply(example, 0, 0, 0).unwrap_err().to_string();
     assert!(error.contains("diagonal") && error.contains("do not fit"), "{error}");
 }
 
@@ -152,13 +160,19 @@ fn any_sizes_give_a_crop_of_the_asked_size() {
             category_max_share: 0.5,
             flip: 0.5,
             photometric: true,
-            ..defaults_for(Dataset::Synthetic).augment
+            ..defaults_for(DatasetKind::Synthetic).augment
         };
-        let augment = Augment::new(&config, crop(cropped.0, cropped.1));
+        let augment = Augment::new(&config, crop(cropped.0, cropped.1), 5, Normalization::IMAGENET);
         let got = augment.apply(diagonal(size.0, size.1), seed, 0, 0).unwrap();
         let pixels = cropped.0 * cropped.1;
         assert_eq!((got.input.len(), got.label.len()), (3 * pixels, pixels), "{size:?} to {cropped:?}");
-        assert!(got.label.iter().all(|&id| id < 5 || id == 255));
+        assert!(got.label.iter().all(|&id| id < 5 || id == IGNORE_INDEX));
         assert!(got.input.iter().all(|value| value.is_finite()));
     }
+}
+
+#[test]
+fn the_normalization_that_is_given_is_used() {
+    let got = Augment::new(&still(), crop(1, 1), 5, Normalization::HALF).apply(diagonal(1, 1), 0, 0, 0).unwrap();
+    assert_eq!(got.input, [-1.0, 7.0 / 127.5 - 1.0, 7.0 / 127.5 - 1.0]);
 }

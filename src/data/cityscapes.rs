@@ -6,10 +6,13 @@
 //! root/gtFine/<split>/<city>/<stem>_gtFine_instanceIds.png   (where things are told apart; for the iIoU alone)
 //! ```
 
-use super::Sample;
-use super::id_png::{load_instances, load_label, train_ids};
-use crate::config::Resolution;
+use super::id_png::load_ids;
+use super::masks::MaskFormat;
+use super::{Dataset, Example};
+use crate::config::{Resolution, Task};
 use crate::files::{ZLIB_RATIO, unless_it_panics};
+use crate::task::ClassSet;
+use crate::task::class_set::{IdTable, Meaning};
 use crate::{Error, Result};
 use image::error::LimitErrorKind;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
@@ -17,6 +20,7 @@ use ndarray::{Array2, Array3};
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
 pub(super) const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
@@ -50,52 +54,67 @@ pub struct Listing {
 #[derive(Debug)]
 pub struct Cityscapes {
     pairs: Vec<Pair>,
+    formats: Formats,
+}
+
+/// How the files of a layout are read: by the end of their names.
+#[derive(Debug, Clone)]
+pub(super) struct Formats {
+    label_ids: MaskFormat,
+    train_ids: MaskFormat,
+}
+
+impl Formats {
+    pub fn new(classes: Arc<ClassSet>) -> Self {
+        Self { label_ids: MaskFormat::ids(Arc::clone(&classes)), train_ids: MaskFormat::indices(classes) }
+    }
+
+    pub fn of(&self, label: &Path) -> &MaskFormat {
+        let train_ids = label.to_string_lossy().ends_with(TRAIN_IDS_SUFFIX);
+        if train_ids { &self.train_ids } else { &self.label_ids }
+    }
 }
 
 impl Cityscapes {
-    /// Lists the pictures of `split` under `root`. Opens none.
+    /// Lists the images of `split` under `root`. Opens none.
     ///
     /// # Errors
-    /// A missing root or split, a split without pictures, a picture without a label.
-    pub fn open(root: &Path, split: &str) -> Result<Self> {
+    /// A missing root or split, a split without images, an image without a label.
+    pub fn open(root: &Path, split: &str, classes: Arc<ClassSet>) -> Result<Self> {
         let listing = list(root, split)?;
         match listing.problems.into_iter().next() {
             Some(problem) => Err(problem),
-            None => Ok(Self { pairs: listing.pairs }),
+            None => Ok(Self { pairs: listing.pairs, formats: Formats::new(classes) }),
         }
     }
+}
 
-    /// Number of pictures.
-    pub fn len(&self) -> usize {
+impl Dataset for Cityscapes {
+    fn task(&self) -> Task {
+        Task::Segmentation
+    }
+
+    fn classes(&self) -> &Arc<ClassSet> {
+        self.formats.label_ids.classes()
+    }
+
+    fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is no picture; never after [`open`](Self::open).
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-
-    /// Name of picture `i`.
-    pub fn name(&self, i: usize) -> String {
+    fn name(&self, i: usize) -> String {
         self.pairs[i].name.clone()
     }
 
-    /// Picture `i` with its label as train ids.
-    ///
-    /// # Errors
-    /// See [`load_pair`].
-    pub fn sample(&self, i: usize) -> Result<Sample> {
-        load_pair(&self.pairs[i])
+    fn example(&self, i: usize) -> Result<Example> {
+        let pair = &self.pairs[i];
+        load_pair(pair, self.formats.of(&pair.label))
     }
 
-    /// The same with its instance ids, where there are any.
-    ///
-    /// # Errors
-    /// See [`load_pair`] and [`instances_of`].
-    pub fn annotated(&self, i: usize) -> Result<(Sample, Option<Array2<u16>>)> {
-        let sample = self.sample(i)?;
-        let instances = instances_of(&self.pairs[i].label, sample.label.dim())?;
-        Ok((sample, instances))
+    fn annotated(&self, i: usize) -> Result<(Example, Option<Array2<u16>>)> {
+        let example = self.example(i)?;
+        let instances = instances_of(&self.pairs[i].label, example.label.dim(), self.classes())?;
+        Ok((example, instances))
     }
 }
 
@@ -140,8 +159,8 @@ pub fn truths(root: &Path, split: &str) -> Result<Vec<Truth>> {
 /// Instance ids beside a label of this size; `None` where there is no such file.
 ///
 /// # Errors
-/// A file that cannot be decoded or has another size.
-pub fn instances_of(label: &Path, size: (usize, usize)) -> Result<Option<Array2<u16>>> {
+/// A file that cannot be decoded or has another size; an instance of a class that has none, or of none that exists.
+pub fn instances_of(label: &Path, size: (usize, usize), classes: &ClassSet) -> Result<Option<Array2<u16>>> {
     let name = label.file_name().unwrap_or_default().to_string_lossy();
     let stem = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].iter().find_map(|suffix| name.strip_suffix(suffix));
     let Some(stem) = stem else { return Ok(None) };
@@ -149,9 +168,34 @@ pub fn instances_of(label: &Path, size: (usize, usize)) -> Result<Option<Array2<
     if !path.exists() {
         return Ok(None);
     }
-    let instances = load_instances(&path)?;
+    let instances = load_ids(&path)?;
+    check_instances(&path, &instances, classes)?;
     same_size((&path, instances.dim()), "label", (label, size))?;
     Ok(Some(instances))
+}
+
+/// An instance id is id on disk * 1000 + number of the instance. Up to 1000 it says nothing about an instance.
+fn check_instances(path: &Path, instances: &Array2<u16>, classes: &ClassSet) -> Result<()> {
+    let table = IdTable::of(classes);
+    let wrong = |instance: u16| match table.meaning(instance / 1000) {
+        _ if instance <= 1000 => None,
+        Meaning::Unlisted => Some(format!("there is no label id {}", instance / 1000)),
+        Meaning::Ignored => None,
+        Meaning::Class(class) => {
+            let class = &classes.classes[usize::from(class)];
+            class.instance_pixels.is_none().then(|| format!("{} is a class without instances", class.name))
+        }
+    };
+    let mut last = 0;
+    for ((row, column), &id) in instances.indexed_iter() {
+        if id != last
+            && let Some(wrong) = wrong(id)
+        {
+            return Err(Error::file(path, format!("{id} at row {row}, column {column} is no instance id: {wrong}")));
+        }
+        last = id;
+    }
+    Ok(())
 }
 
 /// Names of the splits under `root/leftImg8bit`, sorted.
@@ -263,16 +307,18 @@ pub(super) fn labels_without_picture(root: &Path, split: &str) -> Result<Vec<Err
     Ok(problems)
 }
 
-/// Reads a picture and its label.
+/// Reads an image and its mask.
 ///
 /// # Errors
-/// Files that cannot be read or decoded, sizes that differ, ids that do not exist.
-pub fn load_pair(pair: &Pair) -> Result<Sample> {
+/// Files that cannot be read or decoded, sizes that differ, values that the class set does not list.
+pub fn load_pair(pair: &Pair, format: &MaskFormat) -> Result<Example> {
     let image = load_image(&pair.image)?;
-    let label = load_label(&pair.label)?;
-    same_size((&pair.label, label.dim()), "picture", (&pair.image, size_of(&image)))?;
-    let label = train_ids(&pair.label, label)?;
-    Ok(Sample { name: pair.name.clone(), image, label })
+    let mask = format.load(&pair.label)?;
+    same_size((&pair.label, mask.label.dim()), "picture", (&pair.image, size_of(&image)))?;
+    match mask.problem {
+        Some(problem) => Err(problem),
+        None => Ok(Example { name: pair.name.clone(), image, label: mask.label }),
+    }
 }
 
 /// Says so where a file and what it belongs to, its `role`, differ in size `(height, width)`.

@@ -2,6 +2,9 @@ use super::*;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
 
+/// Ignored pixels.
+const I: u16 = crate::task::IGNORE_INDEX;
+
 /// A dataset of one 3×2 pair in split `train`, city `aachen`.
 struct Fake {
     folder: TempDir,
@@ -27,13 +30,17 @@ impl Fake {
         self.folder.path()
     }
 
-    fn sample(&self) -> Result<Sample> {
-        Cityscapes::open(self.root(), "train")?.sample(0)
+    fn example(&self) -> Result<Example> {
+        open(self.root(), "train")?.example(0)
     }
 
     fn complaint(&self) -> String {
-        self.sample().unwrap_err().to_string()
+        self.example().unwrap_err().to_string()
     }
+}
+
+fn open(root: &Path, split: &str) -> Result<Cityscapes> {
+    Cityscapes::open(root, split, ClassSet::cityscapes())
 }
 
 #[track_caller]
@@ -45,45 +52,44 @@ fn assert_says(text: &str, parts: &[&str]) {
 
 #[test]
 fn label_ids_become_train_ids() {
-    let sample = Fake::new(LABEL_IDS_SUFFIX, [7, 8, 33, 0, 30, 26]).sample().unwrap();
-    assert_eq!(sample.name, "aachen_000000_000019");
-    assert_eq!(sample.label.as_slice().unwrap(), [0, 1, 18, 255, 255, 13]);
-    assert_eq!(sample.label.dim(), (2, 3));
-    assert_eq!(sample.image.as_slice().unwrap()[..3], [10, 20, 30]);
+    let example = Fake::new(LABEL_IDS_SUFFIX, [7, 8, 33, 0, 30, 26]).example().unwrap();
+    assert_eq!(example.name, "aachen_000000_000019");
+    assert_eq!(example.label.as_slice().unwrap(), [0, 1, 18, I, I, 13]);
+    assert_eq!(example.label.dim(), (2, 3));
+    assert_eq!(example.image.as_slice().unwrap()[..3], [10, 20, 30]);
 }
 
 #[test]
 fn train_ids_are_taken_as_they_are_and_only_without_label_ids() {
     let fake = Fake::new(TRAIN_IDS_SUFFIX, [0, 1, 18, 255, 255, 13]);
-    assert_eq!(fake.sample().unwrap().label.as_slice().unwrap(), [0, 1, 18, 255, 255, 13]);
+    assert_eq!(fake.example().unwrap().label.as_slice().unwrap(), [0, 1, 18, I, I, 13]);
     let ids = fake.label.with_file_name("aachen_000000_000019_gtFine_labelIds.png");
     GrayImage::from_pixel(3, 2, Luma([8])).save(ids).unwrap();
-    assert_eq!(fake.sample().unwrap().label.as_slice().unwrap(), [1; 6]);
+    assert_eq!(fake.example().unwrap().label.as_slice().unwrap(), [1; 6]);
 }
 
 #[test]
 fn ids_that_do_not_exist_are_named() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7, 7, 255, 40, 255, 7]);
-    let says =
-        ["255 is no label id", "row 0, column 2", "2 pixels hold it, 3", "are these train ids?", "_labelIds.png"];
+    let says = ["id 255", "cityscapes", "row 0, column 2", "2 pixels hold it, 3", "_labelIds.png"];
     assert_says(&fake.complaint(), &says);
     let fake = Fake::new(TRAIN_IDS_SUFFIX, [0, 1, 2, 3, 26, 26]);
-    assert_says(&fake.complaint(), &["26 is no train id", "0..=18", "row 1, column 1", "are these label ids?"]);
+    assert_says(&fake.complaint(), &["id 26", "train ids", "row 1, column 1"]);
 }
 
 #[test]
 fn missing_things_are_named() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
-    let open = |root: &Path, split: &str| Cityscapes::open(root, split).unwrap_err().to_string();
-    assert_says(&open(Path::new(""), "train"), &["data.root = \"\": cityscapes needs the folder", "--data-root"]);
-    assert_says(&open(&fake.root().join("nowhere"), "train"), &["nowhere", "no such folder"]);
-    assert_says(&open(&fake.root().join("gtFine"), "train"), &["holds no folder leftImg8bit/"]);
-    assert_says(&open(fake.root(), "val"), &["no split \"val\"", "splits found: train"]);
+    let complaint = |root: &Path, split: &str| open(root, split).unwrap_err().to_string();
+    assert_says(&complaint(Path::new(""), "train"), &["data.root = \"\": cityscapes needs the folder", "--data-root"]);
+    assert_says(&complaint(&fake.root().join("nowhere"), "train"), &["nowhere", "no such folder"]);
+    assert_says(&complaint(&fake.root().join("gtFine"), "train"), &["holds no folder leftImg8bit/"]);
+    assert_says(&complaint(fake.root(), "val"), &["no split \"val\"", "splits found: train"]);
     fs::remove_file(&fake.label).unwrap();
     let says = ["000019_leftImg8bit.png", "has no label", "000019_gtFine_labelIds.png"];
-    assert_says(&open(fake.root(), "train"), &says);
+    assert_says(&complaint(fake.root(), "train"), &says);
     fs::remove_file(&fake.image).unwrap();
-    assert_says(&open(fake.root(), "train"), &["holds no picture", "_leftImg8bit.png"]);
+    assert_says(&complaint(fake.root(), "train"), &["holds no picture", "_leftImg8bit.png"]);
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn damaged_files_are_named() {
     GrayImage::from_pixel(3, 3, Luma([7])).save(&fake.label).unwrap();
     assert_says(&fake.complaint(), &["is 3x3", "is 2x3", "_labelIds.png", "_leftImg8bit.png"]);
     RgbImage::from_pixel(3, 2, Rgb([7; 3])).save(&fake.label).unwrap();
-    assert_says(&fake.complaint(), &["_labelIds.png", "is Rgb of 8 bits", "8-bit gray"]);
+    assert_says(&fake.complaint(), &["_labelIds.png", "is Rgb of 8 bits", "gray"]);
     GrayImage::from_pixel(3, 2, Luma([7])).save(&fake.label).unwrap();
     for file in [&fake.label, &fake.image] {
         let whole = fs::read(file).unwrap();
@@ -161,13 +167,13 @@ fn palettes_alpha_cmyk_and_rotation_are_what_pytorch_makes_of_them() {
 fn hidden_files_are_no_pictures() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
     fs::write(fake.image.with_file_name("._aachen_000000_000019_leftImg8bit.png"), "x").unwrap();
-    assert_eq!(Cityscapes::open(fake.root(), "train").unwrap().len(), 1);
+    assert_eq!(open(fake.root(), "train").unwrap().len(), 1);
 }
 
 #[test]
 fn instances_come_with_a_label_where_they_are() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7, 24, 24, 24, 24, 7]);
-    let annotated = || Cityscapes::open(fake.root(), "train").unwrap().annotated(0);
+    let annotated = || open(fake.root(), "train").unwrap().annotated(0);
     assert_eq!(annotated().unwrap().1, None);
     let path = fake.label.with_file_name("aachen_000000_000019_gtFine_instanceIds.png");
     image::ImageBuffer::<Luma<u16>, _>::from_raw(3, 2, vec![7, 24_000, 24_001, 24, 24, 7])
@@ -175,6 +181,11 @@ fn instances_come_with_a_label_where_they_are() {
         .save(&path)
         .unwrap();
     assert_eq!(annotated().unwrap().1.unwrap().as_slice().unwrap(), [7, 24_000, 24_001, 24, 24, 7]);
+    for (id, says) in [(7_001, "7001 at row 1, column 2"), (65_535, "no label id 65")] {
+        let ids = image::ImageBuffer::<Luma<u16>, _>::from_raw(3, 2, vec![7, 7, 7, 7, 29_000, id]).unwrap();
+        ids.save(&path).unwrap();
+        assert_says(&annotated().unwrap_err().to_string(), &["_instanceIds.png", says]);
+    }
     GrayImage::from_pixel(3, 3, Luma([7])).save(&path).unwrap();
     assert_says(&annotated().unwrap_err().to_string(), &["_instanceIds.png: is 3x3", "its label", "is 2x3"]);
 }
@@ -208,7 +219,7 @@ fn a_png_that_cannot_hold_its_pixels_is_refused_at_once() {
     encoder.write_header().unwrap().write_chunk(png::chunk::IDAT, &[0x78, 0x9C, 0xED]).unwrap();
     fs::write(&path, &bytes).unwrap();
     assert_says(&load_image(&path).unwrap_err().to_string(), &["labelIds.png", "the file ends too early"]);
-    assert_says(&super::super::id_png::load_label(&path).unwrap_err().to_string(), &["the file ends too early"]);
+    assert_says(&load_ids(&path).unwrap_err().to_string(), &["the file ends too early"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::augment::TrainSample;
 use super::keyed::keyed_rng;
-use super::split::TrainingSet;
+use super::training_set::TrainingSet;
 use crate::config::Resolution;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
@@ -43,6 +43,19 @@ impl Batch {
 }
 
 /// An endless row of batches.
+///
+/// ```
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::data::{self, loader::Loader, training_set::TrainingSet};
+///
+/// let config = defaults_for(DatasetKind::Synthetic);
+/// let train = data::open(&config.data, "train")?;
+/// let normalization = config.data.dataset.normalization();
+/// let crops = TrainingSet::new(train, &config.augment, config.train.resolution, normalization);
+/// let batch = Loader::new(crops, 2, 1, 1, 0).next()?;
+/// assert_eq!(batch.input.len(), 2 * 3 * batch.height * batch.width);
+/// # Ok::<(), infoseg::Error>(())
+/// ```
 pub struct Loader {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,

@@ -1,9 +1,7 @@
 use super::*;
-use crate::config::{AugmentConfig, Dataset, defaults_for};
-use crate::data::Source;
+use crate::config::{AugmentConfig, DatasetKind, defaults_for};
 use crate::data::normalize::Normalization;
 use crate::data::scenes::Scenes;
-use crate::data::split::Split;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,9 +9,9 @@ use std::time::{Duration, Instant};
 const CROP: Resolution = Resolution { height: 16, width: 24 };
 
 fn scenes_loader(workers: usize, first_step: usize) -> Loader {
-    let source = Source::Synthetic(Scenes::new(0, "train", 5, Resolution { height: 24, width: 48 }));
-    let config = AugmentConfig { scale: [0.5, 2.0], ..defaults_for(Dataset::Synthetic).augment };
-    let pictures = TrainingSet::new(Split::Pixels(source), &config, CROP, Normalization::IMAGENET);
+    let scenes = Scenes::new(0, "train", 5, Resolution { height: 24, width: 48 });
+    let config = AugmentConfig { scale: [0.5, 2.0], ..defaults_for(DatasetKind::Synthetic).augment };
+    let pictures = TrainingSet::new(Box::new(scenes), &config, CROP, Normalization::IMAGENET);
     Loader::new(pictures, 3, 7, workers, first_step)
 }
 

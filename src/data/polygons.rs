@@ -1,6 +1,7 @@
 //! Outlines of labelled regions, as `*_gtFine_polygons.json` of Cityscapes holds them.
 
-use super::labels::{CLASSES, EGO_VEHICLE};
+use super::scenes::EGO_VEHICLE;
+use crate::task::ClassSet;
 use ndarray::Array2;
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -17,7 +18,7 @@ pub(super) struct Annotation {
 /// A region with its class.
 #[derive(Debug, PartialEq, Serialize)]
 struct Object {
-    label: &'static str,
+    label: String,
     /// `[x, y]` of pixels on its rim, clockwise, where the rim turns; three at least.
     polygon: Vec<[usize; 2]>,
 }
@@ -26,15 +27,15 @@ struct Object {
 const STEPS: [(isize, isize); 8] = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)];
 
 impl Annotation {
-    /// Of instance ids. An instance that something hides in part may be several objects.
-    pub fn trace(instances: &Array2<u16>) -> Self {
+    /// Outlines of instance ids. An instance that something hides in part may be several objects.
+    pub fn trace(classes: &ClassSet, instances: &Array2<u16>) -> Self {
         let (img_height, img_width) = instances.dim();
         let mut seen = Array2::from_elem(instances.dim(), false);
         let mut objects = Vec::new(); // with the area of the box around each
         for ((y, x), &id) in instances.indexed_iter() {
             if !seen[[y, x]] {
                 let area = flood(instances, &mut seen, (x, y));
-                objects.push((area, Object { label: name(id), polygon: rim(instances, (x, y)) }));
+                objects.push((area, Object { label: name(classes, id), polygon: rim(instances, (x, y)) }));
             }
         }
         // A region fills the holes in it until what is in them is painted; that has a smaller box.
@@ -43,10 +44,10 @@ impl Annotation {
     }
 }
 
-fn name(id: u16) -> &'static str {
+fn name(classes: &ClassSet, id: u16) -> String {
     let label_id = if id >= 1000 { id / 1000 } else { id };
-    let class = CLASSES.iter().find(|class| u16::from(class.label_id) == label_id);
-    class.map_or(EGO_VEHICLE.0, |class| class.name)
+    let class = classes.classes.iter().find(|class| class.ids.contains(&label_id));
+    class.map_or(EGO_VEHICLE.0, |class| &class.name).to_string()
 }
 
 /// The pixel `step` further on, if it has the same id. Diagonal neighbours count.
@@ -102,11 +103,14 @@ fn rim(ids: &Array2<u16>, start: (usize, usize)) -> Vec<[usize; 2]> {
 mod tests {
     use super::*;
     use crate::config::Resolution;
-    use crate::data::labels::label_ids;
-    use crate::data::scenes::Scenes;
+    use crate::data::scenes::{Scenes, label_ids};
 
-    fn polygons(ids: Array2<u16>) -> Vec<(&'static str, Vec<[usize; 2]>)> {
-        Annotation::trace(&ids).objects.into_iter().map(|object| (object.label, object.polygon)).collect()
+    fn polygons(ids: Array2<u16>) -> Vec<(String, Vec<[usize; 2]>)> {
+        Annotation::trace(&ClassSet::cityscapes(), &ids)
+            .objects
+            .into_iter()
+            .map(|object| (object.label, object.polygon))
+            .collect()
     }
 
     #[test]
@@ -116,20 +120,21 @@ mod tests {
             [7, 26_000, 26_000, 7],
             [7, 26_000, 7, 7],
         ];
-        let road = ("road", vec![[0, 0], [3, 0], [3, 2], [2, 2], [3, 1], [2, 0], [1, 0], [0, 1], [0, 2]]);
-        let car = ("car", vec![[1, 1], [2, 1], [1, 2]]);
+        let road = ("road".to_string(), vec![[0, 0], [3, 0], [3, 2], [2, 2], [3, 1], [2, 0], [1, 0], [0, 1], [0, 2]]);
+        let car = ("car".to_string(), vec![[1, 1], [2, 1], [1, 2]]);
         assert_eq!(polygons(ids), [road, car]);
     }
 
     #[test]
     fn a_single_pixel_and_a_line_have_three_corners_too() {
         let ids = ndarray::array![[1, 17, 17, 17]];
-        let expected = [("pole", vec![[1, 0], [3, 0], [3, 0]]), ("ego vehicle", vec![[0, 0]; 3])];
+        let expected =
+            [("pole".to_string(), vec![[1, 0], [3, 0], [3, 0]]), ("ego vehicle".to_string(), vec![[0, 0]; 3])];
         assert_eq!(polygons(ids), expected);
     }
 
     /// Paints the rim and whatever cannot be reached from outside without crossing it.
-    fn paint(label: &mut Array2<u8>, object: &Object) {
+    fn paint(label: &mut Array2<u16>, object: &Object) {
         let (height, width) = label.dim();
         let mut free = Array2::from_elem((height + 2, width + 2), true); // with a margin all around
         for (i, from) in object.polygon.iter().enumerate() {
@@ -148,7 +153,9 @@ mod tests {
                 open.extend([(y + 1, x), (y, x + 1), (y.saturating_sub(1), x), (y, x.saturating_sub(1))]);
             }
         }
-        let id = CLASSES.iter().find(|class| class.name == object.label).map_or(EGO_VEHICLE.1, |class| class.label_id);
+        let set = ClassSet::cityscapes();
+        let id =
+            set.classes.iter().find(|class| class.name == object.label).map_or(EGO_VEHICLE.1, |class| class.ids[0]);
         let inside = label.indexed_iter_mut().filter(|((y, x), _)| !outside[[y + 1, x + 1]]);
         inside.for_each(|(_, pixel)| *pixel = id);
     }
@@ -157,10 +164,13 @@ mod tests {
     fn painted_in_their_order_the_objects_give_the_label_again() {
         let scenes = Scenes::new(2, "val", 3, Resolution { height: 96, width: 192 });
         for i in 0..3 {
-            let (sample, instances) = scenes.annotated(i);
+            let (sample, instances) = scenes.annotated_scene(i);
             let mut painted = Array2::zeros(sample.label.dim());
-            Annotation::trace(&instances).objects.iter().for_each(|object| paint(&mut painted, object));
-            let truth = label_ids(&sample.label);
+            Annotation::trace(&ClassSet::cityscapes(), &instances)
+                .objects
+                .iter()
+                .for_each(|object| paint(&mut painted, object));
+            let truth = label_ids(&ClassSet::cityscapes(), &sample.label);
             let wrong = painted.iter().zip(&truth).filter(|(painted, truth)| painted != truth).count();
             // Where two regions cross at a corner of four pixels, one of them fills a bay of the other.
             assert!(wrong * 500 < truth.len(), "{wrong} of {} pixels", truth.len());

@@ -1,9 +1,10 @@
 //! Built-in scenes written to disk in Cityscapes layout, for trying everything that reads it.
 
-use super::labels::{CLASSES, label_ids};
+use super::Dataset;
 use super::polygons::Annotation;
-use super::scenes::Scenes;
+use super::scenes::{Scenes, label_ids};
 use crate::files::{make_folder, write_atomic, write_png};
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use image::ExtendedColorType;
 use ndarray::Array2;
@@ -31,17 +32,18 @@ pub fn write(scenes: &Scenes, out: &Path, split: &str) -> Result<()> {
         make_folder(&out.join(room).join(split).join(CITY))?;
     }
     targets.par_iter().enumerate().try_for_each(|(i, [image, ids, color, instance_ids, polygons])| {
-        let (sample, instances) = scenes.annotated(i);
+        let (sample, instances) = scenes.annotated_scene(i);
+        let classes = scenes.classes();
         let size = sample.label.dim();
         let rgb: Vec<u8> = sample.image.iter().copied().collect();
         write_png(image, &rgb, size, ExtendedColorType::Rgb8)?;
-        write_png(color, &colors(&sample.label), size, ExtendedColorType::Rgb8)?;
+        write_png(color, &colors(classes, &sample.label), size, ExtendedColorType::Rgb8)?;
         // The encoder puts the bytes of this machine into those of PNG.
         let bytes: Vec<u8> = instances.iter().flat_map(|id| id.to_ne_bytes()).collect();
         write_png(instance_ids, &bytes, size, ExtendedColorType::L16)?;
-        write_atomic(polygons, |writer| Ok(serde_json::to_writer(writer, &Annotation::trace(&instances))?))?;
+        write_atomic(polygons, |writer| Ok(serde_json::to_writer(writer, &Annotation::trace(classes, &instances))?))?;
         // The label last: a scene is complete where it is there.
-        let ids_of: Vec<u8> = label_ids(&sample.label).iter().copied().collect();
+        let ids_of: Vec<u8> = label_ids(classes, &sample.label).iter().map(|id| *id as u8).collect();
         write_png(ids, &ids_of, size, ExtendedColorType::L8)
     })
 }
@@ -59,8 +61,8 @@ fn targets(out: &Path, split: &str, name: &str) -> [PathBuf; 5] {
 }
 
 /// Colours of the Cityscapes palette, black where ignored. Shape: `[height, width, 3]`, flat.
-fn colors(label: &Array2<u8>) -> Vec<u8> {
-    label.iter().flat_map(|&id| CLASSES.get(id as usize).map_or([0; 3], |class| class.color)).collect()
+fn colors(classes: &ClassSet, label: &Array2<u16>) -> Vec<u8> {
+    label.iter().flat_map(|&class| classes.color_of(class)).collect()
 }
 
 #[cfg(test)]
@@ -74,10 +76,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let scenes = Scenes::new(1, "val", 2, Resolution { height: 40, width: 80 });
         write(&scenes, folder.path(), "val").unwrap();
-        let read = Cityscapes::open(folder.path(), "val").unwrap();
+        let read = Cityscapes::open(folder.path(), "val", ClassSet::cityscapes()).unwrap();
         assert_eq!(read.len(), 2);
         for i in 0..2 {
-            let (sample, instances) = scenes.annotated(i);
+            let (sample, instances) = scenes.annotated_scene(i);
             assert_eq!(read.annotated(i).unwrap(), (sample, Some(instances)));
         }
         let json = folder.path().join("gtFine/val/synthetic/synthetic_000001_000019_gtFine_polygons.json");

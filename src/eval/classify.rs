@@ -4,8 +4,8 @@ use super::classification::{Classification, Verdict};
 use super::inference::Predictor;
 use crate::Result;
 use crate::data::classes::augment::ClassAugment;
-use crate::data::classes::{Classes, Picture};
 use crate::data::loader::panicked;
+use crate::data::{Dataset, Example};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,35 +21,35 @@ const BATCH: usize = 50;
 /// A picture that cannot be read; scores that are not finite.
 pub fn classify(
     predictor: &Predictor,
-    classes: &Classes,
+    dataset: &dyn Dataset,
     augment: &ClassAugment,
     mistakes: usize,
     mut on_pictures: impl FnMut(&Classification) -> ControlFlow<()>,
 ) -> Result<Option<Classification>> {
-    let mut counted = Classification::new(classes.class_names(), mistakes);
+    let mut counted = Classification::new(&dataset.classes().names(), mistakes);
     std::thread::scope(|scope| {
         // The next batch is decoded while this one is classified.
-        let (sender, batches) = mpsc::sync_channel::<Result<Vec<(Picture, Vec<f32>)>>>(1);
+        let (sender, batches) = mpsc::sync_channel::<Result<Vec<(Example, Vec<f32>)>>>(1);
         scope.spawn(move || {
-            for first in (0..classes.len()).step_by(BATCH) {
+            for first in (0..dataset.len()).step_by(BATCH) {
                 let read = |index: usize| {
                     let made = catch_unwind(AssertUnwindSafe(|| {
-                        let picture = classes.picture(index)?;
+                        let picture = dataset.example(index)?;
                         let input = augment.evaluation(&picture)?;
                         Ok((picture, input))
                     }));
                     made.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), index)))
                 };
-                let batch = (first..(first + BATCH).min(classes.len())).into_par_iter().map(read).collect();
+                let batch = (first..(first + BATCH).min(dataset.len())).into_par_iter().map(read).collect();
                 if sender.send(batch).is_err() {
                     return;
                 }
             }
         });
         for batch in batches {
-            let (pictures, inputs): (Vec<Picture>, Vec<Vec<f32>>) = batch?.into_iter().unzip();
+            let (pictures, inputs): (Vec<Example>, Vec<Vec<f32>>) = batch?.into_iter().unzip();
             for (picture, scores) in pictures.into_iter().zip(predictor.class_scores(&inputs, augment.resolution())?) {
-                let verdict = Verdict::new(picture.name.clone(), picture.class, &scores);
+                let verdict = Verdict::new(picture.name.clone(), picture.label[[0, 0]], &scores);
                 counted.add(verdict, || augment.view(&picture))?;
             }
             if on_pictures(&counted).is_break() {

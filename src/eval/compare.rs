@@ -1,10 +1,11 @@
 //! Several runs on the same pictures: what each scores, and where they differ.
 
 use super::{Evaluation, Predictor, TestTime};
-use crate::data::Source;
+use crate::data::Dataset;
 use crate::render::page::{Prediction, Shown};
 use crate::{Error, Result};
 use ndarray::{Array2, Zip};
+use std::sync::Arc;
 
 /// What came out of a comparison.
 #[derive(Debug)]
@@ -21,14 +22,15 @@ pub struct Compared {
 /// A picture that cannot be read or predicted; no labelled pixel in the whole split.
 pub fn compare(
     predictors: &[Predictor],
-    source: &Source,
+    dataset: &dyn Dataset,
     test_time: &TestTime,
     on_picture: impl Fn(),
 ) -> Result<Compared> {
-    let mut evaluations: Vec<Evaluation> = predictors.iter().map(|_| Evaluation::default()).collect();
-    let mut differing = Vec::with_capacity(source.len());
-    for index in 0..source.len() {
-        let sample = source.sample(index)?;
+    let mut evaluations: Vec<Evaluation> =
+        predictors.iter().map(|_| Evaluation::new(Arc::clone(dataset.classes()))).collect();
+    let mut differing = Vec::with_capacity(dataset.len());
+    for index in 0..dataset.len() {
+        let sample = dataset.example(index)?;
         let predict = |predictor: &Predictor| predictor.predict_mean(&sample.image, test_time);
         let preds: Vec<Array2<u8>> = predictors.iter().map(predict).collect::<Result<_>>()?;
         evaluations.iter_mut().zip(&preds).for_each(|(evaluation, pred)| evaluation.add(&sample, None, pred));
@@ -60,7 +62,7 @@ impl Compared {
     pub fn gallery(
         &self,
         predictors: &[Predictor],
-        source: &Source,
+        dataset: &dyn Dataset,
         test_time: &TestTime,
         count: usize,
     ) -> Result<Vec<Shown>> {
@@ -68,13 +70,16 @@ impl Compared {
         order.sort_by(|a, b| self.differing[*b].total_cmp(&self.differing[*a]).then(a.cmp(b)));
         order.truncate(count);
         let show = |index: usize| {
-            let sample = source.sample(index)?;
+            let sample = dataset.example(index)?;
             let sure = |predictor: &Predictor| predictor.predict_sure(&sample.image, test_time);
             let sure: Vec<_> = predictors.iter().map(sure).collect::<Result<_>>()?;
             let scored = self.evaluations.iter().map(|evaluation| &evaluation.pictures[index]);
             let predictions: Vec<_> =
                 sure.iter().zip(scored).map(|(sure, scores)| Prediction { sure, scores }).collect();
-            Ok(Shown { differing: Some(self.differing[index]), ..Shown::new(&sample, &predictions)? })
+            Ok(Shown {
+                differing: Some(self.differing[index]),
+                ..Shown::new(dataset.classes(), &sample, &predictions)?
+            })
         };
         order.into_iter().map(show).collect()
     }

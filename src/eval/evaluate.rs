@@ -2,23 +2,25 @@
 
 use super::inference::Predictor;
 use super::instances::InstanceTally;
-use super::report::Report;
+use super::report::{Report, Scored};
 use super::scores::{Confusion, Scores};
 use super::test_time::Protocol;
 use crate::cli::counted;
-use crate::data::labels::label_ids;
-use crate::data::{Sample, Source};
+use crate::data::loader::panicked;
+use crate::data::{Dataset, Example};
 use crate::files::{Staged, make_folder};
 use crate::render::panels::panels;
 use crate::render::{plots, save_png};
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use ndarray::Array2;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 /// What came out of an evaluation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Evaluation {
     /// Summed over all pictures.
     pub confusion: Confusion,
@@ -41,41 +43,62 @@ pub struct PictureScores {
     pub index: usize,
     /// Mean over the classes in its truth or prediction; NaN where nothing is labelled.
     pub miou: f64,
-    /// By train id; `None` for a class in neither.
+    /// Of each class; `None` for a class in neither.
     pub class_iou: Vec<Option<f64>>,
     /// Share of labelled pixels that are right; NaN where nothing is labelled.
     pub pixel_accuracy: f64,
 }
 
-/// Predicts every picture of `source` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
+/// Predicts every image of `dataset` and counts, once for each protocol. Panels are drawn of `overlays` pictures, spread
 /// over the split, as the first protocol predicts them, and are in `folder/overlays/` once every picture has been counted;
 /// instance ids are read `with_instances`; `on_picture` sees what has been counted after each picture, and may break off: the
 /// result is then `None`.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use infoseg::config::{DatasetKind, Resolution, defaults_for};
+/// use infoseg::data::scenes::Scenes;
+/// use infoseg::eval::{Predictor, Protocol, TestTime, evaluate};
+/// use infoseg::local::LocalNetwork;
+/// use std::{ops::ControlFlow, path::Path};
+///
+/// let device = Device::flex();
+/// let network = LocalNetwork::new(&defaults_for(DatasetKind::Synthetic), 19, &device)?;
+/// let scenes = Scenes::new(0, "val", 1, Resolution { height: 32, width: 64 });
+/// let (predictor, protocol) = (Predictor::of(&network, &device), Protocol::only(TestTime::default()));
+/// let go_on = |_: &[_]| ControlFlow::Continue(());
+/// let evaluations = evaluate(&predictor, &scenes, &protocol, false, 0, Path::new("."), go_on)?;
+/// assert!(evaluations.unwrap()[0].scores().miou < 0.5, "it has learned nothing yet");
+/// # Ok::<(), infoseg::Error>(())
+/// ```
 ///
 /// # Errors
 /// A picture that cannot be read, or a panel that cannot be written.
 pub fn evaluate(
     predictor: &Predictor,
-    source: &Source,
+    dataset: &dyn Dataset,
     protocols: &[Protocol],
     with_instances: bool,
     overlays: usize,
     folder: &Path,
     mut on_picture: impl FnMut(&[Evaluation]) -> ControlFlow<()>,
 ) -> Result<Option<Vec<Evaluation>>> {
-    let images = source.len();
-    let mut evaluations: Vec<Evaluation> = protocols.iter().map(|_| Evaluation::default()).collect();
+    let images = dataset.len();
+    let mut evaluations: Vec<Evaluation> =
+        protocols.iter().map(|_| Evaluation::new(Arc::clone(dataset.classes()))).collect();
     // On the disk at once: hundreds of large panels would not fit into memory.
     let drawn = if overlays > 0 { Some(Staged::in_folder(folder)?) } else { None };
     std::thread::scope(|scope| {
         // The next picture is decoded while this one is predicted.
-        let (sender, samples) = mpsc::sync_channel::<Result<(Sample, Option<Array2<u16>>)>>(1);
+        let (sender, samples) = mpsc::sync_channel::<Result<(Example, Option<Array2<u16>>)>>(1);
         scope.spawn(move || {
             for index in 0..images {
-                let sample = match with_instances {
-                    true => source.annotated(index),
-                    false => source.sample(index).map(|sample| (sample, None)),
-                };
+                // A panic of a decoder is that file's error, as in the loader.
+                let sample = catch_unwind(AssertUnwindSafe(|| match with_instances {
+                    true => dataset.annotated(index),
+                    false => dataset.example(index).map(|example| (example, None)),
+                }))
+                .unwrap_or_else(|panic| Err(panicked(panic.as_ref(), index)));
                 if sender.send(sample).is_err() {
                     return;
                 }
@@ -108,26 +131,45 @@ pub fn evaluate(
 }
 
 impl Evaluation {
-    /// Counts the next picture of a split.
-    pub(super) fn add(&mut self, sample: &Sample, instances: Option<&Array2<u16>>, pred: &Array2<u8>) {
-        let truth = sample.label.as_standard_layout();
-        let mut confusion = Confusion::new();
-        confusion.add(truth.as_slice().unwrap_or(&[]), pred.as_slice().unwrap_or(&[]));
+    /// Nothing counted yet.
+    pub fn new(classes: Arc<ClassSet>) -> Self {
+        Self {
+            confusion: Confusion::new(Arc::clone(&classes)),
+            instances: InstanceTally::new(classes),
+            images: 0,
+            images_with_instances: 0,
+            overlays: 0,
+            pictures: Vec::new(),
+        }
+    }
+
+    /// The classes that are scored.
+    pub fn classes(&self) -> &Arc<ClassSet> {
+        self.confusion.classes()
+    }
+
+    /// Counts the next image of a split.
+    pub(super) fn add(&mut self, sample: &Example, instances: Option<&Array2<u16>>, pred: &Array2<u8>) {
+        let mut confusion = Confusion::new(Arc::clone(self.classes()));
+        confusion.add(
+            sample.label.as_standard_layout().as_slice().expect("rows in order"),
+            pred.as_standard_layout().as_slice().expect("rows in order"),
+        );
         self.confusion.merge(&confusion);
         let Scores { miou, class_iou, pixel_accuracy, .. } = confusion.scores();
         self.pictures.push(PictureScores { index: self.images, miou, class_iou, pixel_accuracy });
         if let Some(instances) = instances {
             // Sums of fractions depend on their order: picture by picture, as several workers would add them.
-            let mut tally = InstanceTally::default();
-            tally.add(instances, &label_ids(pred));
+            let mut tally = InstanceTally::new(Arc::clone(self.classes()));
+            tally.add(instances, &pred.mapv(|class| self.classes().id_of(class.into())));
             self.instances.merge(&tally);
         }
         self.images += 1;
         self.images_with_instances += usize::from(instances.is_some());
     }
 
-    fn overlay(&mut self, sample: &Sample, pred: &Array2<u8>, folder: &Path) -> Result<()> {
-        let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
+    fn overlay(&mut self, sample: &Example, pred: &Array2<u8>, folder: &Path) -> Result<()> {
+        let drawn = panels(self.classes(), sample.image.view(), Some(sample.label.view()), pred.view())?;
         // Names of pictures may hold the city as a folder.
         save_png(folder.join(format!("{}.png", sample.name.replace(['/', '\\'], "_"))), &drawn)?;
         self.overlays += 1;
@@ -168,15 +210,15 @@ impl Evaluation {
     ///
     /// # Errors
     /// A file that cannot be written; no labelled pixel in the whole split.
-    pub fn write(&self, folder: &Path) -> Result<Report> {
-        self.write_beside(folder, &[])
+    pub fn write(&self, folder: &Path, scored: Scored) -> Result<Report> {
+        self.write_beside(folder, scored, &[])
     }
 
     /// The same, with the mIoU of several protocols in the report, of which this evaluation is the first's.
     ///
     /// # Errors
     /// See [`Evaluation::write`].
-    pub fn write_beside(&self, folder: &Path, protocols: &[(&str, f64)]) -> Result<Report> {
+    pub fn write_beside(&self, folder: &Path, scored: Scored, protocols: &[(&str, f64)]) -> Result<Report> {
         let scores = self.scores();
         if scores.miou.is_nan() {
             return Err(Error::run(format!(
@@ -188,8 +230,9 @@ impl Evaluation {
         make_folder(&plot_folder)?;
         let mut report = self.report();
         report.protocols = protocols.iter().map(|(name, miou)| ((*name).to_string(), (*miou).into())).collect();
+        report.scored = Some(scored);
         report.write(folder.join("report.json"))?;
-        plots::class_iou_bars(plot_folder.join("class_iou.png"), &scores.class_iou, scores.miou)?;
+        plots::class_iou_bars(plot_folder.join("class_iou.png"), self.classes(), &scores.class_iou, scores.miou)?;
         plots::confusion_heatmap(plot_folder.join("confusion.png"), &self.confusion)?;
         Ok(report)
     }
@@ -202,9 +245,10 @@ mod tests {
 
     #[test]
     fn the_worst_pictures_come_first_and_those_without_labels_last() {
-        let mut evaluation = Evaluation::default();
-        for label in [array![[0, 0]], array![[255, 255]], array![[1, 1]], array![[1, 0]]] {
-            let sample = Sample { name: "a".into(), image: Array3::zeros((1, 2, 3)), label };
+        let mut evaluation = Evaluation::new(ClassSet::cityscapes());
+        let ignored = crate::task::IGNORE_INDEX;
+        for label in [array![[0, 0]], array![[ignored, ignored]], array![[1, 1]], array![[1, 0]]] {
+            let sample = Example { name: "a".into(), image: Array3::zeros((1, 2, 3)), label };
             evaluation.add(&sample, None, &array![[0, 0]]);
         }
         let order = |count| evaluation.worst(count).iter().map(|scores| scores.index).collect::<Vec<_>>();

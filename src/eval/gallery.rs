@@ -2,7 +2,7 @@
 
 use super::{Evaluation, Predictor, TestTime};
 use crate::Result;
-use crate::data::Source;
+use crate::data::Dataset;
 use crate::render::page::{Prediction, Shown};
 
 /// The `count` pictures that scored worst, the worst first, as the page shows them.
@@ -11,15 +11,15 @@ use crate::render::page::{Prediction, Shown};
 /// A picture that can no longer be read or predicted.
 pub fn gallery(
     predictor: &Predictor,
-    source: &Source,
+    dataset: &dyn Dataset,
     test_time: &TestTime,
     evaluation: &Evaluation,
     count: usize,
 ) -> Result<Vec<Shown>> {
     let show = |scores: &super::PictureScores| {
-        let sample = source.sample(scores.index)?;
+        let sample = dataset.example(scores.index)?;
         let sure = predictor.predict_sure(&sample.image, test_time)?;
-        Shown::new(&sample, &[Prediction { sure: &sure, scores }])
+        Shown::new(dataset.classes(), &sample, &[Prediction { sure: &sure, scores }])
     };
     evaluation.worst(count).into_iter().map(show).collect()
 }

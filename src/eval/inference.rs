@@ -15,6 +15,20 @@ use ndarray::{Array2, Array3, s};
 use std::path::Path;
 
 /// A trained network without its training: blocks in order.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::eval::Predictor;
+/// use infoseg::local::LocalNetwork;
+/// use ndarray::Array3;
+///
+/// let device = Device::flex();
+/// let network = LocalNetwork::new(&defaults_for(DatasetKind::Synthetic), 19, &device)?;
+/// let classes = Predictor::of(&network, &device).predict(&Array3::zeros((33, 65, 3)))?;
+/// assert_eq!(classes.dim(), (33, 65));
+/// # Ok::<(), infoseg::Error>(())
+/// ```
 pub struct Predictor {
     blocks: Vec<Block>,
     normalization: Normalization,

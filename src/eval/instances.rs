@@ -1,23 +1,10 @@
 //! Instance-weighted IoU, the official evaluator's iIoU: every person and vehicle weighs as much as one of mean size.
 
 use super::scores::Confusion;
-use crate::data::labels::{CATEGORIES, CLASSES, NUM_CATEGORIES, NUM_CLASSES, train_id};
+use crate::task::ClassSet;
 use ndarray::Array2;
 use std::collections::BTreeMap;
-
-/// Mean size in pixels of an instance of each class in the training set, in order of train ids.
-///
-/// Source: `args.avgClassSize` of `cityscapesscripts/evaluation/evalPixelLevelSemanticLabeling.py`.
-const MEAN_SIZE: [(&str, f64); 8] = [
-    ("person", 3462.4756337644),
-    ("rider", 3930.4788056518),
-    ("car", 12794.0202738185),
-    ("truck", 27855.1264367816),
-    ("bus", 35732.1511111111),
-    ("train", 67583.7075812274),
-    ("motorcycle", 6298.7200839748),
-    ("bicycle", 4672.3249222261),
-];
+use std::sync::Arc;
 
 /// Pixels of true instances that were found and missed, each weighted by mean size / size of the instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -26,11 +13,12 @@ struct Weighted {
     misses: f64,
 }
 
-/// Weighted pixels of all instances of any number of pictures.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Weighted pixels of all instances of any number of images.
+#[derive(Debug, Clone, PartialEq)]
 pub struct InstanceTally {
-    classes: [Weighted; NUM_CLASSES],
-    categories: [Weighted; NUM_CATEGORIES],
+    set: Arc<ClassSet>,
+    classes: Vec<Weighted>,
+    groups: Vec<Weighted>,
 }
 
 /// Pixels of one true instance.
@@ -39,58 +27,71 @@ struct Instance {
     size: u64,
     /// Predicted as its class.
     class_hits: u64,
-    /// Predicted as anything of its category, "caravan" and "trailer" too.
-    category_hits: u64,
+    /// Predicted as anything of its group, "caravan" and "trailer" of Cityscapes too.
+    group_hits: u64,
 }
 
 impl InstanceTally {
-    /// Counts the instances of one picture. `pred` holds label ids.
+    /// No instance counted yet.
+    pub fn new(set: Arc<ClassSet>) -> Self {
+        let (classes, groups) = (set.len(), set.groups.len());
+        Self { set, classes: vec![Weighted::default(); classes], groups: vec![Weighted::default(); groups] }
+    }
+
+    /// Counts the instances of one image. `pred` holds ids on disk.
     ///
     /// # Panics
-    /// If the sizes differ, or an id is of no class with instances: the loader lets none pass.
-    pub fn add(&mut self, instances: &Array2<u16>, pred: &Array2<u8>) {
+    /// If the sizes differ.
+    pub fn add(&mut self, instances: &Array2<u16>, pred: &Array2<u16>) {
         assert_eq!(instances.dim(), pred.dim(), "instances and prediction must have the same size");
-        for (id, instance) in collect(instances, pred) {
-            let class = train_id((id / 1000) as u8).map_or(NUM_CLASSES, usize::from);
-            if class >= NUM_CLASSES {
+        for (id, instance) in collect(&self.set, instances, pred) {
+            let class = self.set.classes.iter().position(|class| class.ids.contains(&(id / 1000)));
+            let Some((class, mean)) = class.and_then(|class| Some((class, self.set.classes[class].instance_pixels?)))
+            else {
                 continue; // void, such as a caravan
-            }
-            let weight = mean_size(class) / instance.size as f64;
+            };
+            let weight = mean / instance.size as f64;
             self.classes[class].add(weight, instance.class_hits, instance.size);
-            self.categories[CLASSES[class].category()].add(weight, instance.category_hits, instance.size);
+            if let Some(group) = self.set.group_of(class) {
+                self.groups[group].add(weight, instance.group_hits, instance.size);
+            }
         }
     }
 
     /// Adds the instances counted elsewhere, such as by another worker.
     pub fn merge(&mut self, other: &Self) {
         let pairs = self.classes.iter_mut().zip(&other.classes);
-        for (mine, theirs) in pairs.chain(self.categories.iter_mut().zip(&other.categories)) {
+        for (mine, theirs) in pairs.chain(self.groups.iter_mut().zip(&other.groups)) {
             mine.hits += theirs.hits;
             mine.misses += theirs.misses;
         }
     }
 
-    /// iIoU of each class by train id. False positives are those of `confusion`, of the same pictures. `None` for
-    /// classes without instances, and where there is neither an instance nor a false positive.
+    /// iIoU of each class, in order. False positives are those of `confusion`, of the same images. `None` for classes
+    /// without instances, and where there is neither an instance nor a false positive.
     pub fn class_iiou(&self, confusion: &Confusion) -> Vec<Option<f64>> {
         let score = |class: usize| {
-            let label_id = CLASSES[class].label_id;
-            let false_positives = confusion.pixels(|truth| truth != class, |pred| pred == label_id);
-            CLASSES[class].has_instances().then(|| self.classes[class].iiou(false_positives)).flatten()
+            let false_positives = confusion.pixels(|truth| truth != class, |pred| pred == class);
+            self.has_instances(class).then(|| self.classes[class].iiou(false_positives)).flatten()
         };
-        (0..NUM_CLASSES).map(score).collect()
+        (0..self.set.len()).map(score).collect()
     }
 
-    /// The same of each category, in order of [`CATEGORIES`].
+    /// Like [`class_iiou`](Self::class_iiou), for the groups of the class set.
     pub fn category_iiou(&self, confusion: &Confusion) -> Vec<Option<f64>> {
-        let score = |(category, weighted): (usize, &Weighted)| {
-            let ids = &CATEGORIES[category].label_ids;
-            let outside = |truth: usize| CLASSES[truth].category() != category;
-            // Unlike in the IoU of a category, what is not scored ("caravan", "trailer") counts here as predicted.
-            let false_positives = confusion.pixels(outside, |pred| ids.contains(&pred));
-            CATEGORIES[category].has_instances.then(|| weighted.iiou(false_positives)).flatten()
+        let score = |(group, weighted): (usize, &Weighted)| {
+            let is_in = |class: usize| self.set.group_of(class) == Some(group);
+            // Unlike in the IoU of a group, what is not scored ("caravan", "trailer") counts here as predicted.
+            let false_positives =
+                confusion.pixels(|truth| !is_in(truth), |column| confusion.group_of_column(column) == Some(group));
+            let countable = (0..self.set.len()).any(|class| is_in(class) && self.has_instances(class));
+            countable.then(|| weighted.iiou(false_positives)).flatten()
         };
-        self.categories.iter().enumerate().map(score).collect()
+        self.groups.iter().enumerate().map(score).collect()
+    }
+
+    fn has_instances(&self, class: usize) -> bool {
+        self.set.classes[class].instance_pixels.is_some()
     }
 }
 
@@ -106,35 +107,42 @@ impl Weighted {
     }
 }
 
-fn mean_size(class: usize) -> f64 {
-    let found = MEAN_SIZE.iter().find(|(name, _)| *name == CLASSES[class].name);
-    found.expect("every class with instances has a mean size").1
-}
-
-/// The instances of one picture: ids above 1000, as the official evaluator has it.
-fn collect(instances: &Array2<u16>, pred: &Array2<u8>) -> BTreeMap<u16, Instance> {
+/// The instances of one image: ids above 1000, as the official evaluator has it.
+fn collect(set: &ClassSet, instances: &Array2<u16>, pred: &Array2<u16>) -> BTreeMap<u16, Instance> {
     let mut found: BTreeMap<u16, Instance> = BTreeMap::new();
-    let (instances, pred) = (instances.as_standard_layout(), pred.as_standard_layout());
-    let mut rest = pred.as_slice().unwrap_or(&[]);
+    let instances: Vec<u16> = instances.iter().copied().collect();
+    let pred: Vec<u16> = pred.iter().copied().collect();
+    let mut rest = &pred[..];
     // Neighbours mostly belong together: by runs of one id.
-    for run in instances.as_slice().unwrap_or(&[]).chunk_by(|one, next| one == next) {
+    for run in instances.chunk_by(|one, next| one == next) {
         let (pred, behind) = rest.split_at(run.len());
         rest = behind;
         if run[0] <= 1000 {
             continue;
         }
-        let label_id = (run[0] / 1000) as u8;
-        let of_category = CATEGORIES.iter().find(|category| category.label_ids.contains(&label_id));
+        let of_group = group_ids(set, run[0] / 1000);
+        let of_class: &[u16] =
+            set.classes.iter().find(|class| class.ids.contains(&(run[0] / 1000))).map_or(&[], |c| &c.ids);
         found.entry(run[0]).or_default().add(Instance {
             size: run.len() as u64,
-            class_hits: count(pred, |id| id == label_id),
-            category_hits: of_category.map_or(0, |category| count(pred, |id| category.label_ids.contains(&id))),
+            class_hits: count(pred, |id| of_class.contains(&id)),
+            group_hits: count(pred, |id| of_group.contains(&id)),
         });
     }
     found
 }
 
-fn count(pred: &[u8], is_hit: impl Fn(u8) -> bool) -> u64 {
+/// All ids of the group that an id on disk belongs to.
+fn group_ids(set: &ClassSet, id: u16) -> Vec<u16> {
+    let ids = |group: usize| -> Vec<u16> {
+        let classes = set.classes.iter().enumerate().filter(|(class, _)| set.group_of(*class) == Some(group));
+        let classes = classes.flat_map(|(_, class)| class.ids.iter().copied());
+        classes.chain(set.groups[group].ignored_ids.iter().copied()).collect()
+    };
+    (0..set.groups.len()).map(ids).find(|ids| ids.contains(&id)).unwrap_or_default()
+}
+
+fn count(pred: &[u16], is_hit: impl Fn(u16) -> bool) -> u64 {
     pred.iter().filter(|id| is_hit(**id)).count() as u64
 }
 
@@ -142,13 +150,14 @@ impl Instance {
     fn add(&mut self, other: Self) {
         self.size += other.size;
         self.class_hits += other.class_hits;
-        self.category_hits += other.category_hits;
+        self.group_hits += other.group_hits;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::class_set::IdTable;
     use ndarray::array;
 
     const PERSON: usize = 11;
@@ -157,11 +166,16 @@ mod tests {
     const VEHICLE: usize = 6;
 
     /// Counts of one picture, given as instance ids and predicted label ids.
-    fn tally(instances: &Array2<u16>, pred: &Array2<u8>) -> (InstanceTally, Confusion) {
-        let (mut tally, mut confusion) = (InstanceTally::default(), Confusion::new());
+    fn tally(instances: &Array2<u16>, pred: &Array2<u16>) -> (InstanceTally, Confusion) {
+        let set = ClassSet::cityscapes();
+        let (mut tally, mut confusion) = (InstanceTally::new(Arc::clone(&set)), Confusion::new(Arc::clone(&set)));
         tally.add(instances, pred);
-        let truth = instances.mapv(|id| (if id >= 1000 { id / 1000 } else { id }) as u8);
-        confusion.add_label_ids(truth.as_slice().unwrap(), pred.as_slice().unwrap());
+        let table = IdTable::of(&set);
+        let truth: Vec<u16> =
+            instances.iter().map(|&id| table.class(if id >= 1000 { id / 1000 } else { id })).collect();
+        let columns = Confusion::columns(&set);
+        let pred: Vec<u16> = pred.iter().map(|&id| columns[usize::from(id)]).collect();
+        confusion.add_columns(&truth, &pred);
         (tally, confusion)
     }
 
@@ -191,9 +205,9 @@ mod tests {
     #[test]
     fn groups_and_void_instances_do_not_count() {
         let (tally, _) = tally(&array![[26, 29_001, 1000, 24_000]], &array![[26, 26, 26, 24]]);
-        let mut expected = InstanceTally::default();
+        let mut expected = InstanceTally::new(ClassSet::cityscapes());
         expected.classes[PERSON].hits = 3462.4756337644;
-        expected.categories[HUMAN].hits = 3462.4756337644;
+        expected.groups[HUMAN].hits = 3462.4756337644;
         assert_eq!(tally, expected, "1000 is no instance either");
     }
 
@@ -201,7 +215,7 @@ mod tests {
     fn merged_tallies_are_those_of_all_pictures() {
         let (mut merged, _) = tally(&array![[24_000, 26_000]], &array![[24, 24]]);
         merged.merge(&tally(&array![[24_000, 26_000]], &array![[24, 26]]).0);
-        let mut together = InstanceTally::default();
+        let mut together = InstanceTally::new(ClassSet::cityscapes());
         together.add(&array![[24_000, 26_000]], &array![[24, 24]]);
         together.add(&array![[24_000, 26_000]], &array![[24, 26]]);
         assert_eq!(merged, together);

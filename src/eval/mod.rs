@@ -24,5 +24,6 @@ pub use confidence::Sure;
 pub use evaluate::{Evaluation, PictureScores, evaluate};
 pub use gallery::gallery;
 pub use inference::{Predictor, ids_of};
-pub use predictions::score_predictions;
+pub use predictions::{ScoredPredictions, score_predictions};
+pub use report::Scored;
 pub use test_time::{Protocol, Slide, TestTime};

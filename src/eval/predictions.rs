@@ -1,61 +1,190 @@
-//! Scores of label ids that somebody has predicted already, found and counted as the official evaluator does.
+//! Scores of predictions that another program has made, found and counted as the official Cityscapes evaluator does.
 //!
 //! Source: `cityscapesscripts/evaluation/evalPixelLevelSemanticLabeling.py`.
 
 use super::Evaluation;
-use crate::data::cityscapes::{Truth, instances_of, same_size, truths};
-use crate::data::id_png::load_label_ids;
+use super::scores::Confusion;
+use crate::config::{DataConfig, DatasetKind};
+use crate::data::cityscapes::{self, Truth, instances_of, same_size};
+use crate::data::id_png::load_ids;
+use crate::data::masks::MaskFormat;
+use crate::data::{class_file, folder};
 use crate::files::plain_cause;
+use crate::task::ClassSet;
+use crate::task::class_set::{ClassFile, IdTable, MasksAre};
 use crate::{Error, Result};
+use ndarray::Array2;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Compares the predictions in `folder` with the label ids of `split` under `root`, on all cores; `on_picture` is told
-/// the number of pictures there are when one is done.
+/// Scores of predictions, and what looks wrong about them without being an error.
+#[derive(Debug)]
+pub struct ScoredPredictions {
+    /// The scores.
+    pub evaluation: Evaluation,
+    /// A sentence about the predictions as a whole.
+    pub remark: Option<String>,
+}
+
+/// Compares the predictions in `predictions` with the labels of `split`, on all cores; `on_picture` is called with the
+/// number of images when one is done.
 ///
 /// # Errors
-/// A folder that is missing; pictures with no prediction or with several; files that cannot be decoded, hold ids that
-/// do not exist or differ in size.
+/// A folder that is missing; images with no prediction or with several; files that cannot be decoded, hold values that
+/// the class set does not list or differ in size.
 pub fn score_predictions(
-    folder: &Path,
-    root: &Path,
+    predictions: &Path,
+    config: &DataConfig,
     split: &str,
     on_picture: impl Fn(usize) + Sync,
-) -> Result<Evaluation> {
-    let truths = truths(root, split)?;
-    let pairs = matched(&truths, folder)?;
-    let scored: Vec<Result<Evaluation>> = pairs
+) -> Result<ScoredPredictions> {
+    let ClassFile { classes, layout } = class_file(config)?;
+    let classes = Arc::new(classes);
+    let (truths, masks_are) = match config.dataset {
+        DatasetKind::Folder => {
+            let listing = folder::list(&config.root, split, &folder::Layout::find(&config.root, &layout)?)?;
+            listing.problems.into_iter().next().map_or(Ok(()), Err)?;
+            let truths = listing.pairs.into_iter().map(|pair| Truth { name: pair.name, label: pair.label });
+            (truths.collect(), layout.masks_are)
+        }
+        _ => (cityscapes::truths(&config.root, split)?, MasksAre::Ids),
+    };
+    let pairs = match config.dataset {
+        DatasetKind::Folder => matched_exactly(&truths, predictions)?,
+        _ => matched(&truths, predictions)?,
+    };
+    let reader = Reader {
+        truth: MaskFormat::of(Arc::clone(&classes), &layout),
+        table: IdTable::of(&classes),
+        columns: Confusion::columns(&classes),
+        masks_are,
+        with_instances: config.dataset == DatasetKind::Cityscapes,
+    };
+    let scored: Vec<Result<(Evaluation, Vec<bool>)>> = pairs
         .par_iter()
         .map(|(truth, prediction)| {
-            let evaluation = score(truth, prediction);
+            let scored = reader.score(truth, prediction, &classes);
             on_picture(pairs.len());
-            evaluation
+            scored
         })
         .collect();
-    // Sums of fractions depend on their order, and so does which mistake is told first.
-    let mut sum = Evaluation::default();
-    for evaluation in scored {
-        sum.merge(&evaluation?);
+    // Sums of fractions depend on their order, and so does which mistake is reported first.
+    let mut sum = Evaluation::new(Arc::clone(&classes));
+    let mut ids = vec![false; 256];
+    for scored in scored {
+        let (evaluation, held) = scored?;
+        sum.merge(&evaluation);
+        ids.iter_mut().zip(held).for_each(|(any, held)| *any |= held);
     }
-    Ok(sum)
+    let remark = looks_like_indices(&classes, &ids, &sum);
+    Ok(ScoredPredictions { evaluation: sum, remark })
 }
 
-fn score(truth: &Truth, prediction: &Path) -> Result<Evaluation> {
-    let pred = load_label_ids(prediction)?;
-    let label = load_label_ids(&truth.label)?;
-    same_size((prediction, pred.dim()), "truth", (&truth.label, label.dim()))?;
-    let mut evaluation = Evaluation { images: 1, ..Evaluation::default() };
-    evaluation.confusion.add_label_ids(label.as_slice().unwrap_or(&[]), pred.as_slice().unwrap_or(&[]));
-    if let Some(instances) = instances_of(&truth.label, label.dim())? {
-        evaluation.instances.add(&instances, &pred);
-        evaluation.images_with_instances = 1;
-    }
-    Ok(evaluation)
+/// Predictions saved as class indices score near 0 as ids on disk.
+fn looks_like_indices(classes: &ClassSet, held: &[bool], scored: &Evaluation) -> Option<String> {
+    let all_indices = held.iter().zip(0..).all(|(held, id)| !held || usize::from(id) < classes.len() || id == 255u16);
+    let differs = classes.classes.iter().zip(0..).any(|(class, index)| !class.ids.contains(&index));
+    let poor = scored.scores().pixel_accuracy < 0.5;
+    (all_indices && differs && poor && held.iter().any(|held| *held)).then(|| {
+        format!(
+            "the predicted ids are all below {0}: they look like train ids (0 to {1}), and are scored as ids on disk of {2}; \
+             save them as label ids, such as with `segpredict --format label-ids`",
+            classes.len(),
+            classes.len() - 1,
+            classes.name
+        )
+    })
 }
 
-/// A prediction for every truth: a file anywhere in `folder` whose name starts with that of the truth and ends in
-/// `.png`.
-fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, PathBuf)>> {
+struct Reader {
+    truth: MaskFormat,
+    table: IdTable,
+    columns: Vec<u16>,
+    masks_are: MasksAre,
+    with_instances: bool,
+}
+
+impl Reader {
+    /// The scores of one image, and which ids of 8 bits its prediction holds.
+    fn score(&self, truth: &Truth, prediction: &Path, classes: &Arc<ClassSet>) -> Result<(Evaluation, Vec<bool>)> {
+        let label = self.truth.read(&truth.label)?;
+        let mut evaluation = Evaluation::new(Arc::clone(classes));
+        evaluation.images = 1;
+        let mut held = vec![false; 256];
+        let columns = match self.masks_are {
+            MasksAre::Ids => {
+                let pred = load_ids(prediction)?;
+                self.check(prediction, &pred)?;
+                pred.iter().filter_map(|id| held.get_mut(usize::from(*id)).map(|held| *held = true)).count();
+                if self.with_instances
+                    && let Some(instances) = instances_of(&truth.label, label.dim(), classes)?
+                {
+                    same_size((prediction, pred.dim()), "truth", (&truth.label, label.dim()))?;
+                    evaluation.instances.add(&instances, &pred);
+                    evaluation.images_with_instances = 1;
+                }
+                pred.mapv(|id| self.columns[usize::from(id)])
+            }
+            // What is no class goes into the last column.
+            MasksAre::Colors => {
+                let void = (classes.len() + classes.groups.len()) as u16;
+                self.truth.read(prediction)?.mapv(|class| class.min(void))
+            }
+        };
+        same_size((prediction, columns.dim()), "truth", (&truth.label, label.dim()))?;
+        let flat = |array: Array2<u16>| array.iter().copied().collect::<Vec<u16>>();
+        evaluation.confusion.add_columns(&flat(label), &flat(columns));
+        Ok((evaluation, held))
+    }
+
+    /// Refuses ids that the class set does not list: they would be scored as missed in silence.
+    fn check(&self, path: &Path, pred: &Array2<u16>) -> Result<()> {
+        if pred.iter().fold(true, |all, id| all & self.table.lists(*id)) {
+            return Ok(());
+        }
+        // The sentence about it is that of masks.
+        self.truth.read(path).map(drop)
+    }
+}
+
+/// A prediction for every truth by its name: `NAME.png`, or the name with an end that `segpredict` or the truth has.
+fn matched_exactly<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, PathBuf)>> {
+    check_folder(folder)?;
+    let mut found = Vec::new();
+    search(folder, &mut found)?;
+    let below =
+        |path: &Path| path.strip_prefix(folder).unwrap_or(path).with_extension("").to_string_lossy().into_owned();
+    let by_stem: std::collections::HashMap<String, PathBuf> =
+        found.into_iter().map(|(_, path)| (below(&path), path)).collect();
+    let mut pairs = Vec::new();
+    let mut missing = Vec::new();
+    for truth in truths {
+        let own = truth.label.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let base = truth.name.rsplit('/').next().unwrap_or_default();
+        let mut stems = vec![truth.name.clone(), own, base.to_string()];
+        stems.extend(
+            ["_labelIds", "_color"].iter().flat_map(|end| [&truth.name, base].map(|name| format!("{name}{end}"))),
+        );
+        match stems.iter().find_map(|stem| by_stem.get(stem)) {
+            Some(path) => pairs.push((truth, path.clone())),
+            None => missing.push(&truth.name),
+        }
+    }
+    complain(folder, &missing, truths.len())?;
+    Ok(pairs)
+}
+
+fn complain(folder: &Path, missing: &[&String], of: usize) -> Result<()> {
+    let Some(first) = missing.first() else { return Ok(()) };
+    let message = format!(
+        "no prediction of {} of {of} pictures; the first is {first}: expected one file {first}*.png in it",
+        missing.len()
+    );
+    Err(Error::file(folder, message))
+}
+
+fn check_folder(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Err(Error::file(
             folder,
@@ -65,6 +194,13 @@ fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, Pat
     if !folder.is_dir() {
         return Err(Error::file(folder, "is a file; give the folder with the predicted label ids with --predictions"));
     }
+    Ok(())
+}
+
+/// A prediction for every truth: a file anywhere in `folder` whose name starts with that of the truth and ends in
+/// `.png`.
+fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, PathBuf)>> {
+    check_folder(folder)?;
     let mut found = Vec::new();
     search(folder, &mut found)?;
     found.sort();
@@ -86,14 +222,7 @@ fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, Pat
             }
         }
     }
-    if let Some(first) = missing.first() {
-        let message = format!(
-            "no prediction of {} of {} pictures; the first is {first}: expected one file {first}*.png in it",
-            missing.len(),
-            truths.len()
-        );
-        return Err(Error::file(folder, message));
-    }
+    complain(folder, &missing, truths.len())?;
     for (_, path) in &pairs {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder; expected a PNG file of label ids"));

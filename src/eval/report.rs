@@ -3,13 +3,16 @@
 use super::instances::InstanceTally;
 use super::json::{self, Named, named, nan_if_null};
 use super::scores::{Confusion, mean};
+use super::test_time::TestTime;
 use crate::cli::counted;
-use crate::data::labels::{CATEGORIES, CLASSES, NUM_CLASSES};
+use crate::config::DataConfig;
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Result of one evaluation, as written to `report.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +58,59 @@ pub struct Report {
     /// Protocol name → mIoU, where several were compared; everything above is the first's.
     #[serde(default, skip_serializing_if = "Named::is_empty")]
     pub protocols: Named,
+    /// What was scored, and how; absent in reports of before there were class sets, which are of Cityscapes' classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored: Option<Scored>,
+}
+
+/// What a report is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// Split of the dataset.
+    pub split: String,
+    /// Folder of the dataset; empty for built-in data.
+    pub data_root: PathBuf,
+    /// Scales that predictions are averaged over.
+    pub scales: Vec<f64>,
+    /// Whether mirrored versions are averaged as well.
+    pub flip: bool,
+    /// Window and stride, such as `512x1024/341x683`, where images are not seen whole.
+    pub window: Option<String>,
+    /// Name of the checkpoint's folder; `None` for predictions made elsewhere.
+    pub checkpoint: Option<String>,
+    /// Version of infoseg.
+    pub version: String,
+    /// The classes.
+    pub class_set: ClassSet,
+}
+
+impl Scored {
+    /// A split that is scored as `test_time` says.
+    pub fn new(
+        data: &DataConfig,
+        split: &str,
+        classes: &ClassSet,
+        test_time: &TestTime,
+        checkpoint: Option<&Path>,
+    ) -> Self {
+        Self {
+            split: split.to_string(),
+            data_root: std::path::absolute(&data.root).unwrap_or_else(|_| data.root.clone()),
+            scales: test_time.scales.clone(),
+            flip: test_time.flip,
+            window: test_time.slide.map(|slide| format!("{}/{}", slide.window, slide.stride)),
+            checkpoint: checkpoint.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            class_set: classes.clone(),
+        }
+    }
+
+    /// How predictions were made, in a few words.
+    pub fn protocol(&self) -> String {
+        let flip = if self.flip { ", mirrored" } else { "" };
+        let window = self.window.as_ref().map_or_else(String::new, |window| format!(", windows {window}"));
+        format!("scales {:?}{flip}{window}", self.scales)
+    }
 }
 
 fn nan() -> f64 {
@@ -65,8 +121,9 @@ impl Report {
     /// The scores of these counts over `images` pictures; `instances` where every picture has instance ids.
     pub fn new(confusion: &Confusion, instances: Option<&InstanceTally>, images: usize) -> Self {
         let scores = confusion.scores();
-        let classes = |scores: &[Option<f64>]| named(CLASSES.iter().map(|class| class.name), scores);
-        let categories = |scores: &[Option<f64>]| named(CATEGORIES.iter().map(|category| category.name), scores);
+        let set = confusion.classes();
+        let classes = |scores: &[Option<f64>]| named(set.classes.iter().map(|class| class.name.as_str()), scores);
+        let categories = |scores: &[Option<f64>]| named(set.groups.iter().map(|group| group.name.as_str()), scores);
         let class_iiou = instances.map(|instances| instances.class_iiou(confusion));
         let category_iiou = instances.map(|instances| instances.category_iiou(confusion));
         let predicted_void = confusion.predicted_void();
@@ -85,6 +142,7 @@ impl Report {
             iiou_classes: class_iiou.as_deref().map(classes),
             iiou_categories: category_iiou.as_deref().map(categories),
             protocols: Named::new(),
+            scored: None,
         }
     }
 
@@ -93,12 +151,14 @@ impl Report {
     /// # Errors
     /// A report that was read from a file may hold a matrix of another size.
     pub fn confusion(&self) -> Result<Confusion> {
+        let set = self.scored.as_ref().map_or_else(ClassSet::cityscapes, |scored| Arc::new(scored.class_set.clone()));
+        let classes = set.len();
         let flat: Vec<u64> = self.confusion.iter().flatten().copied().collect();
-        let square = self.confusion.iter().all(|row| row.len() == NUM_CLASSES);
-        let void = if self.predicted_void.is_empty() { vec![0; NUM_CLASSES] } else { self.predicted_void.clone() };
-        match Array2::from_shape_vec((NUM_CLASSES, NUM_CLASSES), flat) {
-            Ok(counts) if square && void.len() == NUM_CLASSES => Ok(Confusion::from_counts(&counts, &void)),
-            _ => Err(Error::run(format!("the report's confusion matrix is not {NUM_CLASSES} x {NUM_CLASSES}"))),
+        let square = self.confusion.iter().all(|row| row.len() == classes);
+        let void = if self.predicted_void.is_empty() { vec![0; classes] } else { self.predicted_void.clone() };
+        match Array2::from_shape_vec((classes, classes), flat) {
+            Ok(counts) if square && void.len() == classes => Ok(Confusion::from_counts(set, &counts, &void)),
+            _ => Err(Error::run(format!("the report's confusion matrix is not {classes} x {classes}"))),
         }
     }
 
@@ -125,19 +185,15 @@ impl Report {
         let rows: Vec<u64> =
             self.confusion.iter().zip(predicted_void).map(|(row, void)| row.iter().sum::<u64>() + void).collect();
         let total = rows.iter().sum::<u64>().max(1);
-        let mut table = format!("{:<16}{:>7}{:>10}\n", "class", "IoU %", "truth %");
+        let longest = self.classes.keys().map(|name| name.chars().count() + 1).max().unwrap_or(0).max(16);
+        let mut table = format!("{:<longest$}{:>7}{:>10}\n", "class", "IoU %", "truth %");
         for ((name, iou), pixels) in self.classes.iter().zip(rows) {
             let share = 100.0 * pixels as f64 / total as f64;
-            let _ = writeln!(table, "{name:<16}{:>7}{share:>10.2}", percent(iou.as_f64()));
+            let _ = writeln!(table, "{name:<longest$}{:>7}{share:>10.2}", percent(iou.as_f64()));
         }
-        let iiou = self.iiou_categories.as_ref();
-        let _ = writeln!(table, "{:<16}{:>7}{}", "category", "IoU %", if iiou.is_some() { "    iIoU %" } else { "" });
-        for (name, iou) in &self.categories {
-            let iiou = iiou.map(|iiou| percent(iiou.get(name).and_then(|iiou| iiou.as_f64())));
-            let _ = writeln!(table, "{name:<16}{:>7}{:>10}", percent(iou.as_f64()), iiou.unwrap_or_default());
+        if !self.categories.is_empty() {
+            self.write_categories(&mut table, longest);
         }
-        let mean_iiou = iiou.map(|_| percent(Some(self.miiou_categories))).unwrap_or_default();
-        let _ = writeln!(table, "{:<16}{:>7}{mean_iiou:>10}", "mean", percent(Some(self.miou_categories)));
         let there = |scores: &Named| scores.values().filter(|score| !score.is_null()).count();
         let mut means = Vec::new();
         if let Some(classes) = &self.iiou_classes {
@@ -147,9 +203,21 @@ impl Report {
         means.push(("mIoU (present)", self.miou_present, "over classes in truth".into()));
         means.push(("pixel accuracy", self.pixel_accuracy, counted(self.images, "picture")));
         for (name, score, note) in means {
-            let _ = writeln!(table, "{name:<16}{:>7}  {note}", percent(Some(score)));
+            let _ = writeln!(table, "{name:<longest$}{:>7}  {note}", percent(Some(score)));
         }
         table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    fn write_categories(&self, table: &mut String, longest: usize) {
+        let iiou = self.iiou_categories.as_ref();
+        let head = if iiou.is_some() { "    iIoU %" } else { "" };
+        let _ = writeln!(table, "{:<longest$}{:>7}{head}", "category", "IoU %");
+        for (name, iou) in &self.categories {
+            let iiou = iiou.map(|iiou| percent(iiou.get(name).and_then(|iiou| iiou.as_f64())));
+            let _ = writeln!(table, "{name:<longest$}{:>7}{:>10}", percent(iou.as_f64()), iiou.unwrap_or_default());
+        }
+        let mean_iiou = iiou.map(|_| percent(Some(self.miiou_categories))).unwrap_or_default();
+        let _ = writeln!(table, "{:<longest$}{:>7}{mean_iiou:>10}", "mean", percent(Some(self.miou_categories)));
     }
 }
 
@@ -164,8 +232,8 @@ mod tests {
 
     /// Truth `0 0 / 1 255`, prediction `0 1 / 1 2`.
     fn two_by_two() -> Confusion {
-        let mut confusion = Confusion::new();
-        confusion.add(&[0, 0, 1, 255], &[0, 1, 1, 2]);
+        let mut confusion = Confusion::new(ClassSet::cityscapes());
+        confusion.add(&[0, 0, 1, crate::task::IGNORE_INDEX], &[0, 1, 1, 2]);
         confusion
     }
 
@@ -195,10 +263,12 @@ mod tests {
     fn instances_and_void_predictions_are_reported_where_there_are_some() {
         let instances = ndarray::array![[26_000, 26_000, 7, 7]];
         let pred = ndarray::array![[26, 29, 7, 0]];
-        let mut tally = InstanceTally::default();
+        let mut tally = InstanceTally::new(ClassSet::cityscapes());
         tally.add(&instances, &pred);
-        let mut confusion = Confusion::new();
-        confusion.add_label_ids(&[26, 26, 7, 7], pred.as_slice().unwrap());
+        let mut confusion = Confusion::new(ClassSet::cityscapes());
+        let columns = Confusion::columns(&ClassSet::cityscapes());
+        let pred: Vec<u16> = pred.iter().map(|id| columns[usize::from(*id)]).collect();
+        confusion.add_columns(&[13, 13, 0, 0], &pred);
         let report = Report::new(&confusion, Some(&tally), 1);
         let (classes, categories) = (report.iiou_classes.as_ref().unwrap(), report.iiou_categories.as_ref().unwrap());
         assert_eq!((classes["car"].as_f64(), categories["vehicle"].as_f64()), (Some(0.5), Some(1.0)));
@@ -235,7 +305,7 @@ mod tests {
     fn without_labelled_pixels_scores_are_null_not_zero() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
-        Report::new(&Confusion::new(), None, 0).write(&path).unwrap();
+        Report::new(&Confusion::new(ClassSet::cityscapes()), None, 0).write(&path).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("\"miou\": null"));
         assert!(Report::read(&path).unwrap().miou.is_nan());
     }

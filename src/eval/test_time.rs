@@ -155,6 +155,22 @@ impl TestTime {
         Some(words)
     }
 
+    /// End of a folder's name that tells these settings from others; empty where images are taken as they are.
+    pub fn slug(&self) -> String {
+        let mut slug = String::new();
+        if self.scales != [1.0] {
+            let scales: Vec<String> = self.scales.iter().map(ToString::to_string).collect();
+            slug += &format!("-scales-{}", scales.join("-"));
+        }
+        if self.flip {
+            slug += "-flip";
+        }
+        if let Some(Slide { window, stride }) = self.slide {
+            slug += &format!("-slide-{window}-{stride}");
+        }
+        slug
+    }
+
     /// Whether this is the picture as it is.
     pub fn is_plain(&self) -> bool {
         self.scales == [1.0] && !self.flip && self.slide.is_none()

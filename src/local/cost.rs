@@ -5,9 +5,9 @@
 //! share. Not counted are a dataset that is held in memory, and the scoring of whole pictures
 //! that are larger than the crops.
 
+use super::cut;
 use super::heads::{decoder_footprint, head_footprint};
-use super::{cut, loss};
-use crate::config::{DeviceChoice, Method, RunConfig, Schedule, Task, TaskLoss};
+use crate::config::{DeviceChoice, RunConfig, Schedule, Task, TaskLoss};
 use crate::net::{FeatureShape, Footprint, Init, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -179,8 +179,7 @@ impl Costs {
         let range = &ranges[module];
         let is_last = range.end == self.blocks.len();
         let local = &self.config.local;
-        let recon_weight = loss::weight(local.recon_weight, module, ranges.len());
-        let reconstructs = !is_last && local.method == Method::Infopro && recon_weight > 0.0;
+        let reconstructs = !is_last && local.recon_weight_of(module, ranges.len()) > 0.0;
         let end = &self.blocks[range.end - 1];
         let aux = self.aux.filter(|(after, _)| is_last && range.contains(after)).map(|(_, head)| head);
         let task = (!is_last).then_some(end.head);

@@ -5,9 +5,9 @@
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 
+use super::heads;
 use super::pooled::Features;
-use super::{heads, loss};
-use crate::config::{Cuts, Method, RunConfig, paper};
+use crate::config::{Cuts, RunConfig, paper};
 use crate::net::{FeatureShape, Init, Network, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -48,6 +48,17 @@ pub fn module_ranges_of(config: &RunConfig, num_classes: usize) -> Result<Vec<Ra
 }
 
 /// Writes the cuts of a network of several modules out by name: how they are chosen may change, a run's may not.
+///
+/// ```
+/// use infoseg::config::{Cuts, DatasetKind, defaults_for};
+/// use infoseg::local::cut::name_cuts;
+///
+/// let mut config = defaults_for(DatasetKind::Synthetic);
+/// (config.local.num_modules, config.local.cuts) = (3, Cuts::Auto);
+/// name_cuts(&mut config, 19)?;
+/// assert!(matches!(&config.local.cuts, Cuts::After(blocks) if blocks.len() == 2));
+/// # Ok::<(), infoseg::Error>(())
+/// ```
 ///
 /// # Errors
 /// See [`module_ranges`].
@@ -118,9 +129,8 @@ pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>>
     let kept = |(index, range): (usize, &Range<usize>)| {
         let kept = costs[range.start][range.end - 1];
         // Costs are of modules in general, which have a decoder; one whose own λ1 is 0 has none.
-        let is_local = index + 1 < local.num_modules && local.method == Method::Infopro;
-        let with_none = is_local && loss::weight(local.recon_weight, index, local.num_modules) == 0.0;
-        let counted = with_none && local.recon_weight != [0.0, 0.0];
+        let is_local = index + 1 < local.num_modules;
+        let counted = is_local && local.may_reconstruct() && local.recon_weight_of(index, local.num_modules) == 0.0;
         kept - if counted { heads::decoder_footprint(local, features[range.end - 1].shape, picture).kept } else { 0 }
     };
     Ok(module_ranges(&network, config)?.iter().enumerate().map(kept).collect())
@@ -139,7 +149,7 @@ fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
     let features = features(network, picture);
     let num_classes = features[features.len() - 1].shape.channels;
     let local = &config.local;
-    let reconstructs = local.method == Method::Infopro && local.recon_weight != [0.0, 0.0];
+    let reconstructs = local.may_reconstruct();
     let mut shape = picture;
     let (mut kept, mut behind) = (Vec::new(), Vec::new()); // of the block alone; of local heads behind it
     let (mut aux, mut aux_block) = (0, 0);
@@ -199,7 +209,7 @@ pub(super) fn balanced<Cost: Copy + Ord>(costs: &[Vec<Cost>], k: usize) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     /// Costs of modules over blocks that cost `blocks`, without heads.
     fn sums(blocks: &[usize]) -> Vec<Vec<usize>> {
@@ -218,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_module_without_reconstruction_keeps_nothing_of_a_decoder() {
-        let mut config = defaults_for(Dataset::SyntheticDigits);
+        let mut config = defaults_for(DatasetKind::SyntheticDigits);
         (config.local.num_modules, config.local.recon_weight) = (3, [1.0, 0.0]);
         let falling = kept_values(&config, 10).unwrap();
         config.local.recon_weight = [1.0, 1.0];

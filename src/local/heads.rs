@@ -1,8 +1,9 @@
 //! The small networks beside a local module: the decoder that reconstructs the picture (the paper's `w`), and the task
 //! head. They train with the module and are gone at inference.
 
+use super::method::HeadKind;
 use super::pooled::{self, Features, PooledHead};
-use crate::config::{DecoderKind, LocalConfig, LocalHeadKind, Method, TaskLoss};
+use crate::config::{DecoderKind, LocalConfig, TaskLoss};
 use crate::net::{Conv2d, ConvBnAct, FcnHead, FeatureShape, Footprint, Init, Pass};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -91,12 +92,10 @@ impl LocalHead {
     pub fn new(init: &mut Init, features: Features, config: &LocalConfig, num_classes: usize, dropout: f64) -> Self {
         let channels = features.shape.channels;
         let outputs = outputs(config, num_classes);
-        match (config.head, config.method) {
-            (LocalHeadKind::Fcn, Method::Greedy) => Self::Linear(Conv2d::last(init, [channels, outputs], 1)),
-            (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => {
-                Self::Conv(FcnHead::new(init, [channels, config.head_channels, outputs], dropout))
-            }
-            _ => Self::Pooled(PooledHead::new(init, pooled_kind(config), config, features, outputs)),
+        match config.head_kind() {
+            HeadKind::Linear => Self::Linear(Conv2d::last(init, [channels, outputs], 1)),
+            HeadKind::Conv => Self::Conv(FcnHead::new(init, [channels, config.head_channels, outputs], dropout)),
+            HeadKind::Pooled(kind) => Self::Pooled(PooledHead::new(init, kind, config, features, outputs)),
         }
     }
 
@@ -117,25 +116,18 @@ const fn outputs(config: &LocalConfig, num_classes: usize) -> usize {
     }
 }
 
-const fn pooled_kind(config: &LocalConfig) -> LocalHeadKind {
-    match config.method {
-        Method::Greedy => LocalHeadKind::C0F1,
-        Method::Infopro | Method::Dgl | Method::E2e => config.head,
-    }
-}
-
 /// What a task head behind these features costs.
 pub fn head_footprint(config: &LocalConfig, features: Features, num_classes: usize) -> Footprint {
     let x = features.shape;
     let outputs = outputs(config, num_classes);
     let last = |x: FeatureShape| Footprint::conv(x, x.with_channels(outputs), x.channels * outputs);
-    match (config.head, config.method) {
-        (LocalHeadKind::Fcn, Method::Greedy) => last(x),
-        (LocalHeadKind::Fcn, Method::Infopro | Method::Dgl | Method::E2e) => {
+    match config.head_kind() {
+        HeadKind::Linear => last(x),
+        HeadKind::Conv => {
             let hidden = Footprint::unit(x, config.head_channels, 3, 1);
             hidden.then(last(hidden.output)) // dropout's output is kept in place of its input
         }
-        _ => pooled::footprint(pooled_kind(config), config, features, outputs),
+        HeadKind::Pooled(kind) => pooled::footprint(kind, config, features, outputs),
     }
 }
 
@@ -169,14 +161,14 @@ pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: Feature
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     #[test]
     fn the_decoder_reaches_any_picture_size_from_any_stride() {
         assert_eq!(upsampled_sizes([64, 128], 3), [[16, 32], [32, 64], [64, 128]]);
         assert_eq!(upsampled_sizes([65, 33], 3), [[17, 9], [33, 17], [65, 33]]);
         let device = burn::tensor::Device::flex();
-        let mut config = defaults_for(Dataset::Synthetic).local;
+        let mut config = defaults_for(DatasetKind::Synthetic).local;
         config.decoder_channels = vec![8, 6, 5];
         let decoder = ReconDecoder::new(&mut Init::new(1, &device), 4, &config);
         config.decoder = DecoderKind::Direct;

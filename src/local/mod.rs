@@ -1,6 +1,6 @@
 //! The paper: a network cut into K local modules that never exchange a gradient.
 //!
-//! Read in this order: [`cut`] (where), [`cost`] and [`plan`] (memory), [`place`] (devices), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
+//! Read in this order: [`cut`] (where), [`cost`] and [`plan`] (memory), [`place`] (devices), [`method`] (what each learns from), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
 //! a module learns from), [`module`] (one module), [`step`] (its training pass), `sgd` (its update), [`schedule`], [`pipeline`] and [`replicas`]
 //! (who steps when).
 
@@ -8,6 +8,7 @@ pub mod cost;
 pub mod cut;
 pub mod heads;
 pub mod loss;
+pub mod method;
 pub mod module;
 pub mod pipeline;
 pub mod place;

@@ -1,11 +1,10 @@
 //! One local module: its blocks, its heads, its optimizer, and the one door to train it.
 
 use super::heads::{LocalHead, ReconDecoder};
-use super::loss;
 use super::pooled::Features;
 use super::sgd::sgd;
 use super::step::{Mark, Watch};
-use crate::config::{LocalConfig, Method, RunConfig};
+use crate::config::{LocalConfig, RunConfig};
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
 use crate::{Error, Result, memory, ops};
@@ -155,10 +154,7 @@ impl LocalModule {
         let Parts { index, block_names, blocks, features, aux_head } = parts;
         let local = config.local.clone();
         let is_last = index + 1 == local.num_modules;
-        let recon_weight = match local.method {
-            Method::Infopro => loss::weight(local.recon_weight, index, local.num_modules),
-            Method::Dgl | Method::Greedy | Method::E2e => 0.0,
-        };
+        let recon_weight = local.recon_weight_of(index, local.num_modules);
         let heads = if is_last {
             let (aux_head, after) = aux_head.map_or((None, 0), |(head, after)| (Some(head), after));
             Heads::Task(TaskHeads { aux_head, after })
@@ -175,7 +171,7 @@ impl LocalModule {
             net: Some(ModuleNet { blocks, heads }),
             optimizer: sgd(&config.optim),
             recon_weight,
-            task_weight: loss::weight(local.task_weight, index, local.num_modules),
+            task_weight: local.task_weight_of(index, local.num_modules),
             aux_weight: config.model.aux_weight,
             num_classes,
             local,

@@ -17,6 +17,18 @@ const MOST_MODULES: [usize; 2] = [8, 4];
 const MOST_CUTS: usize = 32;
 
 /// A way to make a run's steps, and what it will take.
+///
+/// ```
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::local::plan::Plan;
+///
+/// let mut config = defaults_for(DatasetKind::Synthetic);
+/// let two = Plan::of(config.clone(), 19)?.peak();
+/// config.local.num_modules = 1;
+/// config.local.cuts = infoseg::config::Cuts::Auto;
+/// assert!(two < Plan::of(config, 19)?.peak(), "two local modules need less memory than one");
+/// # Ok::<(), infoseg::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The run's configuration with this plan in it.
@@ -205,10 +217,10 @@ pub fn budget_text(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, Resolution, defaults_for};
+    use crate::config::{DatasetKind, Resolution, defaults_for};
 
     fn configured(k: usize) -> Result<RunConfig> {
-        let mut config = defaults_for(Dataset::Cityscapes);
+        let mut config = defaults_for(DatasetKind::Cityscapes);
         config.train.resolution = Resolution { height: 512, width: 1024 };
         config.local.num_modules = k;
         Ok(config)

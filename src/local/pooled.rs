@@ -89,14 +89,14 @@ pub fn footprint(kind: LocalHeadKind, config: &LocalConfig, features: Features, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
     use crate::net::layers::trainable;
     use burn::tensor::Device;
 
     fn parameters(kind: LocalHeadKind, channels: usize, gets_coarser: bool) -> usize {
         let shape = FeatureShape { channels, height: 8, width: 8 };
         let features = Features { shape, gets_coarser, most_channels: 64 };
-        let (device, config) = (Device::flex(), defaults_for(Dataset::Cifar10).local);
+        let (device, config) = (Device::flex(), defaults_for(DatasetKind::Cifar10).local);
         let head = PooledHead::new(&mut Init::new(1, &device), kind, &config, features, 10);
         let y = head.forward(Tensor::zeros([2, channels, 8, 8], &device), &Pass::evaluation());
         assert_eq!(y.dims(), [2, 10, 1, 1], "{kind:?}");

@@ -16,6 +16,17 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// A network in K local modules. End-to-end training is K = 1.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::local::LocalNetwork;
+///
+/// let config = defaults_for(DatasetKind::Synthetic);
+/// let network = LocalNetwork::new(&config, 19, &Device::flex().autodiff())?;
+/// assert_eq!(network.modules.len(), config.local.num_modules);
+/// # Ok::<(), infoseg::Error>(())
+/// ```
 pub struct LocalNetwork {
     /// In network order.
     pub modules: Vec<LocalModule>,
@@ -44,6 +55,15 @@ impl LocalNetwork {
     fn with_weights(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
         let mut init = Init::new(config.seed, device);
         let network = network(&mut init, config, num_classes);
+        Self::of_blocks(&mut init, network, config, num_classes)
+    }
+
+    /// Cuts a network that is built elsewhere, such as one with a backbone of your own, into local modules. Only the
+    /// sections of `config` about the local modules, the optimizer and the crop are read; `init` draws the local heads.
+    ///
+    /// # Errors
+    /// See [`cut::module_ranges`].
+    pub fn of_blocks(init: &mut Init, network: Network, config: &RunConfig, num_classes: usize) -> Result<Self> {
         let ranges = cut::module_ranges(&network, config)?;
         let features = cut::features(&network, cut::picture(config));
         let Network { blocks, aux_head } = network;
@@ -65,7 +85,7 @@ impl LocalNetwork {
             };
             let blocks = named.into_iter().map(|named| named.block).collect();
             let parts = Parts { index, block_names, blocks, features: features[range.end - 1], aux_head };
-            modules.push(LocalModule::new(&mut init, parts, config, num_classes));
+            modules.push(LocalModule::new(init, parts, config, num_classes));
         }
         Ok(Self { modules, normalization: config.data.dataset.normalization(), precision: config.train.precision })
     }
@@ -81,6 +101,23 @@ impl LocalNetwork {
     /// One step of every module, one after another: module k's activations are gone before module k + 1 begins.
     ///
     /// `input [batch, 3, height, width]`; `seed` is the step's own.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use infoseg::config::{DatasetKind, defaults_for};
+    /// use infoseg::local::{LocalNetwork, Targets};
+    ///
+    /// let mut config = defaults_for(DatasetKind::Synthetic);
+    /// config.model.width = 0.1;
+    /// let device = Device::flex().autodiff();
+    /// let mut network = LocalNetwork::new(&config, 3, &device)?;
+    /// let input = Tensor::<4>::zeros([1, 3, 32, 64], &device);
+    /// let label = vec![2; 32 * 64]; // a class for each pixel
+    /// let targets = Targets::new(&input, network.normalization, label, &device);
+    /// let losses = network.train_step(input, &targets, 0.05, 1)?;
+    /// assert_eq!(losses.len(), 2, "one for each local module");
+    /// # Ok::<(), infoseg::Error>(())
+    /// ```
     ///
     /// # Errors
     /// See [`LocalModule::train_step`].
@@ -252,12 +289,12 @@ pub fn mix(seed: u64, salt: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     /// Found by fuzzing: burn's reader panics where the values are of another kind than the parameter's.
     #[test]
     fn weights_of_another_kind_are_an_error() {
-        let mut config = defaults_for(Dataset::SyntheticDigits);
+        let mut config = defaults_for(DatasetKind::SyntheticDigits);
         (config.model.width, config.local.num_modules) = (0.05, 1);
         let device = Device::flex().autodiff();
         let mut network = LocalNetwork::new(&config, 10, &device).unwrap();

@@ -3,7 +3,7 @@
 use super::pipeline::{Job, Work, Workers};
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
-use crate::config::{Cuts, Dataset, Method, Precision, Resolution, RunConfig, TaskLoss, defaults_for};
+use crate::config::{Cuts, DatasetKind, Method, Precision, Resolution, RunConfig, TaskLoss, defaults_for};
 use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
 use crate::net::{Init, Pass, network};
@@ -14,7 +14,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 const CLASSES: usize = 4;
 
 pub(super) fn tiny(num_modules: usize) -> RunConfig {
-    let mut config = defaults_for(Dataset::Synthetic);
+    let mut config = defaults_for(DatasetKind::Synthetic);
     config.model.width = 0.1;
     config.model.atrous_rates = vec![1, 2];
     config.model.aspp_channels = 8;

@@ -67,6 +67,17 @@ pub struct NamedBlock {
 }
 
 /// A network before it is cut: its blocks in order, and the auxiliary head that trains beside them.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::net::{Init, network};
+///
+/// let config = defaults_for(DatasetKind::Synthetic);
+/// let network = network(&mut Init::new(1, &Device::flex()), &config, 19);
+/// assert_eq!(network.blocks[0].name, "stem");
+/// assert_eq!(network.blocks.last().unwrap().name, "head");
+/// ```
 pub struct Network {
     /// Stem, residual or dense blocks, head.
     pub blocks: Vec<NamedBlock>,
@@ -116,11 +127,11 @@ fn deeplab(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backbone, Dataset, defaults_for};
+    use crate::config::{Backbone, DatasetKind, defaults_for};
     use crate::net::layers::trainable;
     use burn::tensor::Device;
 
-    fn build(dataset: Dataset, backbone: Backbone, num_classes: usize) -> Network {
+    fn build(dataset: DatasetKind, backbone: Backbone, num_classes: usize) -> Network {
         let mut config = defaults_for(dataset);
         (config.model.backbone, config.model.width) = (backbone, 1.0);
         network(&mut Init::new(1, &Device::flex()), &config, num_classes)
@@ -134,27 +145,27 @@ mod tests {
     #[test]
     fn parameters_are_as_many_as_published() {
         for (backbone, dataset, classes, count) in [
-            (Backbone::Resnet18, Dataset::Imagenet, 1000, 11_689_512),
-            (Backbone::Resnet50, Dataset::Imagenet, 1000, 25_557_032),
-            (Backbone::Resnext50, Dataset::Imagenet, 1000, 25_028_904),
-            (Backbone::DensenetBc100, Dataset::Cifar10, 10, 769_162),
+            (Backbone::Resnet18, DatasetKind::Imagenet, 1000, 11_689_512),
+            (Backbone::Resnet50, DatasetKind::Imagenet, 1000, 25_557_032),
+            (Backbone::Resnext50, DatasetKind::Imagenet, 1000, 25_028_904),
+            (Backbone::DensenetBc100, DatasetKind::Cifar10, 10, 769_162),
         ] {
             assert_eq!(parameters(&build(dataset, backbone, classes)), count, "{backbone:?}");
         }
         // 1×1 convolutions on the two shortcuts that change shape: 0.27 M and 1.7 M of He et al., and 2 752.
-        assert_eq!(parameters(&build(Dataset::Cifar10, Backbone::Resnet20, 10)), 272_474);
-        assert_eq!(parameters(&build(Dataset::Cifar10, Backbone::Resnet110, 10)), 1_730_714);
+        assert_eq!(parameters(&build(DatasetKind::Cifar10, Backbone::Resnet20, 10)), 272_474);
+        assert_eq!(parameters(&build(DatasetKind::Cifar10, Backbone::Resnet110, 10)), 1_730_714);
     }
 
     #[test]
     fn footprints_know_the_shapes() {
         let device = Device::flex();
         for (backbone, dataset, side) in [
-            (Backbone::Resnet20, Dataset::Cifar10, 32),
-            (Backbone::Resnet164, Dataset::Cifar10, 20),
-            (Backbone::DensenetBc100, Dataset::Cifar10, 32),
-            (Backbone::Resnext50, Dataset::Imagenet, 64),
-            (Backbone::Resnext50, Dataset::Synthetic, 64),
+            (Backbone::Resnet20, DatasetKind::Cifar10, 32),
+            (Backbone::Resnet164, DatasetKind::Cifar10, 20),
+            (Backbone::DensenetBc100, DatasetKind::Cifar10, 32),
+            (Backbone::Resnext50, DatasetKind::Imagenet, 64),
+            (Backbone::Resnext50, DatasetKind::Synthetic, 64),
         ] {
             let network = build(dataset, backbone, 7);
             let mut shape = FeatureShape { channels: 3, height: side, width: side };

@@ -23,6 +23,11 @@ pub struct Stem {
 }
 
 impl Stem {
+    /// One 7×7 convolution of stride 2, then the max-pool.
+    pub fn torchvision(init: &mut Init, channels: usize) -> Self {
+        Self::new(init, StemKind::Torchvision, channels)
+    }
+
     fn new(init: &mut Init, kind: StemKind, channels: usize) -> Self {
         let convs = match kind {
             StemKind::Torchvision => vec![ConvBnAct::same(init, [3, channels], 7, 2, 1)],

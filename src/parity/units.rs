@@ -1,7 +1,7 @@
 //! Single operations: the fixtures [`FIXTURES`], groups `<operation>/<case>/`.
 
 use super::{Fixture, Tensors};
-use crate::config::{Dataset, LrScheduleKind, OptimConfig, defaults_for};
+use crate::config::{DatasetKind, LrScheduleKind, OptimConfig, defaults_for};
 use crate::data::normalize::{Normalization, normalize};
 use crate::local::loss::{self, PixelSample};
 use crate::local::sgd::sgd;
@@ -242,7 +242,7 @@ fn schedule(unit: &mut Unit) {
         power: f64::from(power),
         min_lr: f64::from(min_lr),
         warmup_steps: warmup as usize,
-        ..defaults_for(Dataset::Synthetic).optim
+        ..defaults_for(DatasetKind::Synthetic).optim
     };
     let steps = unit.values("output").len();
     let rates: Vec<f32> = (0..steps).map(|step| learning_rate(&optim, step, steps) as f32).collect();
@@ -269,7 +269,7 @@ fn sgd_steps(unit: &mut Unit) {
         momentum: f64::from(momentum),
         nesterov: nesterov == 1.0,
         weight_decay: f64::from(weight_decay),
-        ..defaults_for(Dataset::Synthetic).optim
+        ..defaults_for(DatasetKind::Synthetic).optim
     };
     let mut optimizer = sgd(&optim);
     let weight: Tensor<4> = unit.given("weight");

@@ -11,8 +11,9 @@ pub mod report;
 pub mod score;
 
 use crate::config::{RunConfig, defaults_for};
+use crate::data::Dataset;
 use crate::data::loader::Loader;
-use crate::data::split::{Split, TrainingSet};
+use crate::data::training_set::TrainingSet;
 use crate::local::schedule::mix;
 use crate::local::{Targets, cut};
 use crate::net::{Block, FeatureShape, Init, Pass, network};
@@ -97,7 +98,7 @@ impl Probed {
     /// A picture that cannot be read.
     pub fn train(
         &mut self,
-        train: Split,
+        train: Box<dyn Dataset>,
         config: &RunConfig,
         settings: &Settings,
         mut on_step: impl FnMut(usize),

@@ -93,14 +93,14 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
     use crate::net::layers::trainable;
     use burn::tensor::Device;
 
     #[test]
     fn probes_of_all_blocks_are_about_as_large_and_see_as_much() {
         let device = Device::flex();
-        let decoder = defaults_for(Dataset::Cifar10).local;
+        let decoder = defaults_for(DatasetKind::Cifar10).local;
         let picture = FeatureShape { channels: 3, height: 32, width: 32 };
         let probe = |channels: usize, side: usize| {
             let features = FeatureShape { channels, height: side, width: side };

@@ -1,11 +1,11 @@
 //! What the probes have learned, on pictures that neither they nor the network were trained on.
 
 use super::{Probed, Settings};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, Task};
+use crate::data::Dataset;
 use crate::data::check::Colours;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::normalize;
-use crate::data::split::Split;
 use crate::eval::inference::finite;
 use crate::eval::scores::Confusion;
 use crate::eval::{Verdict, ids_of};
@@ -13,6 +13,7 @@ use crate::local::Targets;
 use crate::ops;
 use crate::render::drawn::tile;
 use crate::render::overlay::picture;
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData, activation};
 use image::RgbImage;
@@ -20,6 +21,7 @@ use ndarray::Array3;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// Pictures of classification that are scored at once.
 const BATCH: usize = 50;
@@ -74,12 +76,17 @@ struct Batch {
 }
 
 /// Sums of one block.
-#[derive(Default)]
 struct Sums {
     squares: f64,
     loss: f64,
     right: u64,
     confusion: Confusion,
+}
+
+impl Sums {
+    fn new(classes: &Arc<ClassSet>) -> Self {
+        Self { squares: 0.0, loss: 0.0, right: 0, confusion: Confusion::new(Arc::clone(classes)) }
+    }
 }
 
 /// Sums over pixels and labels, whatever the block.
@@ -129,7 +136,7 @@ impl Probed {
     /// A picture that cannot be read; probes whose outputs are not finite.
     pub fn score(
         &mut self,
-        val: &Split,
+        val: &dyn Dataset,
         config: &RunConfig,
         settings: &Settings,
         drawn: usize,
@@ -141,10 +148,10 @@ impl Probed {
         let mut all: Vec<usize> = (0..val.len()).collect();
         let (indices, _) = all.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
         indices.sort_unstable();
-        let segmentation = matches!(val, Split::Pixels(_));
+        let segmentation = val.task() == Task::Segmentation;
         let mut seen = Seen::default();
         let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
-        let mut sums: Vec<Sums> = std::iter::repeat_with(Sums::default).take(probes).collect();
+        let mut sums: Vec<Sums> = std::iter::repeat_with(|| Sums::new(val.classes())).take(probes).collect();
         let mut kept: Vec<(RgbImage, Vec<RgbImage>)> = Vec::new();
         let mut done = 0;
         for of_batch in indices.chunks(if segmentation { 1 } else { BATCH }) {
@@ -206,28 +213,28 @@ fn diverged(probe: &str, block: &str, settings: &Settings) -> Error {
     Error::run(format!("the {probe} behind {block} has diverged; probe with a smaller --lr (now {})", settings.lr))
 }
 
-fn read(val: &Split, indices: &[usize], config: &RunConfig) -> Result<Batch> {
+fn read(val: &dyn Dataset, indices: &[usize], config: &RunConfig) -> Result<Batch> {
     let normalization = config.data.dataset.normalization();
-    match val {
-        Split::Pixels(source) => {
-            let sample = source.sample(indices[0])?;
+    match val.task() {
+        Task::Segmentation => {
+            let sample = val.example(indices[0])?;
             let (height, width) = sample.label.dim();
             Ok(Batch {
                 inputs: normalize(&sample.image, normalization),
-                label: sample.label.iter().map(|&id| id.into()).collect(),
+                label: sample.label.iter().copied().collect(),
                 images: vec![sample.image],
                 size: [height, width],
             })
         }
-        Split::Pictures(classes) => {
+        Task::Classification => {
             let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
             let size = augment.resolution();
             let mut batch = Batch { images: vec![], inputs: vec![], label: vec![], size: [size.height, size.width] };
             for &index in indices {
-                let picture = classes.picture(index)?;
+                let picture = val.example(index)?;
                 let image = augment.view(&picture)?;
                 batch.inputs.extend(normalize(&image, normalization));
-                batch.label.push(picture.class);
+                batch.label.push(picture.label[[0, 0]]);
                 batch.images.push(image);
             }
             Ok(batch)
@@ -239,8 +246,7 @@ fn read(val: &Split, indices: &[usize], config: &RunConfig) -> Result<Batch> {
 fn count_right(sums: &mut Sums, scores: Tensor<4>, batch: &Batch, segmentation: bool) -> Result<()> {
     if segmentation {
         let ids = ids_of(scores, batch.size)?;
-        let truth: Vec<u8> = batch.label.iter().map(|&id| id as u8).collect();
-        sums.confusion.add(&truth, &ids.into_raw_vec_and_offset().0);
+        sums.confusion.add(&batch.label, &ids.into_raw_vec_and_offset().0);
         return Ok(());
     }
     let [_, classes, _, _] = scores.dims();

@@ -1,6 +1,6 @@
 //! Colours: of the classes for masks, of the lines for plots.
 
-use crate::data::labels::{CLASSES, NUM_CLASSES};
+use crate::task::ClassSet;
 use image::{Rgb, RgbImage};
 use ndarray::ArrayView2;
 use plotters::style::RGBColor;
@@ -31,36 +31,38 @@ pub fn line_color(index: usize, count: usize) -> RGBColor {
     RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
 }
 
-/// Colour of a train id in the Cityscapes palette; black for ignored pixels.
-pub fn color(train_id: u8) -> [u8; 3] {
-    CLASSES.get(train_id as usize).map_or([0; 3], |class| class.color)
+/// Class indices `[height, width]` in the colours of their classes; ignored pixels are black.
+pub fn colorize<T: Copy + Into<u16>>(classes: &ClassSet, mask: ArrayView2<T>) -> RgbImage {
+    let (height, width) = mask.dim();
+    RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb(classes.color_of(mask[[y as usize, x as usize]].into())))
 }
 
-/// Train ids `[height, width]` as a coloured picture.
-pub fn colorize(ids: ArrayView2<u8>) -> RgbImage {
-    let (height, width) = ids.dim();
-    RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb(color(ids[[y as usize, x as usize]])))
-}
-
-/// The classes that occur in any of the masks, in order of train ids.
-pub fn occurring<'a>(masks: impl IntoIterator<Item = ArrayView2<'a, u8>>) -> Vec<u8> {
-    let mut seen = [false; NUM_CLASSES];
-    for id in masks.into_iter().flat_map(|mask| mask.into_iter().copied()) {
-        if let Some(seen) = seen.get_mut(id as usize) {
+/// The classes that occur in a label or a prediction, in order. Shapes: `[height, width]` each.
+pub fn occurring<'a>(
+    classes: &ClassSet,
+    truth: Option<ArrayView2<u16>>,
+    preds: impl IntoIterator<Item = ArrayView2<'a, u8>>,
+) -> Vec<u16> {
+    let mut seen = vec![false; classes.len()];
+    let mut see = |class: u16| {
+        if let Some(seen) = seen.get_mut(usize::from(class)) {
             *seen = true;
         }
-    }
-    (0..NUM_CLASSES as u8).filter(|id| seen[*id as usize]).collect()
+    };
+    truth.into_iter().flatten().for_each(|class| see(*class));
+    preds.into_iter().flatten().for_each(|class| see(u16::from(*class)));
+    seen.iter().zip(0..).filter(|(seen, _)| **seen).map(|(_, class)| class).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::IGNORE_INDEX;
     use ndarray::array;
 
     #[test]
     fn masks_get_the_cityscapes_colours_and_ignored_pixels_are_black() {
-        let picture = colorize(array![[0, 255], [13, 10]].view());
+        let picture = colorize(&ClassSet::cityscapes(), array![[0, IGNORE_INDEX], [13, 10]].view());
         let pixels: Vec<[u8; 3]> = picture.pixels().map(|pixel| pixel.0).collect();
         assert_eq!(pixels, [[128, 64, 128], [0, 0, 0], [0, 0, 142], [70, 130, 180]]);
     }
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn occurring_classes_are_sorted_and_never_ignore() {
-        let (a, b) = (array![[3, 255]], array![[1, 3]]);
-        assert_eq!(occurring([a.view(), b.view()]), [1, 3]);
+        let (truth, pred) = (array![[3, IGNORE_INDEX]], array![[1_u8, 3]]);
+        assert_eq!(occurring(&ClassSet::cityscapes(), Some(truth.view()), [pred.view()]), [1, 3]);
     }
 }

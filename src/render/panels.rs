@@ -2,9 +2,9 @@
 
 use super::canvas::{Anchor, Area, Drawn, INK, draw_on, text};
 use super::overlay::{overlay, picture};
-use super::palette::{color, colorize, occurring};
+use super::palette::{colorize, occurring};
 use crate::Result;
-use crate::data::labels::{CLASSES, IGNORE_INDEX};
+use crate::task::{ClassSet, IGNORE_INDEX};
 use image::imageops::{FilterType, overlay as paste, resize};
 use image::{Rgb, RgbImage};
 use ndarray::{ArrayView2, ArrayView3};
@@ -20,37 +20,42 @@ const GAP: u32 = 8;
 /// Errors: the grey picture with wrong pixels red, right pixels dim and ignored pixels black.
 ///
 /// # Shapes
-/// `image`: RGB `[height, width, 3]`; `truth`, `pred`: train ids `[height, width]`.
+/// `image`: RGB `[height, width, 3]`; `truth`, `pred`: class indices `[height, width]`.
 ///
 /// # Errors
 /// Drawing fails.
 ///
 /// # Panics
 /// If the sizes differ.
-pub fn panels(image: ArrayView3<u8>, truth: Option<ArrayView2<u8>>, pred: ArrayView2<u8>) -> Result<RgbImage> {
+pub fn panels(
+    classes: &ClassSet,
+    image: ArrayView3<u8>,
+    truth: Option<ArrayView2<u16>>,
+    pred: ArrayView2<u8>,
+) -> Result<RgbImage> {
     let panels = match truth {
         Some(truth) => vec![
             ("picture".to_string(), fit(picture(image), FilterType::Triangle)),
-            ("truth".to_string(), fit(colorize(truth), FilterType::Nearest)),
-            ("prediction".to_string(), fit(colorize(pred), FilterType::Nearest)),
+            ("truth".to_string(), fit(colorize(classes, truth), FilterType::Nearest)),
+            ("prediction".to_string(), fit(colorize(classes, pred), FilterType::Nearest)),
             // Not Nearest: a wrong pole that falls between the kept pixels would be gone.
             (error_caption(truth, pred), fit(errors(image, truth, pred), FilterType::Triangle)),
         ],
         None => vec![
             ("picture".to_string(), fit(picture(image), FilterType::Triangle)),
-            ("prediction".to_string(), fit(colorize(pred), FilterType::Nearest)),
-            ("overlay".to_string(), fit(overlay(image, pred), FilterType::Triangle)),
+            ("prediction".to_string(), fit(colorize(classes, pred), FilterType::Nearest)),
+            ("overlay".to_string(), fit(overlay(classes, image, pred), FilterType::Triangle)),
         ],
     };
-    let mut classes = occurring(truth.into_iter().chain([pred]));
+    let mut shown = occurring(classes, truth, [pred]);
     if truth.is_some_and(|truth| truth.iter().any(|id| *id == IGNORE_INDEX)) {
-        classes.push(IGNORE_INDEX); // black
+        shown.push(IGNORE_INDEX); // black
     }
-    side_by_side(&panels, &classes)
+    side_by_side(&panels, classes, &shown)
 }
 
 /// Grey picture with wrong pixels red, right pixels dim and ignored pixels black; `[height, width]` as the masks.
-pub fn errors(image: ArrayView3<u8>, truth: ArrayView2<u8>, pred: ArrayView2<u8>) -> RgbImage {
+pub fn errors(image: ArrayView3<u8>, truth: ArrayView2<u16>, pred: ArrayView2<u8>) -> RgbImage {
     let (height, width) = truth.dim();
     assert_eq!(pred.dim(), (height, width), "truth and prediction must have the same size");
     assert_eq!(image.dim(), (height, width, 3), "picture and mask must have the same size");
@@ -60,17 +65,17 @@ pub fn errors(image: ArrayView3<u8>, truth: ArrayView2<u8>, pred: ArrayView2<u8>
         let grey = 0.299 * red + 0.587 * green + 0.114 * blue; // ITU-R BT.601 luma
         match (truth[at], pred[at]) {
             (IGNORE_INDEX, _) => Rgb([0; 3]),
-            (truth, pred) if truth == pred => Rgb([(40.0 + 0.35 * grey) as u8; 3]),
+            (truth, pred) if truth == u16::from(pred) => Rgb([(40.0 + 0.35 * grey) as u8; 3]),
             // The picture stays visible in the red, so that one sees what was mistaken.
             _ => Rgb([(180.0 + 0.29 * grey) as u8, (0.25 * grey) as u8, (0.22 * grey) as u8]),
         }
     })
 }
 
-fn error_caption(truth: ArrayView2<u8>, pred: ArrayView2<u8>) -> String {
+fn error_caption(truth: ArrayView2<u16>, pred: ArrayView2<u8>) -> String {
     let labelled = truth.iter().zip(pred).filter(|(truth, _)| **truth != IGNORE_INDEX);
-    let (wrong, total) =
-        labelled.fold((0u64, 0u64), |(wrong, total), (truth, pred)| (wrong + u64::from(truth != pred), total + 1));
+    let (wrong, total) = labelled
+        .fold((0u64, 0u64), |(wrong, total), (truth, pred)| (wrong + u64::from(*truth != u16::from(*pred)), total + 1));
     match total {
         0 => "errors (nothing labelled)".into(),
         _ => format!("errors: {:.1} % of labelled pixels", 100.0 * wrong as f64 / total as f64),
@@ -90,7 +95,7 @@ fn fit(panel: RgbImage, shrink: FilterType) -> RgbImage {
     }
 }
 
-fn side_by_side(panels: &[(String, RgbImage)], classes: &[u8]) -> Result<RgbImage> {
+fn side_by_side(panels: &[(String, RgbImage)], classes: &ClassSet, shown: &[u16]) -> Result<RgbImage> {
     let panel_width = panels.iter().map(|(_, panel)| panel.width()).max().unwrap_or(1);
     let panel_height = panels.iter().map(|(_, panel)| panel.height()).max().unwrap_or(1);
     let count = panels.len() as u32;
@@ -98,7 +103,7 @@ fn side_by_side(panels: &[(String, RgbImage)], classes: &[u8]) -> Result<RgbImag
     // At a README's column of about 900 pixels this is text of 12.
     let size = (f64::from(width) / 70.0).max(13.0);
     let caption = (1.5 * size) as u32;
-    let legend = Legend::new(classes, width, size);
+    let legend = Legend::new(classes, shown, width, size);
     let height = caption + panel_height + legend.height + GAP;
 
     let mut sheet = RgbImage::from_pixel(width, height, Rgb([255; 3]));
@@ -116,43 +121,40 @@ fn side_by_side(panels: &[(String, RgbImage)], classes: &[u8]) -> Result<RgbImag
 }
 
 /// Swatches and names of classes, in as many lines as they need.
-struct Legend {
+struct Legend<'a> {
+    classes: &'a ClassSet,
     /// Class and place of its swatch.
-    places: Vec<(u8, i32, i32)>,
+    places: Vec<(u16, i32, i32)>,
     size: f64,
     height: u32,
 }
 
-impl Legend {
-    fn new(classes: &[u8], width: u32, size: f64) -> Self {
+impl<'a> Legend<'a> {
+    fn new(classes: &'a ClassSet, shown: &[u16], width: u32, size: f64) -> Self {
         let line = (1.5 * size) as i32;
         let (mut x, mut y) = (GAP as i32, (0.5 * size) as i32);
         let mut places = Vec::new();
-        for &class in classes {
-            let entry = (2.5 * size) as i32 + text(size, INK, Anchor::Start).width(name(class));
+        for &class in shown {
+            let entry = (2.5 * size) as i32 + text(size, INK, Anchor::Start).width(classes.name_of(class));
             if x + entry > width as i32 && x > GAP as i32 {
                 (x, y) = (GAP as i32, y + line);
             }
             places.push((class, x, y));
             x += entry;
         }
-        Self { places, size, height: (y + line) as u32 }
+        Self { classes, places, size, height: (y + line) as u32 }
     }
 
     fn draw(&self, area: &Area, top: i32) -> Drawn {
         let side = self.size as i32;
         for &(class, x, y) in &self.places {
-            let (y, [red, green, blue]) = (top + y, color(class));
+            let (y, [red, green, blue]) = (top + y, self.classes.color_of(class));
             area.draw(&Rectangle::new([(x, y), (x + side, y + side)], RGBColor(red, green, blue).filled()))?;
             let place = (x + (1.4 * self.size) as i32, y + side / 2);
-            text(self.size, INK, Anchor::Start).draw(area, name(class), place)?;
+            text(self.size, INK, Anchor::Start).draw(area, self.classes.name_of(class), place)?;
         }
         Ok(())
     }
-}
-
-fn name(class: u8) -> &'static str {
-    CLASSES.get(class as usize).map_or("ignored", |class| class.name)
 }
 
 #[cfg(test)]
@@ -163,12 +165,12 @@ mod tests {
     #[test]
     fn errors_are_red_where_wrong_dim_where_right_black_where_ignored() {
         let image = Array3::from_elem((1, 3, 3), 200);
-        let errors = errors(image.view(), array![[0, 0, 255]].view(), array![[0, 1, 1]].view());
+        let errors = errors(image.view(), array![[0, 0, IGNORE_INDEX]].view(), array![[0, 1, 1]].view());
         assert_eq!(errors.get_pixel(0, 0).0, [110; 3]);
         let [red, green, blue] = errors.get_pixel(1, 0).0;
         assert!(red > 200 && green < 60 && blue < 60, "{red} {green} {blue}");
         assert_eq!(errors.get_pixel(2, 0).0, [0; 3]);
-        let caption = error_caption(array![[0, 0, 255]].view(), array![[0, 1, 1]].view());
+        let caption = error_caption(array![[0, 0, IGNORE_INDEX]].view(), array![[0, 1, 1]].view());
         assert_eq!(caption, "errors: 50.0 % of labelled pixels");
     }
 
@@ -177,12 +179,14 @@ mod tests {
         for (height, width) in [(1, 1), (32, 40), (128, 256), (600, 1201)] {
             let image = Array3::from_elem((height, width, 3), 90);
             let mask = Array2::from_shape_fn((height, width), |(y, x)| ((x + y) % 19) as u8);
-            let sheet = panels(image.view(), Some(mask.view()), mask.view()).unwrap();
+            let set = ClassSet::cityscapes();
+            let truth = mask.mapv(u16::from);
+            let sheet = panels(&set, image.view(), Some(truth.view()), mask.view()).unwrap();
             assert!(sheet.width() > 3 * width.min(512) as u32 && sheet.height() > height.min(256) as u32);
-            panels(image.view(), None, mask.view()).unwrap();
+            panels(&set, image.view(), None, mask.view()).unwrap();
         }
         let empty = Array2::from_elem((8, 8), IGNORE_INDEX);
         let image = Array3::zeros((8, 8, 3));
-        panels(image.view(), Some(empty.view()), Array2::zeros((8, 8)).view()).unwrap();
+        panels(&ClassSet::cityscapes(), image.view(), Some(empty.view()), Array2::zeros((8, 8)).view()).unwrap();
     }
 }

@@ -2,10 +2,10 @@
 
 use super::metrics::{EvaluationLine, StepLine};
 use super::tensorboard::EventFile;
-use crate::data::Sample;
+use crate::config::Task;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::normalize;
-use crate::data::split::Split;
+use crate::data::{Dataset, Example};
 use crate::eval::Predictor;
 use crate::files::png;
 use crate::local::LocalNetwork;
@@ -67,27 +67,27 @@ impl Board {
         step: usize,
         network: &LocalNetwork,
         predictor: &Predictor,
-        val: &Split,
+        val: &dyn Dataset,
         augment: &ClassAugment,
         device: &Device,
     ) -> Result<()> {
-        let input = match val {
-            Split::Pixels(source) => {
-                let samples = (0..PICTURES.min(source.len())).map(|i| source.sample(i)).collect::<Result<Vec<_>>>()?;
+        let input = match val.task() {
+            Task::Segmentation => {
+                let samples = (0..PICTURES.min(val.len())).map(|i| val.example(i)).collect::<Result<Vec<_>>>()?;
                 for sample in &samples {
                     let pred = predictor.predict(&sample.image)?;
-                    let drawn = panels(sample.image.view(), Some(sample.label.view()), pred.view())?;
+                    let drawn = panels(val.classes(), sample.image.view(), Some(sample.label.view()), pred.view())?;
                     let size = [drawn.height() as usize, drawn.width() as usize];
                     let png = png(drawn.as_raw(), (size[0], size[1]), ExtendedColorType::Rgb8)
                         .map_err(|cause| Error::run(format!("a picture for TensorBoard cannot be encoded: {cause}")))?;
                     self.0.picture(step, &format!("val/{}", sample.name), size, &png)?;
                 }
-                let Some(Sample { image, .. }) = samples.first() else { return Ok(()) };
+                let Some(Example { image, .. }) = samples.first() else { return Ok(()) };
                 let (height, width, _) = image.dim();
                 TensorData::new(normalize(image, network.normalization), [1, 3, height, width])
             }
-            Split::Pictures(classes) => {
-                let input = augment.evaluation(&classes.picture(0)?)?;
+            Task::Classification => {
+                let input = augment.evaluation(&val.example(0)?)?;
                 let size = augment.resolution();
                 TensorData::new(input, [1, 3, size.height, size.width])
             }

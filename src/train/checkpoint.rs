@@ -3,15 +3,14 @@
 //! A checkpoint is written into a folder aside, synced to disk and renamed: either all of it is there, or nothing.
 
 use super::manifest;
-use crate::cli::say;
 use crate::config::{LocalConfig, ModelConfig, RunConfig, Schedule};
-use crate::data::labels::NUM_CLASSES;
-use crate::data::split::Split;
 use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
+use crate::messages::say;
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -29,9 +28,28 @@ pub struct State {
     /// Of the staged schedule: steps of each module. Steps are then counted through all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged_steps: Option<usize>,
-    /// Names of a classification network's classes; empty of segmentation, whose classes are Cityscapes'.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub classes: Vec<String>,
+    /// The classes that the network tells apart.
+    #[serde(default = "cityscapes", deserialize_with = "class_set")]
+    pub classes: ClassSet,
+}
+
+/// The classes of checkpoints that name none: those of before there were class sets.
+fn cityscapes() -> ClassSet {
+    (*ClassSet::cityscapes()).clone()
+}
+
+/// A class set, or the bare names that checkpoints of classification networks once had.
+fn class_set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClassSet, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Names(Vec<String>),
+        Set(ClassSet),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Names(names) => ClassSet::numbered("classes", &names),
+        Stored::Set(set) => set,
+    })
 }
 
 impl State {
@@ -71,6 +89,14 @@ fn step_folders(run: &Path) -> Vec<(usize, PathBuf)> {
 }
 
 /// The newest checkpoint of a run that is as it was written.
+///
+/// ```
+/// use infoseg::train::checkpoint;
+/// use std::path::Path;
+///
+/// let error = checkpoint::last(Path::new("no/such/run")).unwrap_err();
+/// assert!(error.to_string().starts_with("no/such/run"));
+/// ```
 ///
 /// # Errors
 /// There is no run, no checkpoint in it, or none that is not damaged.
@@ -192,25 +218,28 @@ impl Checkpoint {
 
     /// Number of classes that the network tells apart.
     pub fn num_classes(&self) -> usize {
-        if self.state.classes.is_empty() { NUM_CLASSES } else { self.state.classes.len() }
+        self.state.classes.len()
     }
 
     /// Refuses data whose classes are not those that the network learned: as many others would be scored in silence.
     ///
     /// # Errors
     /// The first class that differs.
-    pub fn check_classes(&self, split: &Split) -> Result<()> {
-        let (learned, given) = (&self.state.classes, split.class_names());
-        if learned.is_empty() || *learned == given {
-            return Ok(());
-        }
-        let differ = (0..learned.len().max(given.len())).find(|&i| learned.get(i) != given.get(i)).unwrap_or(0);
-        let name = |names: &[String]| names.get(differ).map_or("none".to_string(), |name| format!("`{name}`"));
+    pub fn check_classes(&self, given: &ClassSet) -> Result<()> {
+        let learned = &self.state.classes;
+        let Some((index, now, before)) = given.first_difference(learned) else { return Ok(()) };
+        let name = |name: Option<&str>| name.map_or("none".to_string(), |name| format!("`{name}`"));
         Err(Error::usage(format!(
-            "the data has other classes than this run learned: class {differ} is {}, and was {} ({})",
-            name(&given),
-            name(learned),
-            self.folder.display()
+            "the data has other classes ({}, {}) than this run learned ({}, {}): class {index} is {}, and was {} ({}); name \
+             the run's own set with --classes {}, or train on the new classes from its weights (segtrain --pretrained)",
+            given.name,
+            given.len(),
+            learned.name,
+            learned.len(),
+            name(now),
+            name(before),
+            self.folder.display(),
+            self.folder.ancestors().nth(2).unwrap_or(&self.folder).join("classes.toml").display()
         )))
     }
 

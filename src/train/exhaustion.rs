@@ -1,6 +1,6 @@
 //! Out of memory: what a person is told, and the plan that would have fitted.
 
-use crate::config::{Method, RunConfig};
+use crate::config::RunConfig;
 use crate::local::plan::{self, Fixed, Plan};
 use crate::memory::counting::{self, LastWords};
 use crate::memory::{heap_limit, human, peak_bytes};
@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, s
 pub fn prepare(config: &RunConfig, num_classes: usize) -> Result<Plan> {
     let own = Plan::of(config.clone(), num_classes)?;
     let fixed = Fixed {
-        num_modules: (config.local.method == Method::E2e).then_some(1),
+        num_modules: config.local.method.traits().is_end_to_end.then_some(1),
         fewest: plan::fewest_modules(config),
         ..Fixed::default()
     };
@@ -98,7 +98,7 @@ fn is_exhaustion(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     #[test]
     fn out_of_memory_is_recognised_in_the_words_of_each_library() {
@@ -119,7 +119,7 @@ mod tests {
     fn a_device_s_want_of_memory_becomes_advice_and_other_panics_stay() {
         let device = Device::flex();
         std::panic::set_hook(Box::new(|_| {}));
-        let own = prepare(&defaults_for(Dataset::Synthetic), 19).unwrap();
+        let own = prepare(&defaults_for(DatasetKind::Synthetic), 19).unwrap();
         let error =
             guarded::<()>(&device, || panic!("CUDA_ERROR_OUT_OF_MEMORY: out of memory")).unwrap_err().to_string();
         assert!(error.contains(&human(own.peak())) && error.contains("--memory-budget"), "{error}");

@@ -235,7 +235,7 @@ pub fn decode(bytes: &[u8], key: u32) -> Result<(Vec<f32>, [usize; 4]), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     #[test]
     fn values_come_back_to_the_bit_and_damage_is_seen() {
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn features_of_something_else_are_refused() {
         let run = tempfile::tempdir().unwrap();
-        let mut config = defaults_for(Dataset::Synthetic);
+        let mut config = defaults_for(DatasetKind::Synthetic);
         let store = FeatureStore::open(run.path(), 0, &config, 5, 1).unwrap();
         let features = TensorData::new(vec![1f32, 2.0], [1, 2, 1, 1]);
         store.write(3, &features).unwrap();

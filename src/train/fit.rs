@@ -1,8 +1,8 @@
 //! `--memory-budget` and `--local-k auto`: the configuration that fits.
 
-use crate::cli::say;
-use crate::config::{Cuts, Flag, LocalK, Method, RunConfig, TrainArgs};
+use crate::config::{Cuts, Flag, LocalK, RunConfig, TrainArgs};
 use crate::local::plan::{self, Fixed};
+use crate::messages::say;
 use crate::{Error, Result, memory};
 use toml::Value;
 
@@ -42,7 +42,7 @@ fn fixed(args: &TrainArgs, config: &RunConfig) -> Fixed {
     let resumed = args.resume.is_some(); // a run goes on with its own modules
     let typed = args.set.iter().any(|set| set.starts_with("local.num_modules") || set.starts_with("local.cuts"));
     let number = matches!(args.local_k, Some(LocalK::Modules(_)));
-    let is_said = resumed || typed || number || config.local.method == Method::E2e;
+    let is_said = resumed || typed || number || config.local.method.traits().is_end_to_end;
     Fixed {
         num_modules: is_said.then_some(config.local.num_modules),
         cuts: resumed || (is_said && matches!(config.local.cuts, Cuts::After(_))),

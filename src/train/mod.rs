@@ -1,7 +1,7 @@
 //! A training run from configuration to plots.
 //!
 //! [`load`] makes the configuration, [`run`] is the loop; [`schedule`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
-//! [`progress`] what a person sees meanwhile.
+//! [`Observer`] what a caller sees meanwhile.
 
 mod board;
 pub mod checkpoint;
@@ -9,12 +9,11 @@ pub(crate) mod exhaustion;
 pub mod features;
 pub(crate) mod first_step;
 mod fit;
-pub mod interrupt;
 pub mod lock;
 mod lost;
 mod manifest;
 pub mod metrics;
-pub mod progress;
+mod observer;
 pub mod run_folder;
 pub mod schedule;
 mod staged;
@@ -25,4 +24,6 @@ mod trainer;
 mod words;
 
 pub use fit::load;
+pub use observer::{Observer, Silent, Stop};
 pub use trainer::{Outcome, run};
+pub use words::left_of;

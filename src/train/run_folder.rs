@@ -3,7 +3,9 @@
 use super::checkpoint;
 use super::lock::{self, RunLock};
 use crate::config::RunConfig;
+use crate::data::CLASS_FILE;
 use crate::files::{make_folder, write_atomic};
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -60,7 +62,7 @@ pub fn remove_unstarted(folder: &Path) {
 /// Whether there is nothing in a run folder that has been learned, and nothing of somebody else.
 fn is_unstarted(folder: &Path) -> bool {
     let logged = folder.join("metrics.jsonl").metadata().is_ok_and(|log| log.len() > 0);
-    let ours = ["metrics.jsonl", "config.toml", lock::NAME];
+    let ours = ["metrics.jsonl", "config.toml", CLASS_FILE, lock::NAME];
     let others = folder.read_dir().is_ok_and(|mut entries| {
         entries.any(|entry| entry.is_ok_and(|entry| !ours.iter().any(|name| entry.file_name() == *name)))
     });
@@ -71,6 +73,7 @@ fn is_unstarted(folder: &Path) -> bool {
 fn remove_files(folder: &Path) {
     let _ = std::fs::remove_file(folder.join("metrics.jsonl"));
     let _ = std::fs::remove_file(folder.join("config.toml"));
+    let _ = std::fs::remove_file(folder.join(CLASS_FILE));
 }
 
 /// Writes `config.toml`, without `train.out`: given back as `--config` it makes a new run, not this one again.
@@ -80,7 +83,16 @@ fn remove_files(folder: &Path) {
 pub fn write_config(folder: &Path, config: &RunConfig) -> Result<()> {
     let mut config = config.clone();
     config.train.out = PathBuf::new();
+    config.make_paths_absolute()?;
     write_atomic(folder.join("config.toml"), |file| file.write_all(config.to_commented_toml().as_bytes()))
+}
+
+/// Writes `classes.toml`, the class set of the run.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_classes(folder: &Path, classes: &ClassSet) -> Result<()> {
+    write_atomic(folder.join(CLASS_FILE), |file| file.write_all(classes.to_toml().as_bytes()))
 }
 
 fn unused_name(config: &RunConfig) -> PathBuf {

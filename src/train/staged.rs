@@ -4,12 +4,13 @@
 //! disk once, and the next module learns from there: earlier modules go forward no more. Their weights and momenta stay in
 //! memory, though, and in every checkpoint. The network is scored once, at the end: before, its last module knows nothing.
 
+use super::exhaustion;
 use super::features::{self, FeatureStore};
 use super::trainer::{Outcome, Trainer, due};
-use super::{exhaustion, interrupt};
 use crate::Result;
+use crate::data::Dataset;
 use crate::data::loader::{Batch, Loader};
-use crate::data::split::{Split, TrainingSet};
+use crate::data::training_set::TrainingSet;
 use crate::local::pipeline::Job;
 use crate::local::schedule::{in_precision, mix};
 use crate::memory::human;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 impl Trainer {
     /// Steps of module k (from 0) of K are counted from `k·steps` on.
-    pub(super) fn staged(&mut self, train: Split, val: &Split, first_step: usize) -> Result<Outcome> {
+    pub(super) fn staged(&mut self, train: Box<dyn Dataset>, val: &dyn Dataset, first_step: usize) -> Result<Outcome> {
         let settings = self.config.train.clone();
         let normalization = self.network.normalization;
         let pictures = Arc::new(TrainingSet::new(train, &self.config.augment, settings.resolution, normalization));
@@ -31,7 +32,7 @@ impl Trainer {
                 return Ok(self.interrupted(done));
             };
             done = self.train_alone(module, store.as_ref(), &pictures, done, first_step)?;
-            if interrupt::requested() {
+            if self.log.stop.requested() {
                 return Ok(self.interrupted(done));
             }
         }
@@ -104,8 +105,8 @@ impl Trainer {
                 store.write(batch, &features.into_data())
             });
             made.map_err(|error| self.save_and_explain(done, first_step, error))?;
-            self.log.progress.storing(batch + 1, number);
-            if interrupt::requested() {
+            self.log.observer.storing(batch + 1, number);
+            if self.log.stop.requested() {
                 self.save(done)?;
                 return Ok(None);
             }
@@ -113,7 +114,7 @@ impl Trainer {
         drop(loader);
         // Of those before it nothing is read again.
         (0..frozen).for_each(|earlier| features::remove(&self.folder, earlier));
-        self.log.progress.say(&format!(
+        self.log.observer.message(&format!(
             "module {module} is frozen; its features of {number} {} are in {} ({})",
             if number == 1 { "batch" } else { "batches" },
             store.folder().display(),
@@ -153,7 +154,7 @@ impl Trainer {
             .map_err(|error| self.explain(done, error))?
             .map_err(|error| self.explain_error(done, error))?;
             self.log.step_of(done - 1, module, losses.1)?;
-            let stopping = interrupt::requested();
+            let stopping = self.log.stop.requested();
             if due(done, self.config.train.save_every_steps) || step + 1 == each || stopping {
                 self.save(done)?;
             }

@@ -1,12 +1,12 @@
 //! Training steps between two saved or scored ones: one module after another, or all at once.
 
 use super::board::Board;
+use super::exhaustion;
 use super::first_step::FirstStep;
 use super::metrics::{Line, Metrics, ModuleLine, StepLine};
-use super::progress::Progress;
+use super::observer::{Observer, Stop};
 use super::schedule::learning_rate;
 use super::trainer::{Trainer, due};
-use super::{exhaustion, interrupt};
 use crate::config::{DeviceChoice, OptimConfig, Schedule};
 use crate::data::loader::{Batch, Loader};
 use crate::data::normalize::Normalization;
@@ -19,10 +19,11 @@ use burn::tensor::{Device, Tensor};
 use std::ops::Range;
 use std::time::Instant;
 
-/// What a run tells of its steps: to the log, and to whoever looks on.
+/// Where a run reports its steps: the log and the observer.
 pub(super) struct RunLog {
     pub metrics: Metrics,
-    pub progress: Progress,
+    pub observer: Box<dyn Observer>,
+    pub stop: Stop,
     pub started: Instant,
     pub seconds_before: f64,
     pub devices: Vec<Device>,
@@ -61,7 +62,7 @@ impl RunLog {
             peak_memory_bytes: self.devices.iter().filter_map(memory::peak_bytes).max(),
         };
         let logged = due(done, self.log_every_steps) || done == self.total_steps;
-        self.progress.step(&line, logged);
+        self.observer.step(&line, logged);
         if let Some(board) = self.board.as_mut().filter(|_| logged) {
             board.step(&line)?;
         }
@@ -91,7 +92,7 @@ impl Trainer {
                     .map_err(|error| self.explain(step + 1, error))?
                     .map_err(|error| self.explain_error(step + 1, error))?;
             self.log.step(step, &losses, &[])?;
-            if interrupt::requested() {
+            if self.log.stop.requested() {
                 return Ok(step + 1);
             }
         }
@@ -105,13 +106,13 @@ impl Trainer {
         if !(first && memory::has_pools(&devices[0])) {
             return network.train_step(input, &targets, lr, seed);
         }
-        let mut first = FirstStep::new(&network.modules, config.train.micro_batches, log.progress.interval());
+        let mut first = FirstStep::new(&network.modules, config.train.micro_batches, log.observer.interval());
         let losses = network.train_step_watched(input, &targets, lr, seed, &mut |module, mark| {
             if let Some(text) = first.mark(module, mark) {
-                log.progress.tuning(text);
+                log.observer.tuning(&text);
             }
         })?;
-        first.end().iter().for_each(|text| log.progress.say(text));
+        first.end().iter().for_each(|text| log.observer.message(text));
         Ok(losses)
     }
 
@@ -156,11 +157,12 @@ impl Trainer {
         train: impl FnOnce(&mut Self, &mut dyn Iterator<Item = Job>, &mut usize) -> Result<()>,
     ) -> Result<usize> {
         let make = self.jobs();
+        let stop = self.log.stop.clone();
         let first = steps.start;
         let (mut begun, mut unread) = (first, None);
         let mut jobs = steps.map_while(|step| {
             // At least one step, as one after another does it.
-            if interrupt::requested() && step > first {
+            if stop.requested() && step > first {
                 return None;
             }
             match loader.next() {

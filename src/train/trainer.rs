@@ -4,25 +4,27 @@ use super::board::Board;
 use super::checkpoint::{self, State};
 use super::lock::RunLock;
 use super::metrics::{EvaluationLine, Line, LoggedScores, Metrics};
-use super::progress::Progress;
+use super::observer::{Observer, Stop};
 use super::steps::RunLog;
-use super::words::{describe, left_of, tell_new_schedule};
-use super::{exhaustion, features, interrupt, lost, metrics, run_folder};
-use crate::cli::{counted, say};
+use super::words::{describe, left_of, tell_new_schedule, tell_same_images, tell_unlabelled};
+use super::{exhaustion, features, lost, metrics, run_folder};
+use crate::cli::counted;
 use crate::config::{RunConfig, Schedule, Task};
-use crate::data::Source;
-use crate::data::classes::Classes;
+use crate::data::Dataset;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::loader::Loader;
-use crate::data::split::{Split, TrainingSet};
-use crate::eval::{Predictor, Protocol, TestTime, classify, evaluate};
+use crate::data::training_set::TrainingSet;
+use crate::eval::{Predictor, Protocol, Scored, TestTime, classify, evaluate};
 use crate::local::{LocalNetwork, cost::StepCost, cut, place};
 use crate::memory;
+use crate::messages::say;
+use crate::task::ClassSet;
 use crate::weights::Checkpoint;
-use crate::{Error, Result};
+use crate::{Error, Result, data};
 use burn::tensor::Device;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How a run ended.
@@ -34,7 +36,7 @@ pub enum Outcome {
         /// IoU or accuracy of each class, and the scores.
         table: String,
     },
-    /// Somebody asked to stop; saved after this step.
+    /// A stop was requested; saved after this step.
     Interrupted {
         /// The run folder.
         folder: PathBuf,
@@ -44,10 +46,11 @@ pub enum Outcome {
 }
 
 /// Trains as `config` says, in a new run folder, or with `resume` from the newest checkpoint in `config.train.out`.
+/// `observer` sees each step; `stop` ends the run, saved, after the step that it is at.
 ///
 /// # Errors
 /// Anything wrong with data, configuration, device or disk; a loss that is not finite. The last checkpoint stays good.
-pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
+pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'static, stop: Stop) -> Result<Outcome> {
     // First of all: whoever else is at this run may still be changing it.
     let mut lock = if resume { Some(RunLock::take(&config.train.out)?) } else { None };
     let checkpoint = match resume {
@@ -77,16 +80,22 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
             )));
         }
     }
-    let train = Split::open(&config.data, &config.data.train_split)?;
-    let val = Split::open(&config.data, &config.data.val_split)?;
-    let class_names = train.class_names();
-    checkpoint.iter().try_for_each(|checkpoint| checkpoint.check_classes(&train))?;
-    if checkpoint.is_none() {
-        cut::name_cuts(&mut config, class_names.len())?;
+    let train = data::open(&config.data, &config.data.train_split)?;
+    let val = data::open(&config.data, &config.data.val_split)?;
+    for (dataset, split) in [(&train, &config.data.train_split), (&val, &config.data.val_split)] {
+        tell_unlabelled(&**dataset, split)?;
     }
-    let plan = exhaustion::prepare(&config, class_names.len())?;
+    if train.task() == Task::Segmentation {
+        tell_same_images(&*train, &*val);
+    }
+    let classes = Arc::clone(train.classes());
+    checkpoint.iter().try_for_each(|checkpoint| checkpoint.check_classes(&classes))?;
+    if checkpoint.is_none() {
+        cut::name_cuts(&mut config, classes.len())?;
+    }
+    let plan = exhaustion::prepare(&config, classes.len())?;
     let remotes: Vec<_> = config.remote_devices().cloned().collect();
-    let built = lost::guarded(&remotes, &config.train.out, || build(&config, class_names.len(), checkpoint.as_ref()));
+    let built = lost::guarded(&remotes, &config.train.out, || build(&config, classes.len(), checkpoint.as_ref()));
     let (devices, network, networks) = built?;
     let folder = match &checkpoint {
         Some(checkpoint) => {
@@ -101,8 +110,21 @@ pub fn run(mut config: RunConfig, resume: bool) -> Result<Outcome> {
         }
     };
     let resumed = checkpoint.is_some();
+    run_folder::write_classes(&folder, &classes)?;
     let lock = lock; // until the end of the run
-    let outcome = start(config, devices, network, networks, folder.clone(), checkpoint, plan.cost, train, &val);
+    let outcome = start(
+        config,
+        devices,
+        network,
+        networks,
+        folder.clone(),
+        checkpoint,
+        plan.cost,
+        train,
+        &*val,
+        Box::new(observer),
+        stop,
+    );
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
@@ -146,13 +168,15 @@ fn start(
     folder: PathBuf,
     checkpoint: Option<checkpoint::Checkpoint>,
     predicted: StepCost,
-    train: Split,
-    val: &Split,
+    train: Box<dyn Dataset>,
+    val: &dyn Dataset,
+    mut observer: Box<dyn Observer>,
+    stop: Stop,
 ) -> Result<Outcome> {
     let (first_step, seconds_before) = checkpoint.map_or((0, 0.0), |c| (c.state.step, c.state.seconds));
-    let run = folder.clone();
-    interrupt::install(move || left_of(&run))?;
-    describe(&config, &network, &train, val, &folder);
+    let batch_size = config.train.batch_size * config.parallel.replicas;
+    observer.started(&folder, total_steps(&config), first_step, batch_size)?;
+    describe(&config, &network, &*train, val, &folder);
     let on_gpu = devices.iter().any(memory::has_pools);
     let beside =
         if on_gpu { format!(", {} of it beside tensors", memory::human(predicted.beside)) } else { String::new() };
@@ -161,14 +185,12 @@ fn start(
     if on_gpu && !tells {
         say(format_args!("tuning kernels for this GPU (first run only): the first step may take minutes"));
     }
-    let class_names = match config.data.dataset.task() {
-        Task::Segmentation => Vec::new(),
-        Task::Classification => train.class_names(),
-    };
+    let classes = Arc::clone(train.classes());
 
     let log = RunLog {
         metrics: Metrics::open(&folder, first_step)?,
-        progress: Progress::new(total_steps(&config), first_step, config.train.batch_size * config.parallel.replicas),
+        observer,
+        stop,
         started: Instant::now(),
         seconds_before,
         devices: devices.clone(),
@@ -178,14 +200,14 @@ fn start(
         log_every_steps: config.train.log_every_steps,
         board: if config.train.tensorboard { Some(Board::create(&folder, first_step)?) } else { None },
     };
-    let mut trainer = Trainer { log, config, devices, network, replicas, folder, class_names };
+    let mut trainer = Trainer { log, config, devices, network, replicas, folder, classes };
     let remotes: Vec<_> = trainer.config.remote_devices().cloned().collect();
     let run = trainer.folder.clone();
     let outcome = lost::guarded(&remotes, &run, || match trainer.config.train.schedule {
         Schedule::Staged => trainer.staged(train, val, first_step),
         Schedule::Sequential | Schedule::Async => trainer.steps(train, val, first_step),
     });
-    trainer.log.progress.finish();
+    trainer.log.observer.finished();
     outcome
 }
 
@@ -198,7 +220,7 @@ pub(super) struct Trainer {
     pub replicas: Vec<LocalNetwork>,
     pub log: RunLog,
     pub folder: PathBuf,
-    class_names: Vec<String>,
+    classes: Arc<ClassSet>,
 }
 
 /// Steps of a run; of the staged schedule those of all modules.
@@ -208,7 +230,7 @@ fn total_steps(config: &RunConfig) -> usize {
 }
 
 impl Trainer {
-    fn steps(&mut self, train: Split, val: &Split, first_step: usize) -> Result<Outcome> {
+    fn steps(&mut self, train: Box<dyn Dataset>, val: &dyn Dataset, first_step: usize) -> Result<Outcome> {
         let settings = self.config.train.clone();
         let normalization = self.network.normalization;
         let pictures = TrainingSet::new(train, &self.config.augment, settings.resolution, normalization);
@@ -232,7 +254,7 @@ impl Trainer {
                 .unwrap_or(settings.steps);
             done = self.train(&mut loader, done..until, first_step)?;
             let last = done == settings.steps;
-            let stopping = interrupt::requested();
+            let stopping = self.log.stop.requested();
             if due(done, settings.save_every_steps) || last || stopping {
                 self.save(done)?;
             }
@@ -274,7 +296,7 @@ impl Trainer {
             model: self.config.model.clone(),
             local: self.config.local.clone(),
             staged_steps: (self.config.train.schedule == Schedule::Staged).then_some(self.config.train.steps),
-            classes: self.class_names.clone(),
+            classes: (*self.classes).clone(),
         };
         self.network
             .check_finite()
@@ -285,7 +307,7 @@ impl Trainer {
     }
 
     /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
-    pub fn evaluate(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
+    pub fn evaluate(&mut self, val: &dyn Dataset, step: usize, overlays: usize) -> Result<Option<String>> {
         let device = self.devices[0].clone();
         // Whole pictures have tensors of other sizes than a step: neither keeps the pages of the other.
         memory::give_back(&device);
@@ -294,37 +316,37 @@ impl Trainer {
         outcome
     }
 
-    fn evaluate_unguarded(&mut self, val: &Split, step: usize, overlays: usize) -> Result<Option<String>> {
+    fn evaluate_unguarded(&mut self, val: &dyn Dataset, step: usize, overlays: usize) -> Result<Option<String>> {
         let predictor = Predictor::of(&self.network, &self.devices[0]);
         if let Some(board) = &mut self.log.board {
             let (size, normalization) = (self.config.train.resolution, self.network.normalization);
             let augment = ClassAugment::of(&self.config.augment, size, normalization);
             board.look(step, &self.network, &predictor, val, &augment, &self.devices[0])?;
         }
-        match val {
-            Split::Pixels(source) => self.evaluate_pixels(predictor, source, step, overlays),
-            Split::Pictures(classes) => self.evaluate_pictures(predictor, classes, step, overlays),
+        match val.task() {
+            Task::Segmentation => self.evaluate_pixels(predictor, val, step, overlays),
+            Task::Classification => self.evaluate_pictures(predictor, val, step, overlays),
         }
     }
 
     fn evaluate_pictures(
         &mut self,
         predictor: Predictor,
-        val: &Classes,
+        val: &dyn Dataset,
         step: usize,
         mistakes: usize,
     ) -> Result<Option<String>> {
         let (size, normalization) = (self.config.train.resolution, self.network.normalization);
         let augment = ClassAugment::of(&self.config.augment, size, normalization);
         let counted = classify(&predictor, val, &augment, mistakes, |counted| {
-            self.log.progress.evaluating(counted.images(), val.len());
-            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            self.log.observer.evaluating(counted.images(), val.len());
+            if self.log.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(counted) = counted else { return Ok(None) };
         drop(predictor); // as below
         counted.write(&self.folder)?;
         self.log_scores(step, LoggedScores::of_pictures(&counted))?;
-        self.log.progress.say(&format!(
+        self.log.observer.message(&format!(
             "step {step}: top-1 error {:.2} %, top-5 error {:.2} % on {}",
             100.0 * counted.top1_error(),
             100.0 * counted.top5_error(),
@@ -345,21 +367,35 @@ impl Trainer {
     fn evaluate_pixels(
         &mut self,
         predictor: Predictor,
-        val: &Source,
+        val: &dyn Dataset,
         step: usize,
         overlays: usize,
     ) -> Result<Option<String>> {
         let plain = Protocol::only(TestTime::default());
         let evaluations = evaluate(&predictor, val, &plain, false, overlays, &self.folder, |counted| {
-            self.log.progress.evaluating(counted[0].images, val.len());
-            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            self.log.observer.evaluating(counted[0].images, val.len());
+            if self.log.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(evaluation) = evaluations.and_then(|mut all| all.pop()) else { return Ok(None) };
+        if evaluation.scores().miou.is_nan() {
+            self.log
+                .observer
+                .message(&format!("step {step}: no scores, as no image of the split has a labelled pixel"));
+            return Ok(Some(String::new()));
+        }
         drop(predictor); // it shares the weights, which the optimizer could not update in place
-        let report = evaluation.write(&self.folder)?;
+        let folder = checkpoint::last(&self.folder).ok().filter(|last| last.state.step == step).map(|last| last.folder);
+        let scored = Scored::new(
+            &self.config.data,
+            &self.config.data.val_split,
+            val.classes(),
+            &TestTime::default(),
+            folder.as_deref(),
+        );
+        let report = evaluation.write(&self.folder, scored)?;
         let scores = evaluation.scores();
         self.log_scores(step, LoggedScores::of_pixels(&scores))?;
-        self.log.progress.say(&format!(
+        self.log.observer.message(&format!(
             "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {}",
             100.0 * scores.miou,
             100.0 * scores.miou_present,

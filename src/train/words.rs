@@ -2,14 +2,16 @@
 
 use super::checkpoint;
 use super::schedule::learning_rate;
-use crate::cli::{counted, say};
+use crate::Result;
+use crate::cli::counted;
 use crate::config::{RunConfig, Schedule, Task};
-use crate::data::split::Split;
+use crate::data::Dataset;
 use crate::local::LocalNetwork;
+use crate::messages::say;
 use std::path::Path;
 
 /// What there is of a run to go on from, as a clause.
-pub(super) fn left_of(run: &Path) -> String {
+pub fn left_of(run: &Path) -> String {
     match checkpoint::last(run) {
         Ok(last) => format!(
             "the checkpoint of step {} is intact, go on from it with `segtrain --resume {}`",
@@ -39,8 +41,48 @@ pub(super) fn tell_new_schedule(config: &RunConfig, step: usize) {
     }
 }
 
+/// Warns where the first images of a split have no labelled pixel: nothing would be learned from them, or scored.
+///
+/// # Errors
+/// An image or a label cannot be read.
+pub(super) fn tell_unlabelled(dataset: &dyn Dataset, split: &str) -> Result<()> {
+    /// Labels looked at: those that are labelled end the search, usually the first.
+    const LOOKED_AT: usize = 16;
+    let count = dataset.len().min(LOOKED_AT);
+    for index in 0..count {
+        if dataset.example(index)?.label.iter().any(|class| usize::from(*class) < dataset.classes().len()) {
+            return Ok(());
+        }
+    }
+    say(format_args!(
+        "split {split}: no labelled pixel in the first {}: all ids are ignored in the class set {}; nothing is learned from \
+         such images. Name the set of your data with --classes, and see `segdata check`",
+        counted(count, "image"),
+        dataset.classes().name
+    ));
+    Ok(())
+}
+
+/// Warns where the images that are scored are those that are trained on.
+pub(super) fn tell_same_images(train: &dyn Dataset, val: &dyn Dataset) {
+    let count = train.len();
+    if count == val.len() && count > 0 && (0..count).all(|index| train.name(index) == val.name(index)) {
+        say(format_args!(
+            "training and validation have the same {}: scores will say nothing about other images; put some into a folder \
+             or a list of another split",
+            counted(count, "image")
+        ));
+    }
+}
+
 /// Says on stderr what is about to be trained.
-pub(super) fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split, val: &Split, folder: &Path) {
+pub(super) fn describe(
+    config: &RunConfig,
+    network: &LocalNetwork,
+    train: &dyn Dataset,
+    val: &dyn Dataset,
+    folder: &Path,
+) {
     let train_config = &config.train;
     say(format_args!(
         "training on {}, scoring on {}; {} {}, batch {}{}, {}; run folder {}",
@@ -56,6 +98,9 @@ pub(super) fn describe(config: &RunConfig, network: &LocalNetwork, train: &Split
         counted(train_config.steps, "step"),
         folder.display()
     ));
+    if train.task() == Task::Segmentation {
+        say(format_args!("classes: {}", train.classes().describe()));
+    }
     for module in &network.modules {
         let (first, last) = (&module.block_names[0], &module.block_names[module.block_names.len() - 1]);
         let blocks = if first == last { first.clone() } else { format!("{first} … {last}") };

@@ -3,6 +3,7 @@
 use super::naming::{Naming, is_bottleneck};
 use super::{Weights, safetensors};
 use crate::config::{Backbone, DecodeHead, ModelConfig, Stem};
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
 use clap::ValueEnum;
@@ -11,6 +12,9 @@ use std::path::Path;
 
 /// Entry of the header that holds the network's configuration as JSON.
 pub const MODEL_KEY: &str = "infoseg.model";
+
+/// Entry of the header that holds the class set as JSON.
+pub const CLASSES_KEY: &str = "infoseg.classes";
 
 /// Whose names the file is to have. All are written as safetensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,7 +40,13 @@ pub struct Exported {
 ///
 /// # Errors
 /// Two tensors would have one name; the file cannot be written.
-pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Path) -> Result<Exported> {
+pub fn export(
+    weights: &Weights,
+    model: &ModelConfig,
+    classes: &ClassSet,
+    format: Format,
+    path: &Path,
+) -> Result<Exported> {
     let naming = match format {
         Format::Safetensors => Naming::Infoseg,
         Format::Torchvision => Naming::Torchvision { backbone_only: false },
@@ -62,7 +72,9 @@ pub fn export(weights: &Weights, model: &ModelConfig, format: Format, path: &Pat
     let counters = naming.counters(&renamed);
     let model = serde_json::to_string(model).expect("a configuration of numbers and names");
     // `format` is what some loaders ask for; our own reads the model, as dilations leave no trace in shapes.
-    let header = HashMap::from([("format".to_string(), "pt".to_string()), (MODEL_KEY.to_string(), model)]);
+    let classes = serde_json::to_string(classes).expect("a class set of numbers and names");
+    let entries = [("format", "pt".to_string()), (MODEL_KEY, model), (CLASSES_KEY, classes)];
+    let header = HashMap::from(entries.map(|(key, value)| (key.to_string(), value)));
     safetensors::write(path, &renamed, &counters, header)?;
     Ok(Exported { written: renamed.tensors.len(), left_out })
 }
@@ -140,11 +152,11 @@ fn obstacles(model: &ModelConfig, format: Format) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     #[test]
     fn torchvision_takes_its_own_network_and_no_other() {
-        let mut fits = defaults_for(Dataset::Cityscapes).model;
+        let mut fits = defaults_for(DatasetKind::Cityscapes).model;
         fits.backbone = Backbone::Resnet50;
         (fits.stem, fits.decode_head) = (Stem::Torchvision, DecodeHead::Torchvision);
         (fits.aspp_channels, fits.aux_channels) = (256, 256);

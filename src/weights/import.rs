@@ -1,11 +1,12 @@
 //! Foreign checkpoints into our network: `--pretrained FILE`.
 
-use super::export::MODEL_KEY;
+use super::export::{CLASSES_KEY, MODEL_KEY};
 use super::naming::Naming;
 use super::{Mapping, Weights, pytorch, safetensors};
-use crate::config::{Backbone, Dataset, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
+use crate::config::{Backbone, DatasetKind, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
 use crate::local::LocalNetwork;
 use crate::net::resnet;
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use burn::tensor::{Device, TensorData};
 use clap::ValueEnum;
@@ -23,6 +24,8 @@ pub struct Checkpoint {
     naming: Naming,
     /// What segexport wrote of the network beside its weights.
     exported: Option<ModelConfig>,
+    /// The classes that segexport wrote beside them.
+    classes: Option<ClassSet>,
 }
 
 /// What a checkpoint did for a network. Its text is one line for the person at the terminal.
@@ -68,7 +71,13 @@ impl Checkpoint {
                 format!("was written by another version of segexport ({cause}); export it again with this one"),
             )
         })?;
-        Ok(Self { path: path.to_path_buf(), weights, naming, exported })
+        let classes = header.get(CLASSES_KEY).and_then(|classes| serde_json::from_str(classes).ok());
+        Ok(Self { path: path.to_path_buf(), weights, naming, exported, classes })
+    }
+
+    /// The classes that the network tells apart, where the file names them.
+    pub fn classes(&self) -> Option<&ClassSet> {
+        self.classes.as_ref()
     }
 
     /// Puts its tensors into a network that has not trained yet.
@@ -177,7 +186,7 @@ impl Checkpoint {
             &[rows, a, b, c] if rows * a * b * c > 0 => Some(rows),
             _ => None,
         };
-        let mut model = defaults_for(Dataset::Cityscapes).model;
+        let mut model = defaults_for(DatasetKind::Cityscapes).model;
         let prefix = match self.naming {
             Naming::Torchvision { backbone_only: false } | Naming::Mmsegmentation { backbone_only: false } => {
                 "backbone."
@@ -273,7 +282,7 @@ impl Checkpoint {
             rates.iter_mut().filter(|rate| **rate > 1).for_each(|rate| *rate = *rate * model.output_stride / stride);
             model.output_stride = stride;
         }
-        let mut config: RunConfig = defaults_for(Dataset::Cityscapes);
+        let mut config: RunConfig = defaults_for(DatasetKind::Cityscapes);
         config.model = model;
         config.local.num_modules = 1;
         config.local.cuts = crate::config::Cuts::Auto;

@@ -5,7 +5,7 @@ use crate::weights::export::{Format, export};
 const CLASSES: usize = 4;
 
 fn config(stem: Stem, head: DecodeHead, num_modules: usize) -> RunConfig {
-    let mut config = defaults_for(Dataset::Synthetic);
+    let mut config = defaults_for(DatasetKind::Synthetic);
     config.model.backbone = Backbone::Resnet18;
     config.model.width = 0.125;
     config.model.stem = stem;
@@ -30,7 +30,7 @@ fn network(config: &RunConfig, seed: u64) -> LocalNetwork {
 fn through_a_file(config: &RunConfig, format: Format, folder: &Path) -> (Weights, Checkpoint) {
     let path = folder.join(format!("{format:?}.safetensors"));
     let weights = network(config, 1).weights();
-    export(&weights, &config.model, format, &path).unwrap();
+    export(&weights, &config.model, &ClassSet::cityscapes(), format, &path).unwrap();
     (weights, Checkpoint::read(&path).unwrap())
 }
 

@@ -6,6 +6,7 @@
 //! [`crate::local::heads`]. Read in this order: [`network`], [`safetensors`], [`pytorch`], [`naming`], [`import`],
 //! [`export`].
 
+pub mod classifiers;
 pub mod export;
 pub mod import;
 pub mod naming;

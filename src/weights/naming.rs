@@ -214,11 +214,11 @@ fn mmsegmentation_head(unit: &[&str], leaf: Leaf) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dataset, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
 
     #[test]
     fn names_are_theirs() {
-        let mut model = defaults_for(Dataset::Cityscapes).model;
+        let mut model = defaults_for(DatasetKind::Cityscapes).model;
         let mmseg = Naming::Mmsegmentation { backbone_only: false };
         for (ours, theirs) in [
             ("stem.convs.1.norm.gamma", "backbone.stem.4.weight"),

@@ -157,12 +157,12 @@ impl ModuleMapper for Insert<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Dataset, RunConfig, defaults_for};
+    use crate::config::{DatasetKind, RunConfig, defaults_for};
     use crate::local::LocalNetwork;
     use burn::tensor::Device;
 
     fn tiny(num_modules: usize, seed: u64) -> LocalNetwork {
-        let mut config: RunConfig = defaults_for(Dataset::Synthetic);
+        let mut config: RunConfig = defaults_for(DatasetKind::Synthetic);
         config.model.width = 0.1;
         config.model.aspp_channels = 8;
         config.local.num_modules = num_modules;

@@ -1,8 +1,10 @@
 mod bad_input;
 mod classify;
 mod disk;
+mod examples;
 mod faults;
 mod memory;
+mod own_classes;
 mod probe;
 mod readme;
 mod remote;

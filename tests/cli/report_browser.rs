@@ -4,7 +4,7 @@ use super::report::{data, digits, runs};
 use super::support::{folder, segeval};
 use super::webdriver::Browser;
 use base64::Engine;
-use infoseg::data::labels::CLASSES;
+use infoseg::task::ClassSet;
 use serde_json::Value;
 use std::fs;
 
@@ -20,8 +20,8 @@ fn grey(address: &Value) -> image::GrayImage {
     image::load_from_memory(&bytes).expect("a picture").into_luma8()
 }
 
-fn class(id: u8) -> &'static str {
-    CLASSES.get(usize::from(id)).map_or("ignored", |class| class.name)
+fn class(id: u8) -> String {
+    ClassSet::cityscapes().name_of(id.into()).to_string()
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_page_of_a_run_does_as_it_is_told() {
         browser.press(key);
         assert_eq!(browser.text("document.querySelector('#layer-name').textContent"), layer);
         for (x, y) in [(0, 0), (40, 20), (63, 31)] {
-            let expected = CLASSES.get(usize::from(ids.get_pixel(x, y).0[0])).map_or([0; 3], |class| class.color);
+            let expected = ClassSet::cityscapes().color_of(ids.get_pixel(x, y).0[0].into());
             assert_eq!(colour(x, y), expected.map(u64::from), "{layer} at {x}, {y}");
         }
     }

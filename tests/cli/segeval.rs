@@ -1,7 +1,8 @@
 //! `segeval`: the report, counted again by hand; where it is written; runs that cannot be scored.
 
 use super::support::{folder, json, names, plots, scene, segeval, semantic, synth, tiny, trained};
-use infoseg::data::labels::{CLASSES, NUM_CLASSES, train_id};
+use infoseg::task::ClassSet;
+use infoseg::task::class_set::{IdTable, Meaning};
 use serde_json::Value;
 use std::fs;
 
@@ -22,27 +23,38 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
     let keys: Vec<_> = report.as_object().expect("an object").keys().collect();
     assert_eq!(keys[..6], ["miou", "miou_present", "pixel_accuracy", "classes", "confusion", "images"]);
     let of_groups = ["miou_categories", "categories", "miiou_classes", "miiou_categories", "iiou_classes"];
-    assert_eq!(keys[6..], [&of_groups[..], &["iiou_categories"]].concat());
+    assert_eq!(keys[6..], [&of_groups[..], &["iiou_categories", "scored"]].concat());
+    let scored = &report["scored"];
+    assert_eq!(
+        (&scored["split"], &scored["scales"], &scored["flip"]),
+        (&"val".into(), &serde_json::json!([1.0]), &false.into())
+    );
+    assert!(scored["data_root"].as_str().expect("a path").ends_with("data"), "{scored}");
+    assert_eq!((&scored["class_set"]["name"], &scored["checkpoint"]), (&"cityscapes".into(), &"step-000002".into()));
     assert_eq!(report["images"], 3);
 
-    let mut labelled = [0_u64; NUM_CLASSES];
+    let set = ClassSet::cityscapes();
+    let table = IdTable::of(&set);
+    let mut labelled = vec![0_u64; set.len()];
     for index in 0..3 {
         let label = image::open(&scene(folder.path(), "val", index)[1]).expect("a label").into_luma8();
-        for id in label.iter().map(|&id| train_id(id).expect("a label id")).filter(|&id| id != 255) {
-            labelled[id as usize] += 1;
+        for id in label.iter() {
+            if let Meaning::Class(class) = table.meaning((*id).into()) {
+                labelled[usize::from(class)] += 1;
+            }
         }
     }
     let rows = confusion(&report);
-    assert!(rows.len() == NUM_CLASSES && rows.iter().all(|row| row.len() == NUM_CLASSES));
+    assert!(rows.len() == set.len() && rows.iter().all(|row| row.len() == set.len()));
     let truth: Vec<u64> = rows.iter().map(|row| row.iter().sum()).collect();
     assert_eq!(truth, labelled, "rows are truth");
 
     let (mut ious, mut present) = (Vec::new(), Vec::new());
-    for (class, info) in CLASSES.iter().enumerate() {
+    for (class, info) in set.classes.iter().enumerate() {
         let predicted: u64 = rows.iter().map(|row| row[class]).sum();
         let union = truth[class] + predicted - rows[class][class];
         let iou = rows[class][class] as f64 / union as f64;
-        let reported = &report["classes"][info.name];
+        let reported = &report["classes"][&info.name];
         match union {
             0 => assert!(reported.is_null(), "{} occurs nowhere", info.name),
             _ => {
@@ -55,7 +67,7 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
         }
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let hits: u64 = (0..NUM_CLASSES).map(|class| rows[class][class]).sum();
+    let hits: u64 = (0..set.len()).map(|class| rows[class][class]).sum();
     let accuracy = hits as f64 / truth.iter().sum::<u64>() as f64;
     for (key, expected) in [("miou", mean(&ious)), ("miou_present", mean(&present)), ("pixel_accuracy", accuracy)] {
         assert!((report[key].as_f64().expect("a number") - expected).abs() < 1e-12, "{key} is not {expected}");

@@ -4,8 +4,8 @@
 //! The steps and their ranges are torchvision's: `RandomCrop` with padding and `RandomHorizontalFlip` for small
 //! pictures, `RandomResizedCrop` against `Resize` and `CenterCrop` for photographs.
 
-use super::Picture;
 use crate::config::{AugmentConfig, Crop, Resolution};
+use crate::data::Example;
 use crate::data::augment::{Window, augment_rng, contiguous, flip_rows};
 use crate::data::normalize::{self, Normalization};
 use crate::{Error, Result};
@@ -74,10 +74,10 @@ impl ClassAugment {
     ///
     /// # Errors
     /// A picture without pixels; one that is padded, but not of the size of the inputs or not larger than its padding.
-    pub fn train(&self, picture: Picture, seed: u64, epoch: u64, index: u64) -> Result<Vec<f32>> {
+    pub fn train(&self, picture: Example, seed: u64, epoch: u64, index: u64) -> Result<Vec<f32>> {
         self.check(&picture)?;
         let mut rng = augment_rng(seed, epoch, index);
-        let Picture { name, image, .. } = picture;
+        let Example { name, image, .. } = picture;
         let size = (image.dim().0, image.dim().1);
         let rgb = contiguous(image);
         let Resolution { height, width } = self.resolution;
@@ -108,7 +108,7 @@ impl ClassAugment {
     ///
     /// # Errors
     /// See [`view`](Self::view).
-    pub fn evaluation(&self, picture: &Picture) -> Result<Vec<f32>> {
+    pub fn evaluation(&self, picture: &Example) -> Result<Vec<f32>> {
         Ok(normalize::normalize(&self.view(picture)?, self.normalization))
     }
 
@@ -118,7 +118,7 @@ impl ClassAugment {
     /// # Errors
     /// A picture without pixels, or, where crops are padded, not of the size of the inputs: a part of it, or a frame
     /// around it, is nothing that the network was trained on.
-    pub fn view(&self, picture: &Picture) -> Result<Array3<u8>> {
+    pub fn view(&self, picture: &Example) -> Result<Array3<u8>> {
         self.check(picture)?;
         if self.is_padded() {
             return Ok(picture.image.clone());
@@ -130,7 +130,7 @@ impl ClassAugment {
         Ok(Array3::from_shape_vec((height, width, 3), rgb).expect("three bytes a pixel"))
     }
 
-    fn check(&self, picture: &Picture) -> Result<()> {
+    fn check(&self, picture: &Example) -> Result<()> {
         let (height, width, channels) = picture.image.dim();
         let (name, wanted) = (&picture.name, self.resolution);
         if height == 0 || width == 0 || channels != 3 {

@@ -8,9 +8,9 @@ fn square(side: usize) -> Resolution {
 }
 
 /// Red is `10·y + x`, green 1, blue 255.
-fn picture(height: usize, width: usize) -> Picture {
+fn picture(height: usize, width: usize) -> Example {
     let image = Array3::from_shape_fn((height, width, 3), |(y, x, c)| [(10 * y + x) as u8, 1, 255][c]);
-    Picture { name: "p".into(), image, class: 0 }
+    Example { name: "p".into(), image, label: ndarray::Array2::zeros((1, 1)) }
 }
 
 /// Red plane of an input, as bytes.
@@ -114,7 +114,7 @@ fn evaluation_sees_the_middle_224_of_256() {
     assert_eq!(enclosing((1, 1000), square(224)), Resolution { height: 256, width: 256_000 });
 
     let image = Array3::from_shape_fn((256, 300, 3), |(y, x, c)| [y as u8, (x / 2) as u8, 7][c]);
-    let view = augment.view(&Picture { name: "p".into(), image, class: 0 }).unwrap();
+    let view = augment.view(&Example { name: "p".into(), image, label: ndarray::Array2::zeros((1, 1)) }).unwrap();
     // The shorter side is 256 already: nothing is resized, 16 rows and 38 columns are cut off.
     assert_eq!(view.dim(), (224, 224, 3));
     assert_eq!((view[[0, 0, 0]], view[[0, 0, 1]], view[[223, 223, 0]], view[[223, 223, 1]]), (16, 19, 239, 130));
@@ -129,7 +129,7 @@ fn the_middle_is_what_a_whole_resized_picture_has_there() {
     let all = resize(&contiguous(image.clone()), size, Area::whole(size), to).unwrap();
     let all = Array3::from_shape_vec((to.height, to.width, 3), all).unwrap();
     let augment = ClassAugment::new(Crop::Resized, 0, 0.0, square(28), PLAIN);
-    let view = augment.view(&Picture { name: "p".into(), image, class: 0 }).unwrap();
+    let view = augment.view(&Example { name: "p".into(), image, label: ndarray::Array2::zeros((1, 1)) }).unwrap();
     assert_eq!((to.height, to.width), (32, 43));
     for ((y, x, c), &value) in view.indexed_iter() {
         assert!(value.abs_diff(all[[y + 2, x + 8, c]]) <= 1, "({y}, {x}, {c})");

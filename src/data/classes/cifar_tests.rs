@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::Dataset;
 use crate::data::classes::Classes;
 use crate::data::classes::check::check;
 use flate2::Compression;
@@ -44,9 +45,9 @@ fn batches_follow_each_other_from_the_folder_or_the_one_above() {
     for root in [root.path(), &folder] {
         let classes = Classes::open(Layout::Cifar10, root, "train", 0).unwrap();
         assert_eq!((0..classes.len()).map(|i| classes.class(i)).collect::<Vec<_>>(), [1, 9, 2, 9, 3, 9, 4, 9, 5, 9]);
-        assert_eq!(classes.class_names()[9], "class 9");
-        let picture = classes.picture(3).unwrap();
-        assert_eq!((picture.name.as_str(), picture.class), ("data_batch_2_00001", 9));
+        assert_eq!(classes.classes().names()[9], "class 9");
+        let picture = classes.example(3).unwrap();
+        assert_eq!((picture.name.as_str(), picture.label[[0, 0]]), ("data_batch_2_00001", 9));
         for ((y, x, channel), &value) in picture.image.indexed_iter() {
             assert_eq!(usize::from(value), [y, x, 1][channel], "at ({y}, {x}, {channel})");
         }
@@ -79,7 +80,7 @@ fn the_archive_is_read_as_it_is() {
     let from_folder = Classes::open(Layout::Cifar10, &folder, "train", 0).unwrap();
     assert_eq!(from_archive.len(), 10);
     for i in 0..10 {
-        assert_eq!(from_archive.picture(i).unwrap(), from_folder.picture(i).unwrap());
+        assert_eq!(from_archive.example(i).unwrap(), from_folder.example(i).unwrap());
     }
     for length in [1, 10, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&archive, &bytes[..length]).unwrap();
@@ -143,8 +144,8 @@ fn cifar100_takes_the_fine_label() {
     fs::write(root.path().join("train.bin"), records(&[&[19, 99], &[0, 42]])).unwrap();
     fs::write(root.path().join("test.bin"), records(&[&[1, 100]])).unwrap();
     let classes = Classes::open(Layout::Cifar100, root.path(), "train", 0).unwrap();
-    assert_eq!((classes.class(0), classes.class(1), classes.class_names().len()), (99, 42, 100));
-    assert_eq!(classes.picture(1).unwrap().image[[4, 7, 1]], 7);
+    assert_eq!((classes.class(0), classes.class(1), classes.classes().names().len()), (99, 42, 100));
+    assert_eq!(classes.example(1).unwrap().image[[4, 7, 1]], 7);
     assert!(error(Layout::Cifar100, root.path(), "test").contains("has the label 100, which is no class"));
 }
 

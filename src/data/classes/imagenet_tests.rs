@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::Dataset;
 use crate::data::classes::{Classes, Layout, check::check};
 use image::{GrayImage, ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -35,14 +36,14 @@ fn error(root: &Path, split: &str) -> String {
 fn pictures_are_sorted_by_class_and_come_out_as_rgb() {
     let root = imagenet();
     let classes = Classes::open(Layout::Imagenet, root.path(), "val", 0).unwrap();
-    assert_eq!(classes.class_names(), ["n01", "n02"]);
+    assert_eq!(classes.classes().names(), ["n01", "n02"]);
     assert_eq!((0..classes.len()).map(|i| classes.name(i)).collect::<Vec<_>>(), ["n01/a", "n01/b", "n02/c"]);
     assert_eq!((0..classes.len()).map(|i| classes.class(i)).collect::<Vec<_>>(), [0, 0, 1]);
-    let gray = classes.picture(0).unwrap();
+    let gray = classes.example(0).unwrap();
     assert_eq!(gray.image.dim(), (7, 5, 3));
     assert!(gray.image.iter().all(|&value| value == 99));
-    let cmyk = classes.picture(2).unwrap();
-    assert_eq!((cmyk.class, cmyk.image.dim()), (1, (8, 16, 3)));
+    let cmyk = classes.example(2).unwrap();
+    assert_eq!((cmyk.label[[0, 0]], cmyk.image.dim()), (1, (8, 16, 3)));
     for (x, expected) in [(2, [200, 30, 30]), (13, [20, 60, 220])] {
         for (channel, expected) in expected.into_iter().enumerate() {
             assert!(cmyk.image[[4, x, channel]].abs_diff(expected) < 8, "{:?}", cmyk.image);
@@ -95,7 +96,7 @@ fn check_tells_every_broken_picture_and_goes_on() {
     fs::write(root.path().join("train/n01/b.JPEG"), &jpeg[..jpeg.len() - 20]).unwrap();
     fs::write(root.path().join("train/n02/z.JPEG"), "no picture").unwrap();
     let classes = Classes::open(Layout::Imagenet, root.path(), "train", 0).unwrap();
-    let message = classes.picture(1).unwrap_err().to_string();
+    let message = classes.example(1).unwrap_err().to_string();
     assert!(message.contains("b.JPEG: cannot be decoded (the file ends too early)"), "{message}");
 
     let report = check(Layout::Imagenet, root.path(), "train").unwrap();

@@ -8,7 +8,7 @@
 //! | ImageNet | the folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG` | on disk |
 //! | digits | nothing: drawn on the fly | nowhere |
 //!
-//! [`Classes`] hands out whole pictures, [`augment`] makes inputs of the network from them, and [`check`] looks through
+//! [`Classes`] hands out whole images, [`augment`] makes inputs of the network from them, and [`check`] looks through
 //! a split and tells all that is wrong with it.
 
 pub mod augment;
@@ -23,13 +23,17 @@ mod stl10;
 mod svhn;
 
 use super::normalize::Normalization;
+use super::{Dataset, Example};
+use crate::config::Task;
+use crate::task::ClassSet;
 use crate::{Error, Result};
 use digits::Digits;
 use imagenet::Listing;
-use ndarray::Array3;
+use ndarray::Array2;
 use records::Loaded;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How a dataset's files are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,21 +116,10 @@ impl fmt::Display for Layout {
     }
 }
 
-/// One picture with its class, as read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
-    /// Name that leads back to the file: `data_batch_1_00017` is record 17 of `data_batch_1.bin` (counted from 0), and
-    /// `n01440764/n01440764_10026` a file in a class folder, without its suffix.
-    pub name: String,
-    /// RGB, 0..=255. Shape: `[height, width, 3]`.
-    pub image: Array3<u8>,
-    /// The class, an index into [`Classes::class_names`].
-    pub class: u16,
-}
-
-/// One split of a dataset for classification. Pictures may be asked for on any number of threads at once.
+/// One split of a dataset with one class for each image.
 #[derive(Debug)]
 pub struct Classes {
+    set: Arc<ClassSet>,
     names: Vec<String>,
     source: Source,
 }
@@ -141,7 +134,7 @@ enum Source {
 impl Classes {
     /// Opens `split` of the dataset at `root`.
     ///
-    /// `count` is the number of pictures of [`Layout::Digits`], which needs no `root`; the others do not look at it.
+    /// `count` is the number of images of [`Layout::Digits`], which needs no `root`; the others do not look at it.
     /// CIFAR, SVHN and STL-10 are read into memory whole (154 MB for CIFAR's `train`, 221 MB for STL-10's `test`,
     /// 1.6 GB for SVHN's `extra`); of ImageNet the files are listed and none is opened.
     ///
@@ -151,49 +144,25 @@ impl Classes {
     pub fn open(layout: Layout, root: &Path, split: &str, count: usize) -> Result<Self> {
         layout.check_split(split)?;
         if layout == Layout::Digits {
-            return Ok(Self { names: digit_names(), source: Source::Digits(Digits::new(split, count)?) });
+            return Ok(Self::new(layout, digit_names(), Source::Digits(Digits::new(split, count)?)));
         }
         match read(layout, root, split)? {
             Read::Records(Loaded { records, names, problems }) => {
                 problems.into_iter().next().map_or(Ok(()), Err)?;
-                Ok(Self { names, source: Source::Records(records) })
+                Ok(Self::new(layout, names, Source::Records(records)))
             }
             Read::Files(Listing { files, names, problems }) => {
                 problems.into_iter().next().map_or(Ok(()), Err)?;
-                Ok(Self { names, source: Source::Files(files) })
+                Ok(Self::new(layout, names, Source::Files(files)))
             }
         }
     }
 
-    /// Number of pictures.
-    pub fn len(&self) -> usize {
-        match &self.source {
-            Source::Records(records) => records.len(),
-            Source::Files(files) => files.len(),
-            Source::Digits(digits) => digits.len(),
-        }
+    fn new(layout: Layout, names: Vec<String>, source: Source) -> Self {
+        Self { set: Arc::new(ClassSet::numbered(&layout.to_string(), &names)), names, source }
     }
 
-    /// Whether there is no picture; never after [`open`](Self::open).
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Names of the classes, in the order of their numbers.
-    pub fn class_names(&self) -> &[String] {
-        &self.names
-    }
-
-    /// Name of picture `i` of `0..len()`; see [`Picture::name`].
-    pub fn name(&self, i: usize) -> String {
-        match &self.source {
-            Source::Records(records) => records.name(i),
-            Source::Files(files) => files.name(&self.names, i),
-            Source::Digits(digits) => digits.name(i),
-        }
-    }
-
-    /// Class of picture `i` of `0..len()`, an index into [`class_names`](Self::class_names). Opens no file.
+    /// Class of image `i` of `0..len()`, an index into the class set. Opens no file.
     pub fn class(&self, i: usize) -> u16 {
         match &self.source {
             Source::Records(records) => records.class(i),
@@ -201,18 +170,43 @@ impl Classes {
             Source::Digits(digits) => digits.class(i),
         }
     }
+}
 
-    /// Picture `i` of `0..len()`. ImageNet's are read and decoded here, on the caller's thread.
-    ///
-    /// # Errors
-    /// A file that cannot be read or decoded.
-    pub fn picture(&self, i: usize) -> Result<Picture> {
+impl Dataset for Classes {
+    fn task(&self) -> Task {
+        Task::Classification
+    }
+
+    fn classes(&self) -> &Arc<ClassSet> {
+        &self.set
+    }
+
+    fn len(&self) -> usize {
+        match &self.source {
+            Source::Records(records) => records.len(),
+            Source::Files(files) => files.len(),
+            Source::Digits(digits) => digits.len(),
+        }
+    }
+
+    /// Leads back to the file: `data_batch_1_00017` is record 17 of `data_batch_1.bin` (counted from 0), and
+    /// `n01440764/n01440764_10026` a file in a class folder, without its suffix.
+    fn name(&self, i: usize) -> String {
+        match &self.source {
+            Source::Records(records) => records.name(i),
+            Source::Files(files) => files.name(&self.names, i),
+            Source::Digits(digits) => digits.name(i),
+        }
+    }
+
+    /// ImageNet's images are read and decoded here, on the thread of the caller.
+    fn example(&self, i: usize) -> Result<Example> {
         let image = match &self.source {
             Source::Records(records) => records.image(i),
             Source::Files(files) => files.image(&self.names, i)?,
             Source::Digits(digits) => digits.image(i),
         };
-        Ok(Picture { name: self.name(i), image, class: self.class(i) })
+        Ok(Example { name: self.name(i), image, label: Array2::from_elem((1, 1), self.class(i)) })
     }
 }
 

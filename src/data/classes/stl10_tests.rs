@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::Dataset;
 use crate::data::classes::{Classes, Layout, check::check};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -32,8 +33,8 @@ fn pictures_stand_upright_and_labels_start_from_one() {
     for root in [root.path(), &folder] {
         let classes = Classes::open(Layout::Stl10, root, "test", 0).unwrap();
         assert_eq!((0..classes.len()).map(|i| classes.class(i)).collect::<Vec<_>>(), [0, 9, 6]);
-        assert_eq!(classes.class_names()[6], "horse");
-        let picture = classes.picture(2).unwrap();
+        assert_eq!(classes.classes().names()[6], "horse");
+        let picture = classes.example(2).unwrap();
         assert_eq!(picture.name, "test_X_00002");
         for ((y, x, channel), &value) in picture.image.indexed_iter() {
             assert_eq!(usize::from(value), [y, x, 2][channel], "at ({y}, {x}, {channel})");
@@ -46,7 +47,7 @@ fn a_fold_holds_its_pictures_in_its_order() {
     let (root, folder) = stl10(&[1, 10, 7]);
     let fold = Classes::open(Layout::Stl10, root.path(), "train1", 0).unwrap();
     assert_eq!([0, 1].map(|i| fold.name(i)), ["train_X_00002", "train_X_00000"]);
-    assert_eq!((fold.len(), fold.class(0), fold.picture(0).unwrap().image[[0, 0, 2]]), (2, 6, 2));
+    assert_eq!((fold.len(), fold.class(0), fold.example(0).unwrap().image[[0, 0, 2]]), (2, 6, 2));
     let path = folder.join("fold_indices.txt");
     fs::write(&path, "0\n1 3\nx\n\n").unwrap();
     let wrong = |split: &str| error(root.path(), split).split_once("fold_indices.txt: ").unwrap().1.to_string();

@@ -1,5 +1,6 @@
 use super::super::mat::tests::{DOUBLE_CLASS, UINT8_CLASS, compressed, file, variable};
 use super::*;
+use crate::data::Dataset;
 use crate::data::classes::{Classes, Layout, check::check};
 use std::fs;
 use tempfile::TempDir;
@@ -32,8 +33,11 @@ fn pictures_of_a_file_that_scipy_wrote_stand_upright_and_ten_is_zero() {
     fs::copy(fixture, folder.path().join("train_32x32.mat")).unwrap();
     let classes = Classes::open(Layout::Svhn, folder.path(), "train", 0).unwrap();
     assert_eq!((classes.len(), classes.class(0), classes.class(1)), (2, 0, 3));
-    let picture = classes.picture(1).unwrap();
-    assert_eq!((picture.name.as_str(), picture.class, picture.image.dim()), ("train_32x32_00001", 3, (32, 32, 3)));
+    let picture = classes.example(1).unwrap();
+    assert_eq!(
+        (picture.name.as_str(), picture.label[[0, 0]], picture.image.dim()),
+        ("train_32x32_00001", 3, (32, 32, 3))
+    );
     for ((y, x, channel), &value) in picture.image.indexed_iter() {
         assert_eq!(usize::from(value), [y, x, 1][channel], "at ({y}, {x}, {channel})");
     }
@@ -50,8 +54,8 @@ fn train_and_extra_follow_each_other() {
     let classes = Classes::open(Layout::Svhn, folder.path(), "train+extra", 0).unwrap();
     assert_eq!((0..classes.len()).map(|i| classes.class(i)).collect::<Vec<_>>(), [1, 0, 9, 8, 7]);
     assert_eq!(classes.name(3), "extra_32x32_00001");
-    assert!(classes.picture(3).unwrap().image.iter().all(|&value| value == 1));
-    assert_eq!(classes.class_names()[9], "9");
+    assert!(classes.example(3).unwrap().image.iter().all(|&value| value == 1));
+    assert_eq!(classes.classes().names()[9], "9");
 }
 
 #[test]

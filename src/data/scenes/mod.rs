@@ -11,15 +11,17 @@ mod objects;
 mod street;
 mod vehicles;
 
-use super::Sample;
 use super::keyed::{hash_of, keyed_rng};
-use super::labels::{CLASSES, IGNORE_INDEX, label_ids};
-use crate::config::Resolution;
+use super::{Dataset, Example};
+use crate::Result;
+use crate::config::{Resolution, Task};
+use crate::task::{ClassSet, IGNORE_INDEX};
 use canvas::{Canvas, Rgb, hash, mix};
 use layout::Layout;
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A stream of street scenes.
 #[derive(Debug, Clone)]
@@ -28,42 +30,39 @@ pub struct Scenes {
     split: String,
     count: usize,
     resolution: Resolution,
+    classes: Arc<ClassSet>,
+}
+
+/// What is ignored in the scenes, the car's own bonnet, by its label id in Cityscapes and its name there.
+pub(super) const EGO_VEHICLE: (&str, u16) = ("ego vehicle", 1);
+
+/// Class of the bonnet while a scene is painted.
+const VOID: u8 = u8::MAX;
+
+/// Label ids of class indices, as they are stored on disk. What is ignored becomes [`EGO_VEHICLE`].
+pub(super) fn label_ids(classes: &ClassSet, label: &Array2<u16>) -> Array2<u16> {
+    label.mapv(|class| classes.classes.get(usize::from(class)).map_or(EGO_VEHICLE.1, |class| class.ids[0]))
 }
 
 impl Scenes {
     /// `count` scenes of `resolution`; each `(seed, split)` has streets of its own.
     pub fn new(seed: u64, split: &str, count: usize, resolution: Resolution) -> Self {
-        Self { seed, split: split.to_string(), count, resolution }
-    }
-
-    /// Number of scenes.
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether there is no scene.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Name of scene `i`, as Cityscapes names frames.
-    pub fn name(&self, i: usize) -> String {
-        format!("synthetic_{i:06}_000019")
+        Self { seed, split: split.to_string(), count, resolution, classes: ClassSet::cityscapes() }
     }
 
     /// Draws scene `i`.
-    pub fn sample(&self, i: usize) -> Sample {
+    pub fn scene(&self, i: usize) -> Example {
         self.draw(i).0
     }
 
     /// Draws scene `i`, and its instance ids as `*_instanceIds.png` holds them.
-    pub fn annotated(&self, i: usize) -> (Sample, Array2<u16>) {
-        let (sample, things) = self.draw(i);
-        let instances = instance_ids(&sample.label, &things);
-        (sample, instances)
+    pub fn annotated_scene(&self, i: usize) -> (Example, Array2<u16>) {
+        let (example, things) = self.draw(i);
+        let instances = instance_ids(&self.classes, &example.label, &things);
+        (example, instances)
     }
 
-    fn draw(&self, i: usize) -> (Sample, Array2<u16>) {
+    fn draw(&self, i: usize) -> (Example, Array2<u16>) {
         let mut rng = self.rng(i);
         let Resolution { height, width } = self.resolution;
         let layout = Layout::draw(&mut rng, height, width);
@@ -75,7 +74,8 @@ impl Scenes {
         objects::place(&mut canvas, &layout, &mut rng);
         bonnet(&mut canvas, &layout);
         let (image, label, things) = canvas.finish(|x, y, rgb| develop(&layout, (height, width), (x, y), rgb));
-        (Sample { name: self.name(i), image, label }, things)
+        let label = label.mapv(|class| if class == VOID { IGNORE_INDEX } else { class.into() });
+        (Example { name: self.name(i), image, label }, things)
     }
 
     fn rng(&self, i: usize) -> ChaCha8Rng {
@@ -83,20 +83,48 @@ impl Scenes {
     }
 }
 
+impl Dataset for Scenes {
+    fn task(&self) -> Task {
+        Task::Segmentation
+    }
+
+    fn classes(&self) -> &Arc<ClassSet> {
+        &self.classes
+    }
+
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    /// As Cityscapes names frames.
+    fn name(&self, i: usize) -> String {
+        format!("synthetic_{i:06}_000019")
+    }
+
+    fn example(&self, i: usize) -> Result<Example> {
+        Ok(self.scene(i))
+    }
+
+    fn annotated(&self, i: usize) -> Result<(Example, Option<Array2<u16>>)> {
+        let (example, instances) = self.annotated_scene(i);
+        Ok((example, Some(instances)))
+    }
+}
+
 /// Label id * 1000 + number of the instance within its class, from far to near; the label id where the class has no
 /// instances. A bicycle and its rider are one thing, and two instances.
-fn instance_ids(label: &Array2<u8>, things: &Array2<u16>) -> Array2<u16> {
-    let mut ids = label_ids(label).mapv(u16::from);
-    let countable = CLASSES.map(|class| class.has_instances());
-    let is_countable = |class: u8| countable.get(class as usize).copied().unwrap_or(false);
+fn instance_ids(classes: &ClassSet, label: &Array2<u16>, things: &Array2<u16>) -> Array2<u16> {
+    let mut ids = label_ids(classes, label);
+    let is_countable =
+        |class: u16| classes.classes.get(usize::from(class)).is_some_and(|class| class.instance_pixels.is_some());
     let mut seen = BTreeMap::new();
     for (&class, &thing) in label.iter().zip(things).filter(|(class, _)| is_countable(**class)) {
         seen.entry((class, thing)).or_insert(0);
     }
-    let mut counts = [0; CLASSES.len()];
+    let mut counts = vec![0; classes.len()];
     for ((class, _), number) in &mut seen {
-        *number = counts[*class as usize];
-        counts[*class as usize] += 1;
+        *number = counts[usize::from(*class)];
+        counts[usize::from(*class)] += 1;
     }
     for ((id, &class), &thing) in ids.iter_mut().zip(label).zip(things) {
         if is_countable(class) {
@@ -113,7 +141,7 @@ fn bonnet(canvas: &mut Canvas, layout: &Layout) {
     let paint = layout.bonnet_color;
     let center = (width / 2.0, height + 1.5 * rise);
     let radius = (0.62 * width, 2.5 * rise);
-    canvas.ellipse(center, radius, IGNORE_INDEX, |u, v| {
+    canvas.ellipse(center, radius, VOID, |u, v| {
         let edge = 1.0 - (u * u + v * v).sqrt();
         Some(mix([0.75, 0.78, 0.8], paint, 0.35 + 9.0 * edge))
     });
@@ -131,7 +159,6 @@ fn develop(layout: &Layout, (height, width): (usize, usize), (x, y): (usize, usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::labels::CLASSES;
     use super::*;
 
     fn scenes(split: &str) -> Scenes {
@@ -140,25 +167,24 @@ mod tests {
 
     #[test]
     fn a_scene_follows_from_seed_split_and_index() {
-        assert_eq!(scenes("train").sample(5), scenes("train").sample(5));
-        assert_ne!(scenes("train").sample(5).image, scenes("train").sample(6).image);
-        assert_ne!(scenes("train").sample(5).image, scenes("val").sample(5).image);
+        assert_eq!(scenes("train").scene(5), scenes("train").scene(5));
+        assert_ne!(scenes("train").scene(5).image, scenes("train").scene(6).image);
+        assert_ne!(scenes("train").scene(5).image, scenes("val").scene(5).image);
     }
 
     #[test]
     fn every_class_occurs_and_no_other_id() {
         let scenes = scenes("train");
-        let mut pictures = [0; 256];
+        let mut images = BTreeMap::new();
         for i in 0..200 {
-            let mut seen = [false; 256];
-            scenes.sample(i).label.iter().for_each(|&id| seen[id as usize] = true);
-            seen.iter().zip(&mut pictures).for_each(|(seen, pictures)| *pictures += usize::from(*seen));
+            let seen: std::collections::BTreeSet<u16> = scenes.scene(i).label.iter().copied().collect();
+            seen.into_iter().for_each(|class| *images.entry(class).or_insert(0) += 1);
         }
-        for (id, class) in CLASSES.iter().enumerate() {
-            assert!(pictures[id] >= 4, "{} is in {} of 200 scenes", class.name, pictures[id]);
+        for (index, class) in (0..).zip(&scenes.classes.classes) {
+            assert!(images[&index] >= 4, "{} is in {} of 200 scenes", class.name, images[&index]);
         }
-        assert_eq!(pictures[IGNORE_INDEX as usize], 200, "the bonnet is in every scene");
-        assert_eq!(pictures[CLASSES.len()..255].iter().sum::<usize>(), 0);
+        assert_eq!(images[&IGNORE_INDEX], 200, "the bonnet is in every scene");
+        assert_eq!(images.len(), 20);
     }
 
     #[test]
@@ -166,16 +192,16 @@ mod tests {
         let label = ndarray::array![[11, 11, 0], [12, 18, 11]]; // person, person, road; rider, bicycle, person
         let things = ndarray::array![[7, 3, 0], [5, 5, 7]];
         let expected = ndarray::array![[24_001, 24_000, 7], [25_000, 33_000, 24_001]];
-        assert_eq!(instance_ids(&label, &things), expected);
+        assert_eq!(instance_ids(&ClassSet::cityscapes(), &label, &things), expected);
     }
 
     #[test]
     fn instance_ids_are_the_label_ids_and_tell_things_apart() {
         let mut cars = 0;
         for i in 0..20 {
-            let (sample, instances) = scenes("train").annotated(i);
+            let (sample, instances) = scenes("train").annotated_scene(i);
             let plain = instances.mapv(|id| if id > 1000 { id / 1000 } else { id });
-            assert_eq!(plain, label_ids(&sample.label).mapv(u16::from));
+            assert_eq!(plain, label_ids(&ClassSet::cityscapes(), &sample.label));
             assert!(instances.iter().all(|&id| (id >= 24_000) == (24..=33).contains(&(id / 1000))));
             cars = cars.max(instances.iter().filter(|id| **id / 1000 == 26).max().map_or(0, |id| id % 1000 + 1));
         }
@@ -185,7 +211,7 @@ mod tests {
     #[test]
     fn odd_sizes_are_drawn() {
         for (height, width) in [(1, 1), (7, 300), (300, 7), (33, 65)] {
-            let sample = Scenes::new(0, "val", 1, Resolution { height, width }).sample(0);
+            let sample = Scenes::new(0, "val", 1, Resolution { height, width }).scene(0);
             assert_eq!(sample.image.dim(), (height, width, 3));
             assert_eq!(sample.label.dim(), (height, width));
         }

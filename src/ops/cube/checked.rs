@@ -3,7 +3,7 @@
 //! on with what agrees.
 
 use super::rows::{Rows, floats};
-use crate::cli::say;
+use crate::messages::say;
 use crate::ops::ConvGeometry;
 use burn::backend::DType;
 use burn::backend::cubecl::dtype_to_storage_type;

@@ -44,14 +44,8 @@ impl About {
             dataset: config.data.dataset.name(),
             split: split.to_string(),
             network: network(config),
-            method: match config.local.method {
-                // With one module there is nothing local to a method.
-                Method::E2e => "end-to-end",
-                _ if config.local.num_modules == 1 => "end-to-end",
-                Method::Infopro => "InfoPro",
-                Method::Dgl => "DGL",
-                Method::Greedy => "greedy",
-            },
+            // With one module there is nothing local to a method.
+            method: if num_modules == 1 { Method::E2e } else { config.local.method }.traits().title,
             num_modules,
             schedule: match config.train.schedule {
                 Schedule::Sequential => None,

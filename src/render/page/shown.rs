@@ -2,10 +2,11 @@
 
 use super::embed::{numbers, photograph, shown_size};
 use crate::Result;
-use crate::data::Sample;
+use crate::data::Example;
 use crate::eval::{PictureScores, Sure};
 use crate::render::overlay::picture;
 use crate::render::palette::occurring;
+use crate::task::ClassSet;
 use serde::Serialize;
 
 /// What a network says of a picture, and what that scores.
@@ -28,12 +29,12 @@ pub struct Shown {
     pub shown: [u32; 2],
     /// The picture, as a `data:` address.
     pub picture: String,
-    /// Train ids of the truth as grey.
+    /// Class indices of the truth as grey, 255 where it is ignored.
     pub truth: String,
     /// Of each network.
     pub preds: Vec<ShownPrediction>,
     /// Classes in the truth or in a prediction.
-    pub classes: Vec<u8>,
+    pub classes: Vec<u16>,
     /// Share of pixels that not all networks predict alike, where there are several.
     pub differing: Option<f64>,
 }
@@ -41,13 +42,13 @@ pub struct Shown {
 /// A prediction as the page holds it.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShownPrediction {
-    /// Train ids as grey.
+    /// Class indices as grey.
     pub ids: String,
     /// 0..=255 for probabilities 0..=1, as grey.
     pub confidence: String,
     /// Of this picture alone.
     pub miou: Option<f64>,
-    /// Of this picture alone, by train id.
+    /// Of this picture alone, of each class.
     pub iou: Vec<Option<f64>>,
     /// Share of this picture's labelled pixels that are wrong.
     pub wrong: Option<f64>,
@@ -58,7 +59,7 @@ impl Shown {
     ///
     /// # Errors
     /// A picture that cannot be encoded.
-    pub fn new(sample: &Sample, predictions: &[Prediction]) -> Result<Self> {
+    pub fn new(classes: &ClassSet, sample: &Example, predictions: &[Prediction]) -> Result<Self> {
         let (height, width) = sample.label.dim();
         let (shown_width, shown_height) = shown_size((height, width));
         let masks = predictions.iter().map(|prediction| prediction.sure.pred.view());
@@ -77,9 +78,9 @@ impl Shown {
             size: [height, width],
             shown: [shown_height, shown_width],
             picture: photograph(&picture(sample.image.view()))?,
-            truth: numbers(sample.label.view())?,
+            truth: numbers(sample.label.mapv(|class| class.min(255) as u8).view())?,
             preds: predictions.iter().map(pred).collect::<Result<_>>()?,
-            classes: occurring(masks.chain([sample.label.view()])),
+            classes: occurring(classes, Some(sample.label.view()), masks),
             differing: None,
         })
     }

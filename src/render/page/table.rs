@@ -1,6 +1,5 @@
 //! Rows of the table of classes.
 
-use crate::data::labels::{CLASSES, NUM_CLASSES};
 use crate::eval::scores::Confusion;
 use serde::Serialize;
 
@@ -26,15 +25,17 @@ pub(super) struct Class {
 /// A row for each class of segmentation.
 pub(super) fn classes(confusion: &Confusion) -> Vec<Class> {
     let (counts, void, ious) = (confusion.counts(), confusion.predicted_void(), confusion.scores().class_iou);
+    let set = confusion.classes();
     let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
     let truth: Vec<u64> = counts.outer_iter().zip(&void).map(|(row, void)| row.sum() + void).collect();
     let total = truth.iter().sum();
     let class = |id: usize| {
         let (hits, predicted) = (counts[[id, id]], counts.column(id).sum());
-        let [red, green, blue] = CLASSES[id].color;
+        let info = &set.classes[id];
+        let [red, green, blue] = info.color;
         Class {
             id,
-            name: CLASSES[id].name.to_string(),
+            name: info.name.clone(),
             color: format!("#{red:02x}{green:02x}{blue:02x}"),
             iou: ious[id],
             precision: share(hits, predicted),
@@ -43,7 +44,7 @@ pub(super) fn classes(confusion: &Confusion) -> Vec<Class> {
             of_predicted: share(predicted, total),
         }
     };
-    (0..NUM_CLASSES).map(class).collect()
+    (0..set.len()).map(class).collect()
 }
 
 #[cfg(test)]
@@ -52,9 +53,9 @@ mod tests {
 
     #[test]
     fn precision_and_recall_are_as_by_hand() {
-        let mut confusion = Confusion::new();
+        let mut confusion = Confusion::new(crate::task::ClassSet::cityscapes());
         // Road 2 of 3 found, one taken for sidewalk; one of sidewalk taken for road.
-        confusion.add(&[0, 0, 0, 1, 255], &[0, 0, 1, 0, 5]);
+        confusion.add(&[0, 0, 0, 1, crate::task::IGNORE_INDEX], &[0, 0, 1, 0, 5]);
         let rows = classes(&confusion);
         let road = &rows[0];
         assert_eq!((road.iou, road.precision, road.recall), (Some(0.5), Some(2.0 / 3.0), Some(2.0 / 3.0)));

@@ -3,20 +3,20 @@
 use super::bars::Bars;
 use super::heatmap::{Heatmap, Scale};
 use crate::Result;
-use crate::data::labels::CLASSES;
 use crate::eval::scores::Confusion;
+use crate::task::ClassSet;
 use ndarray::Array2;
 use std::path::Path;
 
-/// IoU of each class in percent as horizontal bars, in order of train ids; `None` shows as absent.
+/// IoU of each class in percent as horizontal bars, in order; `None` shows as absent.
 ///
 /// `class_iou`: in 0..=1, as [`Scores::class_iou`](crate::eval::scores::Scores::class_iou). `miou`: marked by a line.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn class_iou_bars(path: impl AsRef<Path>, class_iou: &[Option<f64>], miou: f64) -> Result<()> {
+pub fn class_iou_bars(path: impl AsRef<Path>, classes: &ClassSet, class_iou: &[Option<f64>], miou: f64) -> Result<()> {
     let bars = Bars {
-        names: CLASSES.iter().map(|class| class.name).collect(),
+        names: classes.classes.iter().map(|class| class.name.as_str()).collect(),
         scores: class_iou.to_vec(),
         axis: "IoU (%)",
         absent: "not in truth or prediction",
@@ -50,7 +50,7 @@ pub fn accuracy_plot(path: impl AsRef<Path>, names: &[String], accuracy: &[Optio
 pub fn confusion_heatmap(path: impl AsRef<Path>, confusion: &Confusion) -> Result<()> {
     let counts = confusion.counts();
     let totals = counts.outer_iter().zip(confusion.predicted_void()).map(|(row, void)| row.sum() + void).collect();
-    let names = CLASSES.iter().map(|class| class.name).collect();
+    let names = confusion.classes().classes.iter().map(|class| class.name.as_str()).collect();
     Heatmap { names, counts, totals, scale: Scale::Linear, unit: "pixels" }.save(path)
 }
 
@@ -70,14 +70,13 @@ pub fn class_confusion(path: impl AsRef<Path>, names: &[String], counts: &Array2
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::labels::NUM_CLASSES;
 
     #[test]
     fn nothing_at_all_can_be_drawn() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        class_iou_bars(&path, &[None; NUM_CLASSES], f64::NAN).unwrap();
-        confusion_heatmap(&path, &Confusion::new()).unwrap();
+        class_iou_bars(&path, &ClassSet::cityscapes(), &[None; 19], f64::NAN).unwrap();
+        confusion_heatmap(&path, &Confusion::new(ClassSet::cityscapes())).unwrap();
         assert!(image::open(&path).unwrap().width() > 1000);
         for classes in [0, 1, 2, 31, 121] {
             let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();

@@ -1,11 +1,10 @@
 //! Ctrl-C and SIGTERM: finish the step, save, say how to go on. A second Ctrl-C leaves at once, and so does SIGTERM where
-//! the step takes longer than whoever sent it may wait.
+//! the step takes longer than the sender may wait.
 
-use crate::cli::say;
+use super::say;
+use crate::train::Stop;
 use crate::{Error, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static REQUESTED: AtomicBool = AtomicBool::new(false);
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Exit code of a run that was interrupted and saved: 128 + SIGINT, as shells expect.
 pub const EXIT_CODE: u8 = 130;
@@ -18,30 +17,47 @@ const TERMINATED: i32 = 143;
 #[cfg(unix)]
 const GRACE: std::time::Duration = std::time::Duration::from_millis(4500);
 
-/// Installs the handlers; once a process. `left` says what there is to go on from, should a step have to be given up.
+/// What there is to go on from.
+type Left = Box<dyn Fn() -> String + Send>;
+
+static STOP: OnceLock<Stop> = OnceLock::new();
+static LEFT: Mutex<Option<Left>> = Mutex::new(None);
+
+/// The process's one request to stop, which the signals make.
+pub fn stop() -> Stop {
+    STOP.get_or_init(Stop::default).clone()
+}
+
+/// Installs the handlers, unless they are. `left` says what there is to go on from, should a step have to be given up.
 ///
 /// # Errors
 /// The operating system refused it.
-pub fn install(left: impl Fn() -> String + Send + 'static) -> Result<()> {
+pub fn install(left: impl Fn() -> String + Send + 'static) -> Result<Stop> {
+    let before = LEFT.lock().unwrap_or_else(PoisonError::into_inner).replace(Box::new(left));
+    if before.is_some() {
+        return Ok(stop());
+    }
     let refused = |error: &dyn std::fmt::Display| Error::run(format!("Ctrl-C cannot be handled: {error}"));
     ctrlc::set_handler(|| {
-        if REQUESTED.swap(true, Ordering::SeqCst) {
+        if stop().request() {
             std::process::exit(i32::from(EXIT_CODE));
         }
     })
     .map_err(|error| refused(&error))?;
-    on_termination(left).map_err(|error| refused(&error))
+    on_termination().map_err(|error| refused(&error))?;
+    Ok(stop())
 }
 
 #[cfg(unix)]
-fn on_termination(left: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
+fn on_termination() -> std::io::Result<()> {
     use signal_hook::consts::SIGTERM;
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM])?;
     let wait = move || {
         if signals.forever().next().is_some() {
-            REQUESTED.store(true, Ordering::SeqCst);
+            stop().request();
             std::thread::sleep(GRACE);
-            say(format_args!("segtrain: told to stop, and the step is not done yet; {}", left()));
+            let left = LEFT.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|left| left());
+            say(format_args!("segtrain: told to stop, and the step is not done yet; {}", left.unwrap_or_default()));
             std::process::exit(TERMINATED);
         }
     };
@@ -49,12 +65,6 @@ fn on_termination(left: impl Fn() -> String + Send + 'static) -> std::io::Result
 }
 
 #[cfg(not(unix))]
-fn on_termination(left: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
-    drop(left);
+fn on_termination() -> std::io::Result<()> {
     Ok(())
-}
-
-/// Whether somebody asked to stop.
-pub fn requested() -> bool {
-    REQUESTED.load(Ordering::SeqCst)
 }

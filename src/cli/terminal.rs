@@ -1,14 +1,16 @@
-//! What a person sees while a run trains: a bar at a terminal, a line at each logged step elsewhere.
+//! Progress of a run on stderr: a bar at a terminal, a line at each logged step elsewhere.
 
-use super::metrics::{ModuleLine, StepLine};
-use crate::cli::{duration, say};
-use crate::memory;
+use super::{duration, interrupt, say};
+use crate::train::metrics::{ModuleLine, StepLine};
+use crate::train::{Observer, left_of};
+use crate::{Result, memory};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Progress of a run, written to stderr.
-pub struct Progress {
+/// Shows a run on stderr, and lets Ctrl-C and SIGTERM end it.
+pub struct Terminal {
     lines: MultiProgress,
     bar: ProgressBar,
     /// Of the asynchronous schedule, one a module.
@@ -20,23 +22,41 @@ pub struct Progress {
     started: Instant,
 }
 
-impl Progress {
-    /// Of a run of `total_steps` that begins after `first_step`.
-    pub fn new(total_steps: usize, first_step: usize, batch_size: usize) -> Self {
+impl Default for Terminal {
+    fn default() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let lines = MultiProgress::with_draw_target(target);
-        let bar = lines.add(ProgressBar::new(total_steps as u64));
+        Self {
+            lines,
+            bar: ProgressBar::hidden(),
+            workers: Vec::new(),
+            terminal,
+            total_steps: 0,
+            batch_size: 0,
+            first_step: 0,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Observer for Terminal {
+    fn started(&mut self, run: &Path, total_steps: usize, first_step: usize, batch_size: usize) -> Result<()> {
+        let run = run.to_path_buf();
+        interrupt::install(move || left_of(&run))?;
+        (self.total_steps, self.first_step, self.batch_size) = (total_steps, first_step, batch_size);
+        self.started = Instant::now();
+        let bar = self.lines.add(ProgressBar::new(total_steps as u64));
         let style = ProgressStyle::with_template("{bar:24.cyan/blue} step {pos}/{len} · {msg} · ETA {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
         bar.set_position(first_step as u64);
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(500));
-        Self { lines, bar, workers: Vec::new(), terminal, total_steps, batch_size, first_step, started: Instant::now() }
+        self.bar = bar;
+        Ok(())
     }
 
-    /// A step is done; `logged` says whether it is one to write a line for.
-    pub fn step(&mut self, line: &StepLine, logged: bool) {
+    fn step(&mut self, line: &StepLine, logged: bool) {
         let seconds = self.started.elapsed().as_secs_f64();
         let done = line.step - self.first_step;
         let losses: Vec<String> =
@@ -59,6 +79,46 @@ impl Progress {
         }
     }
 
+    fn evaluating(&mut self, done: usize, pictures: usize) {
+        if self.terminal {
+            self.bar.set_message(format!("evaluating {done}/{pictures}"));
+        }
+    }
+
+    fn tuning(&mut self, text: &str) {
+        if self.terminal {
+            self.bar.set_message(text.to_string());
+        } else {
+            say(text);
+        }
+    }
+
+    /// A terminal shows them in place.
+    fn interval(&self) -> Duration {
+        Duration::from_secs(if self.terminal { 1 } else { 15 })
+    }
+
+    fn storing(&mut self, done: usize, batches: usize) {
+        if self.terminal {
+            self.bar.set_message(format!("storing features {done}/{batches}"));
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        if self.terminal {
+            self.lines.suspend(|| say(text));
+        } else {
+            say(text);
+        }
+    }
+
+    fn finished(&mut self) {
+        self.workers.iter().for_each(ProgressBar::finish_and_clear);
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Terminal {
     /// A line for each worker below the bar.
     fn show_workers(&mut self, workers: &[String]) {
         while self.workers.len() < workers.len() {
@@ -69,49 +129,6 @@ impl Progress {
         for (line, worker) in self.workers.iter().zip(workers) {
             line.set_message(worker.clone());
         }
-    }
-
-    /// An evaluation is under way: `done` of `pictures`.
-    pub fn evaluating(&self, done: usize, pictures: usize) {
-        if self.terminal {
-            self.bar.set_message(format!("evaluating {done}/{pictures}"));
-        }
-    }
-
-    /// How far the first step is; see [`Self::interval`].
-    pub fn tuning(&self, text: String) {
-        if self.terminal {
-            self.bar.set_message(text);
-        } else {
-            say(text);
-        }
-    }
-
-    /// Between two words of what takes long: a terminal shows them in place.
-    pub fn interval(&self) -> Duration {
-        Duration::from_secs(if self.terminal { 1 } else { 15 })
-    }
-
-    /// Features are written to disk: `done` of `batches`.
-    pub fn storing(&self, done: usize, batches: usize) {
-        if self.terminal {
-            self.bar.set_message(format!("storing features {done}/{batches}"));
-        }
-    }
-
-    /// Says something without disturbing the bar.
-    pub fn say(&self, text: &str) {
-        if self.terminal {
-            self.lines.suspend(|| say(text));
-        } else {
-            say(text);
-        }
-    }
-
-    /// Removes the bar.
-    pub fn finish(&self) {
-        self.workers.iter().for_each(ProgressBar::finish_and_clear);
-        self.bar.finish_and_clear();
     }
 }
 

@@ -1,0 +1,163 @@
+//! Where a folder keeps its images, masks and lists of names.
+
+use super::pattern::{IMAGE_EXTENSIONS, MASK_EXTENSIONS, Pattern};
+use crate::task::class_set::LayoutKeys;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Folders of images, in the order they are looked for.
+const IMAGES: [&str; 7] = ["images", "img_dir", "imgs", "JPEGImages", "img", "image", "Images"];
+/// Folders of masks.
+const MASKS: [&str; 9] =
+    ["masks", "ann_dir", "gts", "SegmentationClass", "annotations", "labels", "mask", "gt", "SegmentationClassPNG"];
+/// Layouts of some public datasets.
+const PAIRS: [(&str, &str); 2] = [
+    ("images/10k/{split}/{name}", "labels/sem_seg/masks/{split}/{name}"), // BDD100K
+    ("{split}_images/{name}", "{split}_segmentations/{name}"),            // LIP
+];
+/// Lists of names.
+const LISTS: [&str; 6] = [
+    "{split}.txt",
+    "splits/{split}.txt",
+    "ImageSets/Segmentation/{split}.txt",
+    "ImageSets/{split}.txt",
+    "lists/{split}.txt",
+    "split/{split}.txt",
+];
+
+/// Where the files of a dataset are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Image files.
+    pub images: Pattern,
+    /// Mask files.
+    pub masks: Pattern,
+    /// Pattern of the list files, with `{split}`; `None` where splits are folders, or where there are none.
+    pub lists: Option<String>,
+}
+
+impl Layout {
+    /// The layout of the folder `root`, as far as `keys` does not name it.
+    ///
+    /// # Errors
+    /// A root that is not there; patterns that are none; nothing that looks like images and masks.
+    pub fn find(root: &Path, keys: &LayoutKeys) -> Result<Self> {
+        if root.as_os_str().is_empty() {
+            return Err(Error::usage(
+                "data.root = \"\": --dataset folder needs the folder of the images and masks; set --data-root DIR",
+            ));
+        }
+        if !root.is_dir() {
+            return Err(Error::file(root, "no such folder; set --data-root to the folder of the images and masks"));
+        }
+        let (images, masks) = match (&keys.images, &keys.masks) {
+            (Some(images), Some(masks)) => (parse("images", images)?, parse("masks", masks)?),
+            (None, None) => guess(root)?,
+            (Some(_), None) => return Err(half("images", "masks")),
+            (None, Some(_)) => return Err(half("masks", "images")),
+        };
+        let lists = match &keys.splits {
+            Some(text) if !text.contains("{split}") => {
+                return Err(Error::usage(format!(
+                    "splits = \"{text}\": has no {{split}}; use a pattern such as \"splits/{{split}}.txt\""
+                )));
+            }
+            Some(text) => Some(text.clone()),
+            None if images.has_split() => None,
+            None => LISTS.iter().find(|list| !list_splits(root, list).is_empty()).map(ToString::to_string),
+        };
+        Ok(Self { images, masks, lists })
+    }
+
+    /// Names of the splits, sorted; empty where all images are one split.
+    pub fn splits(&self, root: &Path) -> Vec<String> {
+        match &self.lists {
+            Some(list) => list_splits(root, list),
+            None => self.images.splits(root),
+        }
+    }
+
+    /// The list file of a split.
+    pub fn list(&self, root: &Path, split: &str) -> Option<PathBuf> {
+        self.lists.as_ref().map(|list| root.join(list.replace("{split}", split)))
+    }
+}
+
+fn parse(key: &str, text: &str) -> Result<Pattern> {
+    let extensions: &'static [&'static str] = if key == "images" { &IMAGE_EXTENSIONS } else { &MASK_EXTENSIONS };
+    Pattern::parse(text, extensions).map_err(|message| Error::usage(format!("{key} = {message}")))
+}
+
+fn half(there: &str, missing: &str) -> Error {
+    Error::usage(format!("classes.toml: has `{there}` but not `{missing}`; give both patterns, or neither"))
+}
+
+fn guess(root: &Path) -> Result<(Pattern, Pattern)> {
+    for (images, masks) in PAIRS {
+        let (images, masks) = (parse("images", images)?, parse("masks", masks)?);
+        if !images.splits(root).is_empty() && !masks.splits(root).is_empty() {
+            return Ok((images, masks));
+        }
+    }
+    let first = |names: &[&'static str]| names.iter().copied().find(|name| root.join(name).is_dir());
+    let (Some(images), Some(masks)) = (first(&IMAGES), first(&MASKS)) else {
+        return Err(Error::file(
+            root,
+            format!(
+                "holds no pair of folders of images ({}, …) and masks ({}, …); rename them, or set `images` and `masks` in \
+                 classes.toml to patterns such as \"imgs/{{name}}_img.jpg\" and \"gts/{{name}}_gt.png\"",
+                IMAGES[..4].join(", "),
+                MASKS[..4].join(", ")
+            ),
+        ));
+    };
+    let split = |folder: &str| format!("{folder}/{{split}}/{{name}}");
+    let flat = |folder: &str| format!("{folder}/{{name}}");
+    let (of_images, of_masks) = (parse("images", &split(images))?, parse("masks", &split(masks))?);
+    let shared = of_masks.splits(root);
+    // Folders that only images or only masks have are parts of a name, such as a city.
+    let first = of_images.splits(root).into_iter().find(|split| shared.contains(split));
+    let (of_images, of_masks) = match first.is_some() {
+        true => (of_images, of_masks),
+        false => (parse("images", &flat(images))?, parse("masks", &flat(masks))?),
+    };
+    with_suffixes(root, &first.unwrap_or_default(), (of_images, of_masks))
+}
+
+/// Patterns whose names match: where no image and mask are called alike, what all images, and all masks, end in is left
+/// out of the names, such as the `_img` and `_gt` of `0001_img.jpg` and `0001_gt.png`.
+fn with_suffixes(root: &Path, split: &str, (images, masks): (Pattern, Pattern)) -> Result<(Pattern, Pattern)> {
+    let names = |pattern: &Pattern| -> Result<Vec<String>> {
+        Ok(pattern.files(root, split)?.into_iter().map(|file| file.name).collect())
+    };
+    let (of_images, of_masks) = (names(&images)?, names(&masks)?);
+    if of_images.is_empty() || of_images.iter().any(|name| of_masks.contains(name)) {
+        return Ok((images, masks));
+    }
+    let (image_end, mask_end) = (shared_end(&of_images), shared_end(&of_masks));
+    let stems = |names: &[String], end: &str| -> Vec<String> {
+        names.iter().map(|name| name[..name.len() - end.len()].to_string()).collect()
+    };
+    let (image_stems, mask_stems) = (stems(&of_images, &image_end), stems(&of_masks, &mask_end));
+    if !image_stems.iter().any(|stem| !stem.is_empty() && mask_stems.contains(stem)) {
+        return Ok((images, masks));
+    }
+    let with_end = |key, pattern: &Pattern, end: &str| parse(key, &format!("{}{end}", pattern.text()));
+    Ok((with_end("images", &images, &image_end)?, with_end("masks", &masks, &mask_end)?))
+}
+
+/// What all names end in, from a `_`, `-` or `.` on: digits alone are part of a name.
+fn shared_end(names: &[String]) -> String {
+    let Some(first) = names.first() else { return String::new() };
+    let shared = (0..=first.len())
+        .filter(|&start| first.is_char_boundary(start))
+        .map(|start| &first[start..])
+        .find(|end| names.iter().all(|name| name.ends_with(end)))
+        .unwrap_or("");
+    shared.find(['_', '-', '.']).map_or_else(String::new, |start| shared[start..].to_string())
+}
+
+/// Names that stand for `{split}` in a pattern of list files.
+fn list_splits(root: &Path, list: &str) -> Vec<String> {
+    Pattern::parse(&format!("{list}/{{name}}"), &MASK_EXTENSIONS).map_or_else(|_| Vec::new(), |list| list.splits(root))
+}
