@@ -228,7 +228,10 @@ impl Checkpoint {
         let classes = of("head.classifier.weight").unwrap_or(0);
         let aspp_channels = of("head.bottleneck.conv.weight").unwrap_or(model.aspp_channels);
         let aux_channels = of("aux_head.conv.conv.weight");
-        model.width = stem_channels as f64 / 64.0;
+        let expansion = if bottleneck { resnet::BOTTLENECK_EXPANSION } else { 1 };
+        let planes = [1, 2, 3, 4].map(|stage| of(&format!("layer{stage}.0.last.conv.weight")).unwrap_or(0) / expansion);
+        let width = resnet::width_of(planes).filter(|_| planes[0] == stem_channels);
+        model.width = width.unwrap_or(stem_channels as f64 / 64.0);
         model.aspp_channels = aspp_channels;
         match aux_channels {
             Some(channels) => model.aux_channels = channels,
@@ -300,7 +303,7 @@ impl ModelConfig {
         if self.stem != other.stem {
             keys.push(format!("model.stem = \"{}\"", if self.stem == Stem::V1c { "v1c" } else { "torchvision" }));
         }
-        if self.width != other.width {
+        if resnet::planes(self.width) != resnet::planes(other.width) {
             keys.push(format!("model.width = {}", self.width));
         }
         keys
