@@ -281,7 +281,7 @@ pub struct TrainConfig {
     /// Whether the run is written for TensorBoard, too.
     #[serde(default)]
     pub tensorboard: bool,
-    /// Weights to start from (`.pth`, `.pt`, `.safetensors`); empty: drawn from the seed.
+    /// Weights to start from (`.pth`, `.pt`, `.safetensors`, an index of several); empty: drawn from the seed.
     pub pretrained: PathBuf,
     /// Run folder; empty: a new folder `runs/<dataset>-<backbone>-<method>-k<K>-<number>`.
     pub out: PathBuf,

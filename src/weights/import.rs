@@ -2,55 +2,46 @@
 
 use super::export::MODEL_KEY;
 use super::naming::Naming;
-use super::{Mapping, Weights, pytorch, safetensors};
+use super::nesting::Nesting;
+use super::source::Source;
+use super::{Mapping, Report, Weights};
 use crate::config::{Backbone, Dataset, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
 use crate::local::LocalNetwork;
 use crate::net::resnet;
 use crate::{Error, Result};
 use burn::tensor::{Device, TensorData};
 use clap::ValueEnum;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    /// Tensors under the file's own names.
+    /// Tensors under the file's own names, without the way to them.
     weights: Weights,
+    nesting: Nesting,
     naming: Naming,
     /// What segexport wrote of the network beside its weights.
     exported: Option<ModelConfig>,
 }
 
-/// What a checkpoint did for a network. Its text is one line for the person at the terminal.
-#[derive(Debug)]
-pub struct Report {
-    path: PathBuf,
-    naming: Naming,
-    /// Under the file's names where it has one for the tensor, else under ours.
-    pub mapping: Mapping,
-}
-
 impl Checkpoint {
-    /// Reads `.safetensors`, `.pth` or `.pt`; the content decides, not the name.
+    /// Reads `.safetensors`, `.pth` or `.pt`, or an index of several such files; the content decides, not the name.
     ///
     /// # Errors
-    /// A file that is missing, damaged, neither of the formats, or whose names are nobody's we know.
+    /// A file that is missing, damaged, in none of the formats, one part of several, or with names that are not known.
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return Err(Error::file(path, "is a folder; name the checkpoint file in it (.pth, .pt or .safetensors)"));
+            return Err(Error::file(
+                path,
+                "is a folder; name the checkpoint file in it (.pth, .pt, .safetensors or .index.json)",
+            ));
         }
-        let (weights, header) = match is_safetensors(path) {
-            true => safetensors::read(path)?,
-            false => (pytorch::read(path)?, HashMap::new()),
-        };
+        let Source { weights, header, nesting } = Source::read(path)?;
         if weights.tensors.is_empty() {
             return Err(Error::file(path, "holds no float tensor; expected the weights of a network"));
         }
-        let weights = without_wrapper(weights);
         let Some(naming) = Naming::detect(&weights) else {
             let some: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
             return Err(Error::file(
@@ -68,7 +59,7 @@ impl Checkpoint {
                 format!("was written by another version of segexport ({cause}); export it again with this one"),
             )
         })?;
-        Ok(Self { path: path.to_path_buf(), weights, naming, exported })
+        Ok(Self { path: path.to_path_buf(), weights, nesting, naming, exported })
     }
 
     /// Puts its tensors into a network that has not trained yet.
@@ -101,7 +92,7 @@ impl Checkpoint {
         if !differences.is_empty() {
             return Err(Error::file(&self.path, self.misfit(&differences, &mapping, model)));
         }
-        Ok(Report { path: self.path.clone(), naming: self.naming, mapping })
+        Ok(Report { path: self.path.clone(), naming: self.naming, nesting: self.nesting.clone(), mapping })
     }
 
     /// The file's tensors under our names, the file's name for each of the network's that it may have, and the names in
@@ -308,44 +299,6 @@ impl ModelConfig {
         }
         keys
     }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mapping { loaded, missing, unexpected, misshapen } = &self.mapping;
-        write!(f, "{} ({} naming): {} tensors loaded", self.path.display(), self.naming, loaded.len())?;
-        list(f, "not in the file", missing)?;
-        list(f, "of no use here", unexpected)?;
-        let misshapen: Vec<String> =
-            misshapen.iter().map(|(name, ours, given)| format!("{name} {given:?} instead of {ours:?}")).collect();
-        list(f, "of another shape", &misshapen)
-    }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let more = if names.len() > 3 { ", …" } else { "" };
-    write!(f, "; {} {what} ({shown}{more})", names.len())
-}
-
-/// Eight bytes of length, then a JSON object.
-fn is_safetensors(path: &Path) -> bool {
-    let mut start = [0; 9];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    path.extension().is_some_and(|extension| extension == "safetensors") || (read.is_ok() && start[8] == b'{')
-}
-
-/// Names without the `module.` that PyTorch's data parallelism puts in front of all of them.
-fn without_wrapper(weights: Weights) -> Weights {
-    let wrapped = weights.tensors.keys().all(|name| name.starts_with("module."));
-    if !wrapped {
-        return weights;
-    }
-    let bare = |name: String| name.trim_start_matches("module.").to_string();
-    Weights { tensors: weights.tensors.into_iter().map(|(name, data)| (bare(name), data)).collect() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::Cuts;
 use crate::weights::export::{Format, export};
+use crate::weights::safetensors;
 
 const CLASSES: usize = 4;
 
@@ -170,4 +171,56 @@ fn other_people_s_names_are_said() {
     assert!(error.contains("is a folder"), "{error}");
     let error = Checkpoint::read(&folder.path().join("none.pth")).unwrap_err().to_string();
     assert!(error.contains("none.pth: cannot be read: no such file"), "{error}");
+}
+
+/// Reads these tensors from a file.
+fn checkpoint(weights: &Weights, folder: &Path) -> Checkpoint {
+    let path = folder.join("file.safetensors");
+    safetensors::write(&path, weights, &[], std::collections::HashMap::new()).unwrap();
+    Checkpoint::read(&path).unwrap()
+}
+
+fn renamed(weights: &Weights, name: impl Fn(&str) -> Option<String>) -> Weights {
+    let renamed = |(ours, data): (&String, &TensorData)| Some((name(ours)?, data.clone()));
+    Weights { tensors: weights.tensors.iter().filter_map(renamed).collect() }
+}
+
+#[test]
+fn a_network_under_keys_is_loaded_and_its_average_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(Stem::V1c, DecodeHead::Mmsegmentation, 1);
+    config.model.atrous_rates = vec![1, 12, 24, 36]; // those of a file that says none
+    let naming = Naming::Mmsegmentation { backbone_only: false };
+    let under = |key: &str, seed| {
+        renamed(&network(&config, seed).weights(), |ours| {
+            Some(format!("{key}{}", naming.foreign(ours, &config.model)?))
+        })
+    };
+    let mut both = under("model_ema.module.", 2);
+    both.tensors.extend(under("model._orig_mod.", 1).tensors);
+    for (weights, seed, words) in [
+        (both, 1, "; taken from model; not taken: model_ema (EMA)"),
+        (under("ema_state_dict.module.", 2), 2, "; taken from ema_state_dict (EMA)"),
+    ] {
+        let (loaded, _, report) = checkpoint(&weights, folder.path()).network(None, &Device::flex()).unwrap();
+        assert_eq!(loaded.weights(), network(&config, seed).weights());
+        assert!(report.to_string().ends_with(words), "{report}");
+    }
+}
+
+#[test]
+fn a_width_is_read_off_the_stages() {
+    let folder = tempfile::tempdir().unwrap();
+    for (width, stem) in [(0.03, Stem::Torchvision), (0.1, Stem::V1c), (0.3, Stem::V1c)] {
+        let mut config = config(stem, DecodeHead::Mmsegmentation, 1);
+        config.model.width = width;
+        config.model.atrous_rates = vec![1, 12, 24, 36]; // those of a file that says none
+        let weights = network(&config, 1).weights();
+        for naming in [Naming::Infoseg, Naming::Mmsegmentation { backbone_only: false }] {
+            let file = renamed(&weights, |ours| naming.foreign(ours, &config.model));
+            let checkpoint = checkpoint(&file, folder.path());
+            assert_eq!(checkpoint.model().unwrap().0.width, width);
+            assert_eq!(checkpoint.network(None, &Device::flex()).unwrap().0.weights(), weights, "{width}");
+        }
+    }
 }
