@@ -9,7 +9,7 @@ use crate::config::{Backbone, Dataset, DecodeHead, ModelConfig, RunConfig, Stem,
 use crate::local::LocalNetwork;
 use crate::net::resnet;
 use crate::{Error, Result};
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{DType, Device, TensorData};
 use clap::ValueEnum;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -85,6 +85,8 @@ impl Checkpoint {
         differences.extend(
             mapping.missing.iter().filter(|name| needed(name)).map(|name| format!("{} is not there", theirs(name))),
         );
+        let classes = mapping.misshapen.iter().find(|(name, ..)| name == "head.classifier.weight");
+        let classes = classes.and_then(|(_, ours, given)| Some([*given.first()?, *ours.first()?]));
         let Mapping { loaded, missing, misshapen, .. } = &mut mapping;
         for name in loaded.iter_mut().chain(missing).chain(misshapen.iter_mut().map(|(name, ..)| name)) {
             *name = theirs(name);
@@ -92,7 +94,13 @@ impl Checkpoint {
         if !differences.is_empty() {
             return Err(Error::file(&self.path, self.misfit(&differences, &mapping, model)));
         }
-        Ok(Report { path: self.path.clone(), naming: self.naming, nesting: self.nesting.clone(), mapping })
+        Ok(Report {
+            path: self.path.clone(),
+            naming: self.naming,
+            nesting: self.nesting.clone(),
+            mapping,
+            classes: classes.filter(|[theirs, ours]| theirs != ours),
+        })
     }
 
     /// The file's tensors under our names, the file's name for each of the network's that it may have, and the names in
@@ -109,7 +117,7 @@ impl Checkpoint {
         for (ours, theirs) in self.naming.foreign_names(known.tensors.keys(), model) {
             let Some(theirs) = theirs else { continue };
             if let Some(data) = given.get(&theirs) {
-                weights.tensors.insert(ours.clone(), data.clone());
+                weights.tensors.insert(ours.clone(), as_convolution(data, &known.tensors[ours]));
             }
             names.insert(ours.clone(), theirs);
         }
@@ -298,6 +306,16 @@ impl ModelConfig {
             keys.push(format!("model.width = {}", self.width));
         }
         keys
+    }
+}
+
+/// The network's 1×1 convolution from a linear layer, which has no sides.
+fn as_convolution(given: &TensorData, ours: &TensorData) -> TensorData {
+    match (given.shape().as_slice(), ours.shape().as_slice()) {
+        (&[rows, columns], &[_, _, 1, 1]) => {
+            TensorData::from_bytes_vec(given.as_bytes().to_vec(), vec![rows, columns, 1, 1], DType::F32)
+        }
+        _ => given.clone(),
     }
 }
 

@@ -224,3 +224,43 @@ fn a_width_is_read_off_the_stages() {
         }
     }
 }
+
+/// A network for pictures of this many classes.
+fn classifier(classes: usize, seed: u64) -> (RunConfig, LocalNetwork) {
+    let mut config = config(Stem::Torchvision, DecodeHead::Mmsegmentation, 1);
+    (config.data.dataset, config.seed) = (Dataset::SyntheticDigits, seed);
+    let network = LocalNetwork::new(&config, classes, &Device::flex()).unwrap();
+    (config, network)
+}
+
+#[test]
+fn the_classifier_of_as_many_classes_is_loaded_and_another_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, source) = classifier(3, 1);
+    let source = source.weights();
+    let bare = Naming::Torchvision { backbone_only: true };
+    for (prefix, head) in [("", "fc"), ("backbone.", "head.fc")] {
+        let mut file = renamed(&source, |ours| Some(format!("{prefix}{}", bare.foreign(ours, &config.model)?)));
+        let linear = source.tensors["head.classifier.weight"].try_to_vec::<f32>().unwrap();
+        let columns = linear.len() / 3;
+        file.tensors.insert(format!("{head}.weight"), TensorData::new(linear, [3, columns]));
+        file.tensors.insert(format!("{head}.bias"), source.tensors["head.classifier.bias"].clone());
+        let checkpoint = checkpoint(&file, folder.path());
+
+        let (config, mut same) = classifier(3, 2);
+        let report = checkpoint.load_into(&mut same, &config.model, false).unwrap();
+        assert_eq!(same.weights(), source, "{report}");
+        assert!(report.mapping.unexpected.is_empty() && report.classes.is_none(), "{report}");
+
+        let (config, mut other) = classifier(5, 2);
+        let drawn = other.weights();
+        let report = checkpoint.load_into(&mut other, &config.model, false).unwrap().to_string();
+        let loaded = other.weights();
+        assert_eq!(loaded.tensors["head.classifier.weight"], drawn.tensors["head.classifier.weight"]);
+        assert_eq!(loaded.tensors["layer1.0.last.conv.weight"], source.tensors["layer1.0.last.conv.weight"]);
+        for words in [&format!("{head}.weight [3, "), "the file has 3 classes and this network 5: its classifier stays"]
+        {
+            assert!(report.contains(words), "{words}: {report}");
+        }
+    }
+}

@@ -13,6 +13,8 @@ pub struct Report {
     pub(super) nesting: Nesting,
     /// Under the file's names where it has one for the tensor, else under ours.
     pub mapping: Mapping,
+    /// Classes of the file and of the network, where they are not as many.
+    pub classes: Option<[usize; 2]>,
 }
 
 impl fmt::Display for Report {
@@ -24,6 +26,12 @@ impl fmt::Display for Report {
         let misshapen: Vec<String> =
             misshapen.iter().map(|(name, ours, given)| format!("{name} {given:?} instead of {ours:?}")).collect();
         list(f, "of another shape", &misshapen)?;
+        if let Some([theirs, ours]) = self.classes {
+            write!(
+                f,
+                "; the file has {theirs} classes and this network {ours}: its classifier stays as drawn at random"
+            )?;
+        }
         write!(f, "{}", self.nesting)
     }
 }
