@@ -35,8 +35,8 @@ struct Args {
     /// auto, cpu, cuda, vulkan, or one of several as cuda:1 [default: the run's, or auto].
     #[arg(long)]
     device: Option<DeviceChoice>,
-    /// Checkpoint of another program instead of a run: .pth, .pt or .safetensors of torchvision, mmsegmentation or
-    /// segexport. Depth, stem, head and classes are read off it.
+    /// Checkpoint of another program instead of a run: .pth, .pt, .safetensors or an index of several (.index.json), of
+    /// torchvision, mmsegmentation or segexport. Depth, width, stem, head and classes are read off it.
     #[arg(long, value_name = "FILE")]
     pretrained: Option<PathBuf>,
     /// Names, colors and ids of the classes: a classes.toml, or a preset [default: the network's own].

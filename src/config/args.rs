@@ -114,7 +114,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
 
-    /// Weights to start from: .pth, .pt or .safetensors of torchvision, mmsegmentation or segexport
+    /// Weights to start from: .pth, .pt, .safetensors or an index of several, of torchvision, mmsegmentation or segexport
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub pretrained: Option<PathBuf>,
 

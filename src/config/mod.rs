@@ -80,7 +80,8 @@ impl RunConfig {
     /// The working folder is gone.
     pub fn make_paths_absolute(&mut self) -> Result<()> {
         let train = &mut self.train;
-        for path in [&mut self.data.root, &mut train.pretrained, &mut train.init_classes, &mut self.parallel.token_file] {
+        for path in [&mut self.data.root, &mut train.pretrained, &mut train.init_classes, &mut self.parallel.token_file]
+        {
             if !path.as_os_str().is_empty() {
                 *path = absolute(path)?;
             }
@@ -313,7 +314,7 @@ pub struct TrainConfig {
     /// Whether the run is written for TensorBoard, too.
     #[serde(default)]
     pub tensorboard: bool,
-    /// Weights to start from (`.pth`, `.pt`, `.safetensors`); empty: drawn from the seed.
+    /// Weights to start from (`.pth`, `.pt`, `.safetensors`, an index of several); empty: drawn from the seed.
     pub pretrained: PathBuf,
     /// TOML file of `"class of the weights" = "class of the data"`: rows of the classifiers that carry over from
     /// `pretrained`; empty: none.

@@ -8,7 +8,7 @@ use crate::local::LocalNetwork;
 use crate::net::{Block, Pass};
 use crate::ops::upsample_argmax;
 use crate::train::checkpoint;
-use crate::weights::{Checkpoint, import::Report};
+use crate::weights::{Checkpoint, Report};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, Array3, s};

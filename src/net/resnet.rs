@@ -191,6 +191,24 @@ pub(super) fn scaled(channels: usize, width: f64) -> usize {
     ((channels as f64 * width / 4.0).round() as usize).max(1) * 4
 }
 
+/// Channels of the four stages at a width, before a bottleneck's expansion. The stem has the first's.
+pub fn planes(width: f64) -> [usize; 4] {
+    [0, 1, 2, 3].map(|stage| scaled(64 << stage, width))
+}
+
+/// A width at which the stages have these channels, the roundest such number; `None` where no width does.
+pub fn width_of(given: [usize; 4]) -> Option<f64> {
+    let fits = |width: &f64| *width > 0.0 && planes(*width) == given;
+    // The last stage is the finest measure: its channels are those of an interval of 1/128. It and the other stages'
+    // begin and end at multiples of 1/256, so three decimals are enough.
+    let (middle, half) = (given[3] as f64 / 512.0, 0.5 / 128.0);
+    let decimals = [1.0, 10.0, 100.0, 1000.0].into_iter().flat_map(|digits| {
+        let [first, last] = [middle - half, middle + half].map(|width| (width * digits) as usize);
+        (first..=last).map(move |width| width as f64 / digits)
+    });
+    [given[0] as f64 / 64.0].into_iter().chain(decimals).find(fits)
+}
+
 /// Strides and dilations of the stages.
 fn strides(backbone: Backbone, task: Task, output_stride: usize) -> ([usize; 4], [usize; 4]) {
     match (task, output_stride) {
@@ -229,4 +247,25 @@ pub fn blocks(init: &mut Init, config: &ModelConfig, layout: Layout, task: Task)
         outputs.push(channels);
     }
     (blocks, outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_width_is_found_by_its_channels() {
+        for width in (1..=16_000).map(|thousandths| f64::from(thousandths) / 1000.0).chain([1.0 / 3.0, 1e-9]) {
+            let found = width_of(planes(width)).unwrap_or_else(|| panic!("{width}"));
+            assert_eq!(planes(found), planes(width), "{width}");
+        }
+        let width = |given: f64| width_of(planes(given));
+        assert_eq!(
+            [0.03, 0.1, 0.25, 0.3, 0.0625, 1.0, 2.0].map(width),
+            [0.03, 0.1, 0.25, 0.3, 0.0625, 1.0, 2.0].map(Some)
+        );
+        for none in [[64, 128, 256, 2048], [8, 8, 8, 8], [0; 4], [usize::MAX; 4], [3, 6, 12, 24]] {
+            assert_eq!(width_of(none), None, "{none:?}");
+        }
+    }
 }

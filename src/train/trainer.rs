@@ -20,6 +20,7 @@ use crate::memory;
 use crate::messages::say;
 use crate::task::ClassSet;
 use crate::weights::Checkpoint;
+use crate::weights::classifiers::{ClassMap, NewClasses};
 use crate::{Error, Result, data};
 use burn::tensor::Device;
 use std::ops::ControlFlow;
@@ -95,7 +96,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
     }
     let plan = exhaustion::prepare(&config, classes.len())?;
     let remotes: Vec<_> = config.remote_devices().cloned().collect();
-    let built = lost::guarded(&remotes, &config.train.out, || build(&config, classes.len(), checkpoint.as_ref()));
+    let built = lost::guarded(&remotes, &config.train.out, || build(&config, &classes, checkpoint.as_ref()));
     let (devices, network, networks) = built?;
     let folder = match &checkpoint {
         Some(checkpoint) => {
@@ -135,15 +136,21 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
 /// Devices, the network on them, and of data parallelism its replicas.
 type Built = (Vec<Device>, LocalNetwork, Vec<LocalNetwork>);
 
-fn build(config: &RunConfig, num_classes: usize, checkpoint: Option<&checkpoint::Checkpoint>) -> Result<Built> {
+fn build(config: &RunConfig, classes: &ClassSet, checkpoint: Option<&checkpoint::Checkpoint>) -> Result<Built> {
     let devices = config.open_devices()?;
     let fresh = checkpoint.is_none() && !config.train.pretrained.as_os_str().is_empty();
     let pretrained = if fresh { Some(Checkpoint::read(&config.train.pretrained)?) } else { None };
+    let map = match fresh && !config.train.init_classes.as_os_str().is_empty() {
+        true => Some(ClassMap::read(&config.train.init_classes)?),
+        false => None,
+    };
+    let num_classes = classes.len();
     let mut networks = Vec::new();
     for (index, device) in devices[..config.parallel.replicas].iter().enumerate() {
         let mut network = LocalNetwork::new(config, num_classes, device)?;
         if let Some(pretrained) = &pretrained {
-            let report = pretrained.load_into(&mut network, &config.model, false)?;
+            let new = NewClasses { classes, map: map.as_ref() };
+            let report = pretrained.load_classes_into(&mut network, &config.model, Some(new), false)?;
             Some(report).filter(|_| index == 0).into_iter().for_each(say);
         }
         if let Some(checkpoint) = checkpoint {

@@ -101,8 +101,8 @@ pub(super) fn fit(
     let whose = own.map_or_else(|| format!("{theirs} classes without names"), |own| own.describe());
     Ok(Some(match pairs.len() {
         0 => format!(
-            "the classifiers start anew: the file's network has other classes, {whose}; --init-classes MAP.toml carries \
-             classes over"
+            "the file has other classes ({whose}) than this network ({ours}): the classifiers start anew; --init-classes \
+             MAP.toml carries classes over"
         ),
         carried => {
             let shown = pairs.iter().take(6).map(|[from, to]| format!("{} from {}", names[*to], old[*from]));
@@ -198,10 +198,9 @@ mod tests {
     #[test]
     fn a_class_that_is_not_there_is_named() {
         let new = set(&["cat", "dog"]);
-        for (text, tokens) in [
-            ("bus = \"dog\"", ["map.toml", "\"bus\"", "`0`"]),
-            ("1 = \"bird\"", ["map.toml", "\"bird\"", "`cat`"]),
-        ] {
+        for (text, tokens) in
+            [("bus = \"dog\"", ["map.toml", "\"bus\"", "`0`"]), ("1 = \"bird\"", ["map.toml", "\"bird\"", "`cat`"])]
+        {
             let map = map(text).unwrap();
             let target = NewClasses { classes: &new, map: Some(&map) };
             let error = fit(&mut weights(3, 0.0), &weights(2, 1.0), None, target).unwrap_err().to_string();

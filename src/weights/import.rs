@@ -1,26 +1,28 @@
 //! Foreign checkpoints into our network: `--pretrained FILE`.
 
+use super::classifiers::{self, NewClasses};
 use super::export::{CLASSES_KEY, MODEL_KEY};
 use super::naming::Naming;
-use super::{Mapping, Weights, pytorch, safetensors};
+use super::nesting::Nesting;
+use super::source::Source;
+use super::{Mapping, Report, Weights};
 use crate::config::{Backbone, DatasetKind, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
 use crate::local::LocalNetwork;
 use crate::net::resnet;
 use crate::task::ClassSet;
 use crate::{Error, Result};
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{DType, Device, TensorData};
 use clap::ValueEnum;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    /// Tensors under the file's own names.
+    /// Tensors under the file's own names, without the way to them.
     weights: Weights,
+    nesting: Nesting,
     naming: Naming,
     /// What segexport wrote of the network beside its weights.
     exported: Option<ModelConfig>,
@@ -28,32 +30,22 @@ pub struct Checkpoint {
     classes: Option<ClassSet>,
 }
 
-/// What a checkpoint did for a network. Its text is one line for the person at the terminal.
-#[derive(Debug)]
-pub struct Report {
-    path: PathBuf,
-    naming: Naming,
-    /// Under the file's names where it has one for the tensor, else under ours.
-    pub mapping: Mapping,
-}
-
 impl Checkpoint {
-    /// Reads `.safetensors`, `.pth` or `.pt`; the content decides, not the name.
+    /// Reads `.safetensors`, `.pth` or `.pt`, or an index of several such files; the content decides, not the name.
     ///
     /// # Errors
-    /// A file that is missing, damaged, neither of the formats, or whose names are nobody's we know.
+    /// A file that is missing, damaged, in none of the formats, one part of several, or with names that are not known.
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return Err(Error::file(path, "is a folder; name the checkpoint file in it (.pth, .pt or .safetensors)"));
+            return Err(Error::file(
+                path,
+                "is a folder; name the checkpoint file in it (.pth, .pt, .safetensors or .index.json)",
+            ));
         }
-        let (weights, header) = match is_safetensors(path) {
-            true => safetensors::read(path)?,
-            false => (pytorch::read(path)?, HashMap::new()),
-        };
+        let Source { weights, header, nesting } = Source::read(path)?;
         if weights.tensors.is_empty() {
             return Err(Error::file(path, "holds no float tensor; expected the weights of a network"));
         }
-        let weights = without_wrapper(weights);
         let Some(naming) = Naming::detect(&weights) else {
             let some: Vec<&str> = weights.tensors.keys().take(3).map(String::as_str).collect();
             return Err(Error::file(
@@ -72,7 +64,7 @@ impl Checkpoint {
             )
         })?;
         let classes = header.get(CLASSES_KEY).and_then(|classes| serde_json::from_str(classes).ok());
-        Ok(Self { path: path.to_path_buf(), weights, naming, exported, classes })
+        Ok(Self { path: path.to_path_buf(), weights, nesting, naming, exported, classes })
     }
 
     /// The classes that the network tells apart, where the file names them.
@@ -86,7 +78,26 @@ impl Checkpoint {
     /// A tensor of the backbone is not there or of another shape (with `whole` also one of the decode head): the file is
     /// of another network. The first differences are named.
     pub fn load_into(&self, network: &mut LocalNetwork, model: &ModelConfig, whole: bool) -> Result<Report> {
-        let (weights, names, used) = self.canonical(network, model);
+        self.load_classes_into(network, model, None, whole)
+    }
+
+    /// Like [`load_into`](Self::load_into), for a network of the classes `new`: where they are others than the file's, the
+    /// classifiers keep their own rows but for those that carry over.
+    ///
+    /// # Errors
+    /// As of [`load_into`](Self::load_into); a map that names a class that is not there.
+    pub fn load_classes_into(
+        &self,
+        network: &mut LocalNetwork,
+        model: &ModelConfig,
+        new: Option<NewClasses>,
+        whole: bool,
+    ) -> Result<Report> {
+        let (mut weights, names, used) = self.canonical(network, model);
+        let of_classes = match new {
+            Some(new) => classifiers::fit(&mut weights, &network.weights(), self.classes(), new)?,
+            None => None,
+        };
         let mut mapping = network.set_weights(&weights);
         mapping.unexpected = self.unexpected(&used);
         let needed = |name: &str| {
@@ -103,6 +114,8 @@ impl Checkpoint {
         differences.extend(
             mapping.missing.iter().filter(|name| needed(name)).map(|name| format!("{} is not there", theirs(name))),
         );
+        let classes = mapping.misshapen.iter().find(|(name, ..)| name == "head.classifier.weight");
+        let classes = classes.and_then(|(_, ours, given)| Some([*given.first()?, *ours.first()?]));
         let Mapping { loaded, missing, misshapen, .. } = &mut mapping;
         for name in loaded.iter_mut().chain(missing).chain(misshapen.iter_mut().map(|(name, ..)| name)) {
             *name = theirs(name);
@@ -110,7 +123,14 @@ impl Checkpoint {
         if !differences.is_empty() {
             return Err(Error::file(&self.path, self.misfit(&differences, &mapping, model)));
         }
-        Ok(Report { path: self.path.clone(), naming: self.naming, mapping })
+        Ok(Report {
+            path: self.path.clone(),
+            naming: self.naming,
+            nesting: self.nesting.clone(),
+            mapping,
+            classes: classes.filter(|[theirs, ours]| theirs != ours),
+            of_classes,
+        })
     }
 
     /// The file's tensors under our names, the file's name for each of the network's that it may have, and the names in
@@ -127,7 +147,7 @@ impl Checkpoint {
         for (ours, theirs) in self.naming.foreign_names(known.tensors.keys(), model) {
             let Some(theirs) = theirs else { continue };
             if let Some(data) = given.get(&theirs) {
-                weights.tensors.insert(ours.clone(), data.clone());
+                weights.tensors.insert(ours.clone(), as_convolution(data, &known.tensors[ours]));
             }
             names.insert(ours.clone(), theirs);
         }
@@ -237,7 +257,10 @@ impl Checkpoint {
         let classes = of("head.classifier.weight").unwrap_or(0);
         let aspp_channels = of("head.bottleneck.conv.weight").unwrap_or(model.aspp_channels);
         let aux_channels = of("aux_head.conv.conv.weight");
-        model.width = stem_channels as f64 / 64.0;
+        let expansion = if bottleneck { resnet::BOTTLENECK_EXPANSION } else { 1 };
+        let planes = [1, 2, 3, 4].map(|stage| of(&format!("layer{stage}.0.last.conv.weight")).unwrap_or(0) / expansion);
+        let width = resnet::width_of(planes).filter(|_| planes[0] == stem_channels);
+        model.width = width.unwrap_or(stem_channels as f64 / 64.0);
         model.aspp_channels = aspp_channels;
         match aux_channels {
             Some(channels) => model.aux_channels = channels,
@@ -309,49 +332,21 @@ impl ModelConfig {
         if self.stem != other.stem {
             keys.push(format!("model.stem = \"{}\"", if self.stem == Stem::V1c { "v1c" } else { "torchvision" }));
         }
-        if self.width != other.width {
+        if resnet::planes(self.width) != resnet::planes(other.width) {
             keys.push(format!("model.width = {}", self.width));
         }
         keys
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mapping { loaded, missing, unexpected, misshapen } = &self.mapping;
-        write!(f, "{} ({} naming): {} tensors loaded", self.path.display(), self.naming, loaded.len())?;
-        list(f, "not in the file", missing)?;
-        list(f, "of no use here", unexpected)?;
-        let misshapen: Vec<String> =
-            misshapen.iter().map(|(name, ours, given)| format!("{name} {given:?} instead of {ours:?}")).collect();
-        list(f, "of another shape", &misshapen)
+/// The network's 1×1 convolution from a linear layer, which has no sides.
+fn as_convolution(given: &TensorData, ours: &TensorData) -> TensorData {
+    match (given.shape().as_slice(), ours.shape().as_slice()) {
+        (&[rows, columns], &[_, _, 1, 1]) => {
+            TensorData::from_bytes_vec(given.as_bytes().to_vec(), vec![rows, columns, 1, 1], DType::F32)
+        }
+        _ => given.clone(),
     }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let more = if names.len() > 3 { ", …" } else { "" };
-    write!(f, "; {} {what} ({shown}{more})", names.len())
-}
-
-/// Eight bytes of length, then a JSON object.
-fn is_safetensors(path: &Path) -> bool {
-    let mut start = [0; 9];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    path.extension().is_some_and(|extension| extension == "safetensors") || (read.is_ok() && start[8] == b'{')
-}
-
-/// Names without the `module.` that PyTorch's data parallelism puts in front of all of them.
-fn without_wrapper(weights: Weights) -> Weights {
-    let wrapped = weights.tensors.keys().all(|name| name.starts_with("module."));
-    if !wrapped {
-        return weights;
-    }
-    let bare = |name: String| name.trim_start_matches("module.").to_string();
-    Weights { tensors: weights.tensors.into_iter().map(|(name, data)| (bare(name), data)).collect() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::Cuts;
 use crate::weights::export::{Format, export};
+use crate::weights::safetensors;
 
 const CLASSES: usize = 4;
 
@@ -170,4 +171,96 @@ fn other_people_s_names_are_said() {
     assert!(error.contains("is a folder"), "{error}");
     let error = Checkpoint::read(&folder.path().join("none.pth")).unwrap_err().to_string();
     assert!(error.contains("none.pth: cannot be read: no such file"), "{error}");
+}
+
+/// Reads these tensors from a file.
+fn checkpoint(weights: &Weights, folder: &Path) -> Checkpoint {
+    let path = folder.join("file.safetensors");
+    safetensors::write(&path, weights, &[], std::collections::HashMap::new()).unwrap();
+    Checkpoint::read(&path).unwrap()
+}
+
+fn renamed(weights: &Weights, name: impl Fn(&str) -> Option<String>) -> Weights {
+    let renamed = |(ours, data): (&String, &TensorData)| Some((name(ours)?, data.clone()));
+    Weights { tensors: weights.tensors.iter().filter_map(renamed).collect() }
+}
+
+#[test]
+fn a_network_under_keys_is_loaded_and_its_average_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(Stem::V1c, DecodeHead::Mmsegmentation, 1);
+    config.model.atrous_rates = vec![1, 12, 24, 36]; // those of a file that says none
+    let naming = Naming::Mmsegmentation { backbone_only: false };
+    let under = |key: &str, seed| {
+        renamed(&network(&config, seed).weights(), |ours| {
+            Some(format!("{key}{}", naming.foreign(ours, &config.model)?))
+        })
+    };
+    let mut both = under("model_ema.module.", 2);
+    both.tensors.extend(under("model._orig_mod.", 1).tensors);
+    for (weights, seed, words) in [
+        (both, 1, "; taken from model; not taken: model_ema (EMA)"),
+        (under("ema_state_dict.module.", 2), 2, "; taken from ema_state_dict (EMA)"),
+    ] {
+        let (loaded, _, report) = checkpoint(&weights, folder.path()).network(None, &Device::flex()).unwrap();
+        assert_eq!(loaded.weights(), network(&config, seed).weights());
+        assert!(report.to_string().ends_with(words), "{report}");
+    }
+}
+
+#[test]
+fn a_width_is_read_off_the_stages() {
+    let folder = tempfile::tempdir().unwrap();
+    for (width, stem) in [(0.03, Stem::Torchvision), (0.1, Stem::V1c), (0.3, Stem::V1c)] {
+        let mut config = config(stem, DecodeHead::Mmsegmentation, 1);
+        config.model.width = width;
+        config.model.atrous_rates = vec![1, 12, 24, 36]; // those of a file that says none
+        let weights = network(&config, 1).weights();
+        for naming in [Naming::Infoseg, Naming::Mmsegmentation { backbone_only: false }] {
+            let file = renamed(&weights, |ours| naming.foreign(ours, &config.model));
+            let checkpoint = checkpoint(&file, folder.path());
+            assert_eq!(checkpoint.model().unwrap().0.width, width);
+            assert_eq!(checkpoint.network(None, &Device::flex()).unwrap().0.weights(), weights, "{width}");
+        }
+    }
+}
+
+/// A network for pictures of this many classes.
+fn classifier(classes: usize, seed: u64) -> (RunConfig, LocalNetwork) {
+    let mut config = config(Stem::Torchvision, DecodeHead::Mmsegmentation, 1);
+    (config.data.dataset, config.seed) = (DatasetKind::SyntheticDigits, seed);
+    let network = LocalNetwork::new(&config, classes, &Device::flex()).unwrap();
+    (config, network)
+}
+
+#[test]
+fn the_classifier_of_as_many_classes_is_loaded_and_another_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, source) = classifier(3, 1);
+    let source = source.weights();
+    let bare = Naming::Torchvision { backbone_only: true };
+    for (prefix, head) in [("", "fc"), ("backbone.", "head.fc")] {
+        let mut file = renamed(&source, |ours| Some(format!("{prefix}{}", bare.foreign(ours, &config.model)?)));
+        let linear = source.tensors["head.classifier.weight"].try_to_vec::<f32>().unwrap();
+        let columns = linear.len() / 3;
+        file.tensors.insert(format!("{head}.weight"), TensorData::new(linear, [3, columns]));
+        file.tensors.insert(format!("{head}.bias"), source.tensors["head.classifier.bias"].clone());
+        let checkpoint = checkpoint(&file, folder.path());
+
+        let (config, mut same) = classifier(3, 2);
+        let report = checkpoint.load_into(&mut same, &config.model, false).unwrap();
+        assert_eq!(same.weights(), source, "{report}");
+        assert!(report.mapping.unexpected.is_empty() && report.classes.is_none(), "{report}");
+
+        let (config, mut other) = classifier(5, 2);
+        let drawn = other.weights();
+        let report = checkpoint.load_into(&mut other, &config.model, false).unwrap().to_string();
+        let loaded = other.weights();
+        assert_eq!(loaded.tensors["head.classifier.weight"], drawn.tensors["head.classifier.weight"]);
+        assert_eq!(loaded.tensors["layer1.0.last.conv.weight"], source.tensors["layer1.0.last.conv.weight"]);
+        for words in [&format!("{head}.weight [3, "), "the file has 3 classes and this network 5: its classifier stays"]
+        {
+            assert!(report.contains(words), "{words}: {report}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! | `layer1.0.body.0`, `.last`, `.shortcut` | `layer1.0.conv1`, `bn1`; the last pair; `downsample.0`, `.1` | the same |
 //! | `head.image_pool`, `.branches.1` | `classifier.0.convs.4.1`, `.2`; `.convs.1.0`, `.1` | `decode_head.image_pool.1.conv`, `.bn`; `.aspp_modules.1` |
 //! | `head.project` | `classifier.0.project.0`, `.1` | |
+//! | `head.classifier` of whole pictures | `fc` | `head.fc` (mmpretrain's) |
 //! | `head.bottleneck`, `.classifier` | `classifier.1`, `.2`; `.4` | `decode_head.bottleneck`; `.conv_seg` |
 //! | `aux_head.conv`, `.classifier` | `aux_classifier.0`, `.1`; `.4` | `auxiliary_head.convs.0`; `.conv_seg` |
 //! | `local1.local_head`, `.recon_decoder` | | `head_inter`, `decoder_inter` (the reference's) |
@@ -96,7 +97,7 @@ impl Naming {
     }
 
     /// Their names of a network's tensors, in its order. The reference's decoder has three layers; one of another depth
-    /// has no names there.
+    /// has no names there. The classifier of whole pictures is torchvision's `fc`, mmpretrain's `head.fc`.
     pub fn foreign_names<'a>(
         self,
         ours: impl Iterator<Item = &'a String> + Clone,
@@ -105,8 +106,20 @@ impl Naming {
         let has = |layer: &str| ours.clone().any(|name| name.starts_with(layer));
         let reference = has("local1.recon_decoder.convs.1.") && !has("local1.recon_decoder.convs.2.");
         let other = |name: &str| self != Self::Infoseg && name.starts_with("local1.recon_decoder.") && !reference;
-        let theirs = |name: &String| if other(name) { None } else { self.foreign(name, model) };
+        let classifies = has("head.classifier.") && !has("head.bottleneck.");
+        let theirs = |name: &String| match name.strip_prefix("head.classifier.") {
+            _ if other(name) => None,
+            Some(leaf) if classifies && self != Self::Infoseg => Some(format!("{}{leaf}", self.class_head())),
+            _ => self.foreign(name, model),
+        };
         ours.clone().map(|name| (name, theirs(name))).collect()
+    }
+
+    fn class_head(self) -> &'static str {
+        match self {
+            Self::Torchvision { backbone_only: false } | Self::Mmsegmentation { backbone_only: false } => "head.fc.",
+            _ => "fc.",
+        }
     }
 
     /// Of a network's names, those of PyTorch's counters of batches, one for each BatchNorm.

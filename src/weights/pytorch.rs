@@ -5,47 +5,55 @@ use super::Weights;
 use crate::files::plain_cause;
 use crate::{Error, Result};
 use burn::tensor::DType;
-use pytorch_reader::{PytorchError, PytorchReader};
+use pytorch_reader::{PytorchError, PytorchReader, Tensor};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Keys under which training programs put the weights beside optimizer and epoch.
-const STATE_DICTS: [&str; 4] = ["state_dict", "model", "model_state_dict", "net"];
+/// A file whose tensors are named but not read yet.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    /// Those of float numbers, by the file's names.
+    pub(super) tensors: BTreeMap<String, (Tensor, DType)>,
+}
 
-/// Reads a file; float16, bfloat16 and float64 become float32, whole numbers (`num_batches_tracked`) are left out. Where
-/// the weights are under a key such as `state_dict`, only they are read, without it.
-///
-/// # Errors
-/// The file is missing, cut off, no PyTorch file, or holds no tensor.
-pub fn read(path: &Path) -> Result<Weights> {
-    let reader = PytorchReader::new(path).map_err(|error| Error::file(path, explain(&error)))?;
-    let mut tensors: BTreeMap<_, _> = reader.into_tensors().into_iter().collect();
-    // Lightning puts the weights under `model` once more.
-    while let Some(prefix) = STATE_DICTS
-        .iter()
-        .map(|key| format!("{key}."))
-        .find(|prefix| tensors.keys().any(|name: &String| name.starts_with(prefix)))
-    {
-        let bare =
-            tensors.into_iter().filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_string(), tensor)));
-        tensors = bare.collect();
-    }
-    let mut weights = Weights::default();
-    for (name, tensor) in tensors {
-        let dtype = match tensor.dtype() {
-            pytorch_reader::DType::F32 => DType::F32,
-            pytorch_reader::DType::F16 => DType::F16,
-            pytorch_reader::DType::BF16 => DType::BF16,
-            pytorch_reader::DType::F64 => DType::F64,
-            _ => continue,
+impl File {
+    /// Reads the names. Whole numbers (`num_batches_tracked`) are left out.
+    ///
+    /// # Errors
+    /// The file is missing, cut off, no PyTorch file, or holds no tensor.
+    pub fn open(path: &Path) -> Result<Self> {
+        let reader = PytorchReader::new(path).map_err(|error| Error::file(path, explain(&error)))?;
+        let with_type = |(name, tensor): (String, Tensor)| {
+            let dtype = match tensor.dtype() {
+                pytorch_reader::DType::F32 => DType::F32,
+                pytorch_reader::DType::F16 => DType::F16,
+                pytorch_reader::DType::BF16 => DType::BF16,
+                pytorch_reader::DType::F64 => DType::F64,
+                _ => return None,
+            };
+            Some((name, (tensor, dtype)))
         };
-        let bytes = tensor.read().map_err(|error| Error::file(path, damaged(&plain_cause(&error))))?;
-        weights.insert(&name, bytes, tensor.shape(), dtype);
+        let tensors: BTreeMap<_, _> = reader.into_tensors().into_iter().filter_map(with_type).collect();
+        if tensors.is_empty() {
+            return Err(Error::file(path, "holds no float tensor; expected a PyTorch state dict (torch.save)"));
+        }
+        Ok(Self { path: path.to_path_buf(), tensors })
     }
-    if weights.tensors.is_empty() {
-        return Err(Error::file(path, "holds no float tensor; expected a PyTorch state dict (torch.save)"));
+
+    /// Reads the tensors that have a new name here, under that; float16, bfloat16 and float64 become float32.
+    ///
+    /// # Errors
+    /// The file is cut off.
+    pub fn read(&self, names: &BTreeMap<String, String>) -> Result<Weights> {
+        let mut weights = Weights::default();
+        for (name, (tensor, dtype)) in &self.tensors {
+            let Some(name) = names.get(name) else { continue };
+            let bytes = tensor.read().map_err(|error| Error::file(&self.path, damaged(&plain_cause(&error))))?;
+            weights.insert(name, bytes, tensor.shape(), *dtype);
+        }
+        Ok(weights)
     }
-    Ok(weights)
 }
 
 fn damaged(cause: &str) -> String {
@@ -64,11 +72,16 @@ fn explain(error: &PytorchError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::source::Source;
     use burn::tensor::TensorData;
 
     /// See eval/weights/fixtures.py, which wrote them.
     fn fixture(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    }
+
+    fn read(path: &Path) -> Result<Weights> {
+        Source::read(path).map(|source| source.weights)
     }
 
     fn expected() -> Vec<(&'static str, TensorData)> {
@@ -93,8 +106,8 @@ mod tests {
     fn of_a_training_checkpoint_only_the_weights_are_read() {
         let weights = read(&fixture("training.pth")).unwrap();
         let names: Vec<&String> = weights.tensors.keys().collect();
-        let expected: Vec<String> = expected().iter().map(|(name, _)| format!("module.{name}")).collect();
-        assert_eq!(names, expected.iter().collect::<Vec<_>>());
+        let expected = expected();
+        assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     }
 
     #[test]

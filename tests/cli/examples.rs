@@ -35,7 +35,9 @@ fn a_dataset_of_ones_own_has_its_own_classes() {
 #[test]
 fn a_backbone_of_ones_own_is_cut_into_modules() {
     let said = runs("own_backbone", &[]);
-    for module in ["step 5: stem narrow.0 narrow.1: loss", "step 5: narrow.2 narrow.3: loss", "step 5: narrow.4 head: loss"] {
+    for module in
+        ["step 5: stem narrow.0 narrow.1: loss", "step 5: narrow.2 narrow.3: loss", "step 5: narrow.4 head: loss"]
+    {
         assert!(said.contains(module), "{module} is not in {said}");
     }
 }

@@ -1,6 +1,7 @@
 //! Weights out by `segexport` and in by `--pretrained`, and files that are no weights.
 
 use super::support::{folder, names, segexport, segpredict, tiny, tiny_with, trained};
+use infoseg::weights::{Weights, safetensors};
 use std::fs;
 use std::path::Path;
 
@@ -40,6 +41,38 @@ fn a_run_starts_from_the_weights_of_another() {
     let words = ["w.safetensors: does not fit this network", "the file is of --backbone resnet18"];
     refused.args(&["--out", "other", "--pretrained", "w.safetensors"]).fails(1, &words);
     assert!(!folder.path().join("other").exists());
+}
+
+#[test]
+fn parts_predict_by_their_index_and_the_weights_taken_are_said() {
+    let folder = trained();
+    picture(folder.path());
+    segpredict(folder.path()).args(&["run", "--out", "of-run"]).args(&LOGITS).succeeds();
+    segexport(folder.path()).args(&["run", "--format", "safetensors", "--out", "w.safetensors"]).succeeds();
+    let (whole, header) = safetensors::read(&folder.path().join("w.safetensors")).expect("weights");
+    let part = |number: usize| format!("w-{number:05}-of-00002.safetensors");
+    let mut places = serde_json::Map::new();
+    let mut parts = [Weights::default(), Weights::default()];
+    for (index, (name, data)) in whole.tensors.into_iter().enumerate() {
+        for key in ["model._orig_mod.", "model_ema.module."] {
+            places.insert(format!("{key}{name}"), part(index % 2 + 1).into());
+            parts[index % 2].tensors.insert(format!("{key}{name}"), data.clone());
+        }
+    }
+    for (index, weights) in parts.iter().enumerate() {
+        safetensors::write(&folder.path().join(part(index + 1)), weights, &[], header.clone()).expect("writable");
+    }
+    let index = "w.safetensors.index.json";
+    fs::write(folder.path().join(index), serde_json::json!({ "weight_map": places }).to_string()).expect("writable");
+
+    let predict =
+        |file: &str| segpredict(folder.path()).args(&["--pretrained", file, "--out", "of-parts"]).args(&LOGITS);
+    let outcome = predict(index).succeeds();
+    assert!(outcome.stderr.contains("taken from model; not taken: model_ema (EMA)"), "{}", outcome.stderr);
+    let read = |out: &str| fs::read(folder.path().join(out).join("a_logits.safetensors")).expect("scores");
+    assert_eq!(read("of-run"), read("of-parts"));
+    let words = ["is one of 2 parts of a checkpoint", &part(2), "name their index w.safetensors.index.json"];
+    predict(&part(1)).fails(1, &words);
 }
 
 #[test]
