@@ -2,7 +2,6 @@
 
 use infoseg::config::{DeviceChoice, RunConfig};
 use infoseg::data::cityscapes::load_image;
-use infoseg::eval::Predictor;
 use infoseg::train::checkpoint;
 use std::path::PathBuf;
 
@@ -12,7 +11,7 @@ fn main() -> infoseg::Result<()> {
         return Err(infoseg::Error::usage("name a run folder and an image: predict RUN IMAGE"));
     };
     let checkpoint = checkpoint::last(run)?;
-    let predictor = Predictor::of_checkpoint(&checkpoint, &RunConfig::of_run(run)?, &DeviceChoice::Auto.open()?)?;
+    let predictor = checkpoint.predictor(&RunConfig::of_run(run)?, &DeviceChoice::Auto.open()?)?;
     let image = load_image(image)?; // [height, width, 3]
     let classes = predictor.predict(&image)?; // [height, width]
     for (index, class) in (0..).zip(&checkpoint.state.classes.classes) {

@@ -178,7 +178,8 @@ fn segbench(args: Args) -> Result<ExitCode> {
                 return Err(Error::usage(message));
             }
             let config = load(&common)?;
-            config.first_device().pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { config.first_device().pin_default() };
             let bytes = memory::measure(&config)?;
             if json {
                 print_json(&bytes)?;
@@ -190,7 +191,8 @@ fn segbench(args: Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Ops { device, rounds } => {
-            device.pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { device.pin_default() };
             let all = ops::measure(&device.open()?.autodiff(), rounds as usize)?;
             cli::print(ops::table(&all))?;
             Ok(ExitCode::SUCCESS)
@@ -201,13 +203,15 @@ fn segbench(args: Args) -> Result<ExitCode> {
         }
         Command::Eval { common, rounds } => {
             let config = load(&common)?;
-            config.first_device().pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { config.first_device().pin_default() };
             print_json(&eval::measure(&config, rounds as usize)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Tune { common, pictures } => {
             let config = load(&common)?;
-            config.first_device().pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { config.first_device().pin_default() };
             tune::tune(&config, &pictures)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -216,7 +220,8 @@ fn segbench(args: Args) -> Result<ExitCode> {
                 return Err(Error::usage(format!("--link {link}: a link has a speed above 0")));
             }
             let config = load(&common)?;
-            config.first_device().pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { config.first_device().pin_default() };
             let numbers: Vec<usize> = numbers.into_iter().map(|number| number as usize).collect();
             let link = scaling::Link { bandwidth: link * 1e9 };
             let scaling = scaling::measure(&config, &numbers, link, bench_steps as usize)?;
@@ -229,13 +234,15 @@ fn segbench(args: Args) -> Result<ExitCode> {
         }
         Command::StepOnce { common, bench_steps } => {
             let config = load(&common)?;
-            config.first_device().pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { config.first_device().pin_default() };
             print_json(&step::measure(&config, bench_steps as usize)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Train { args } => {
             let config = args.load()?;
-            config.first_device().pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { config.first_device().pin_default() };
             match run(config, args.resume.is_some(), Terminal::default(), interrupt::stop())? {
                 Outcome::Done { .. } => Ok(ExitCode::SUCCESS),
                 Outcome::Interrupted { .. } => Ok(ExitCode::from(interrupt::EXIT_CODE)),

@@ -120,7 +120,7 @@ impl Opened {
     }
 
     fn predictor(&self) -> Result<Predictor> {
-        Predictor::of_checkpoint(&self.newest, &self.config, &self.device.open()?)
+        self.newest.predictor(&self.config, &self.device.open()?)
     }
 
     fn about(&self, run: &Path, test_time: Option<String>) -> Result<About> {
@@ -131,8 +131,10 @@ impl Opened {
 /// Must come before anything that may start a thread.
 fn pin_device(args: &Args, run: &Path) -> Result<()> {
     match &args.device {
-        Some(device) => device.pin_default(),
-        None => RunConfig::of_run(run)?.device.pin_default(),
+        // SAFETY: no thread of this program has started yet.
+        Some(device) => unsafe { device.pin_default() },
+        // SAFETY: as above.
+        None => unsafe { RunConfig::of_run(run)?.device.pin_default() },
     }
     Ok(())
 }

@@ -106,10 +106,11 @@ fn segpredict(args: Args) -> Result<ExitCode> {
             }
             let jobs = jobs(some(inputs)?, &args.out)?;
             let device = args.device.clone().unwrap_or_else(|| config.device.clone());
-            device.pin_default();
+            // SAFETY: no thread of this program has started yet.
+            unsafe { device.pin_default() };
             let newest = checkpoint::last(run)?;
             newest.tell_damaged();
-            let predictor = Predictor::of_checkpoint(&newest, &config, &device.open()?)?;
+            let predictor = newest.predictor(&config, &device.open()?)?;
             (predictor, chosen(&args, newest.state.classes)?, jobs)
         }
     };
@@ -173,7 +174,8 @@ fn foreign(file: &Path, args: &Args) -> Result<(Predictor, ClassSet)> {
         )));
     }
     let device = args.device.clone().unwrap_or(DeviceChoice::Auto);
-    device.pin_default();
+    // SAFETY: no thread of this program has started yet.
+    unsafe { device.pin_default() };
     let output_stride = args.output_stride.as_deref().map(|stride| if stride == "16" { 16 } else { 8 });
     let (predictor, num_classes, report) = Predictor::pretrained(&checkpoint, output_stride, &device.open()?)?;
     cli::say(report);

@@ -70,7 +70,8 @@ fn segprobe(args: Args) -> Result<ExitCode> {
     let first = configs[0].clone();
     let settings = settings(&args, &first)?;
     let device = args.device.clone().unwrap_or_else(|| first.device.clone());
-    device.pin_default();
+    // SAFETY: no thread of this program has started yet.
+    unsafe { device.pin_default() };
     let device = device.open()?;
     let mut newest = Vec::new();
     for (run, config) in args.runs.iter().zip(&mut configs) {

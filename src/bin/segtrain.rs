@@ -31,7 +31,8 @@ fn segtrain(args: Args) -> Result<ExitCode> {
         cli::print(config.to_commented_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    config.first_device().pin_default();
+    // SAFETY: no thread of this program has started yet.
+    unsafe { config.first_device().pin_default() };
     match run(config, args.train.resume.is_some(), Terminal::default(), interrupt::stop())? {
         Outcome::Done { folder, table } => {
             cli::print(format_args!("{table}\n"))?;

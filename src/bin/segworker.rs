@@ -50,7 +50,8 @@ fn segworker(args: Args) -> Result<ExitCode> {
         // burn's server warns of every client that ends. SAFETY: as of `pin_default`, the first thing that `main` does.
         unsafe { std::env::set_var("RUST_LOG", "error") };
     }
-    args.device.pin_default();
+    // SAFETY: no thread of this program has started yet.
+    unsafe { args.device.pin_default() };
     let device = args.device.open()?;
     let listener = TcpListener::bind(args.listen).map_err(|cause| {
         Error::usage(format!("--listen {}: {}; choose another port", args.listen, infoseg::files::plain_cause(&cause)))

@@ -95,16 +95,16 @@ impl DeviceChoice {
     ///
     /// Sets `CUDA_PATH`, too, if a toolkit is there (such as beside the program) but not where burn looks for it.
     ///
-    /// Call this first in `main`: it writes to the environment, which must not happen while other threads read it.
-    pub fn pin_default(&self) {
+    /// # Safety
+    /// It writes to the environment: no other thread may read or write that meanwhile. Call it first in `main`.
+    pub unsafe fn pin_default(&self) {
         let backend = match self.resolve() {
             // A backend that is not in the build must not be named: burn panics. `open` reports it properly.
             Self::Cuda(_) if cfg!(feature = "cuda") => "cuda",
             Self::Vulkan(_) if cfg!(feature = "vulkan") => "vulkan",
             _ => "flex",
         };
-        // SAFETY: called at the start of `main`, before this program has started any thread of its own, so nothing
-        // reads or writes the environment meanwhile. A GPU driver that `resolve` woke has read it by now.
+        // SAFETY: the caller's. A GPU driver that `resolve` woke has read the environment by now.
         unsafe { std::env::set_var("BURN_DEVICE", backend) };
         #[cfg(feature = "cuda")]
         if let Some(root) = cuda::toolkit_to_name() {

@@ -45,7 +45,7 @@ impl Table {
 pub fn normalize(image: &Array3<u8>, normalization: Normalization) -> Vec<f32> {
     let (height, width, _) = image.dim();
     let image = image.as_standard_layout();
-    let rgb: &[u8] = image.as_slice().unwrap_or(&[]);
+    let rgb: &[u8] = image.as_slice().expect("rows in order");
     let mut input = vec![0.0; 3 * height * width];
     write(rgb, width, normalization, &mut input, width, height * width);
     input

@@ -1,18 +1,16 @@
 //! From a picture to class scores and class ids.
 
 use super::test_time::{self, Protocol, TestTime, VersionScores, WindowScores, best_of_mean};
-use crate::config::{Resolution, RunConfig};
+use crate::config::Resolution;
 use crate::data::augment::resized;
 use crate::data::normalize::{Normalization, normalize};
 use crate::local::LocalNetwork;
 use crate::net::{Block, Pass};
 use crate::ops::upsample_argmax;
-use crate::train::checkpoint;
 use crate::weights::{Checkpoint, Report};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, Array3, s};
-use std::path::Path;
 
 /// A trained network without its training: blocks in order.
 ///
@@ -40,24 +38,6 @@ impl Predictor {
     pub fn of(network: &LocalNetwork, device: &Device) -> Self {
         let blocks = network.modules.iter().flat_map(|module| module.blocks_for_evaluation(device)).collect();
         Self { blocks, normalization: network.normalization, device: device.clone().without_autodiff() }
-    }
-
-    /// The newest checkpoint of a run folder.
-    ///
-    /// # Errors
-    /// No such run, no checkpoint in it, or one that does not fit its configuration.
-    pub fn load(run: &Path, config: &RunConfig, device: &Device) -> Result<Self> {
-        let checkpoint = checkpoint::last(run)?;
-        checkpoint.tell_damaged();
-        Self::of_checkpoint(&checkpoint, config, device)
-    }
-
-    /// A checkpoint of a run.
-    ///
-    /// # Errors
-    /// It does not fit the run's configuration.
-    pub fn of_checkpoint(checkpoint: &checkpoint::Checkpoint, config: &RunConfig, device: &Device) -> Result<Self> {
-        Ok(Self::of(&checkpoint.network(config, device)?, device))
     }
 
     /// A foreign checkpoint, without a run; also its number of classes and what became of its tensors.

@@ -54,7 +54,7 @@ impl LocalNetwork {
 
     fn with_weights(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
         let mut init = Init::new(config.seed, device);
-        let network = network(&mut init, config, num_classes);
+        let network = network(&mut init, &config.model, config.data.dataset.task(), num_classes);
         Self::of_blocks(&mut init, network, config, num_classes)
     }
 

@@ -98,7 +98,7 @@ fn one_module_is_end_to_end_training() {
 
     // The same network by hand: forward, both losses, backward, gradient descent.
     let device = device();
-    let network = network(&mut Init::new(config.seed, &device), &config, CLASSES);
+    let network = network(&mut Init::new(config.seed, &device), &config.model, config.data.dataset.task(), CLASSES);
     let (aux_head, after) = network.aux_head.unwrap();
     let pass = Pass::training(1);
     let (mut x, mut aux_logits) = (input, None);

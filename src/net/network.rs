@@ -6,7 +6,7 @@ use super::heads::{AsppHead, FcnHead};
 use super::layers::{Init, Pass};
 use super::resnet::{self, Residual, Stem};
 use super::{FeatureShape, Footprint};
-use crate::config::{ModelConfig, RunConfig, Task};
+use crate::config::{ModelConfig, Task};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -70,11 +70,11 @@ pub struct NamedBlock {
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::config::{DatasetKind, Task, defaults_for};
 /// use infoseg::net::{Init, network};
 ///
-/// let config = defaults_for(DatasetKind::Synthetic);
-/// let network = network(&mut Init::new(1, &Device::flex()), &config, 19);
+/// let model = defaults_for(DatasetKind::Synthetic).model;
+/// let network = network(&mut Init::new(1, &Device::flex()), &model, Task::Segmentation, 19);
 /// assert_eq!(network.blocks[0].name, "stem");
 /// assert_eq!(network.blocks.last().unwrap().name, "head");
 /// ```
@@ -85,13 +85,12 @@ pub struct Network {
     pub aux_head: Option<(FcnHead, String)>,
 }
 
-/// The configured network, for `num_classes` classes: of a pixel or of a picture, as the dataset has them.
+/// The configured network, for `num_classes` classes of pixels or of images, as the task is.
 ///
 /// # Panics
 /// If it is to segment on a backbone made for CIFAR's pictures, which the check of a configuration refuses.
-pub fn network(init: &mut Init, config: &RunConfig, num_classes: usize) -> Network {
-    let model = &config.model;
-    match config.data.dataset.task() {
+pub fn network(init: &mut Init, model: &ModelConfig, task: Task, num_classes: usize) -> Network {
+    match task {
         Task::Segmentation => deeplab(init, model, num_classes),
         Task::Classification => classification(init, model, num_classes),
     }
@@ -134,7 +133,7 @@ mod tests {
     fn build(dataset: DatasetKind, backbone: Backbone, num_classes: usize) -> Network {
         let mut config = defaults_for(dataset);
         (config.model.backbone, config.model.width) = (backbone, 1.0);
-        network(&mut Init::new(1, &Device::flex()), &config, num_classes)
+        network(&mut Init::new(1, &Device::flex()), &config.model, dataset.task(), num_classes)
     }
 
     fn parameters(network: &Network) -> usize {

@@ -68,7 +68,7 @@ impl Probed {
         let num_classes = checkpoint.num_classes();
         let trained = checkpoint.network(config, device)?;
         let picture = cut::picture(config);
-        let blank = network(&mut Init::blank(device), config, num_classes);
+        let blank = network(&mut Init::blank(device), &config.model, config.data.dataset.task(), num_classes);
         let shapes: Vec<FeatureShape> = cut::features(&blank, picture).iter().map(|features| features.shape).collect();
         let frozen = device.clone().without_autodiff();
         let mut blocks = Vec::new();

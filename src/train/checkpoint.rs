@@ -4,6 +4,7 @@
 
 use super::manifest;
 use crate::config::{LocalConfig, ModelConfig, RunConfig, Schedule};
+use crate::eval::Predictor;
 use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
 use crate::messages::say;
@@ -252,6 +253,14 @@ impl Checkpoint {
         let mut network = LocalNetwork::new(config, self.num_classes(), device)?;
         network.load(&self.folder, false)?;
         Ok(network)
+    }
+
+    /// The network of this configuration with the checkpoint's weights, to predict with.
+    ///
+    /// # Errors
+    /// It does not fit the configuration, or cannot be read.
+    pub fn predictor(&self, config: &RunConfig, device: &Device) -> Result<Predictor> {
+        Ok(Predictor::of(&self.network(config, device)?, device))
     }
 
     /// Refuses a configuration whose network or cut is not the checkpoint's.

@@ -58,6 +58,8 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         true => Some(checkpoint::last(&config.train.out)?),
         false => None,
     };
+    // What is wrong with the command comes before what is wrong with files. Cuts do not depend on the classes.
+    cut::module_ranges_of(&config, ClassSet::cityscapes().len())?;
     if let Some(checkpoint) = &checkpoint {
         checkpoint.tell_damaged();
         checkpoint.check_fits(&config)?;
