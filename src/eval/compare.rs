@@ -1,10 +1,12 @@
 //! Several runs on the same pictures: what each scores, and where they differ.
 
+use super::ahead::for_each_batch;
 use super::{Evaluation, Predictor, TestTime};
 use crate::data::Dataset;
 use crate::render::page::{Prediction, Shown};
 use crate::{Error, Result};
 use ndarray::{Array2, Zip};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// What came out of a comparison.
@@ -29,14 +31,23 @@ pub fn compare(
     let mut evaluations: Vec<Evaluation> =
         predictors.iter().map(|_| Evaluation::new(Arc::clone(dataset.classes()))).collect();
     let mut differing = Vec::with_capacity(dataset.len());
-    for index in 0..dataset.len() {
-        let sample = dataset.example(index)?;
-        let predict = |predictor: &Predictor| predictor.predict_mean(&sample.image, test_time);
-        let preds: Vec<Array2<u8>> = predictors.iter().map(predict).collect::<Result<_>>()?;
-        evaluations.iter_mut().zip(&preds).for_each(|(evaluation, pred)| evaluation.add(&sample, None, pred));
-        differing.push(share_differing(&preds));
-        on_picture();
-    }
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    let counted = for_each_batch(
+        &all,
+        1,
+        |index| dataset.example(index),
+        |batch| {
+            for sample in batch {
+                let predict = |predictor: &Predictor| predictor.predict_mean(&sample.image, test_time);
+                let preds: Vec<Array2<u8>> = predictors.iter().map(predict).collect::<Result<_>>()?;
+                evaluations.iter_mut().zip(&preds).for_each(|(evaluation, pred)| evaluation.add(&sample, None, pred));
+                differing.push(share_differing(&preds));
+                on_picture();
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    );
+    counted?;
     if evaluations.iter().any(|evaluation| evaluation.scores().miou.is_nan()) {
         return Err(Error::run("no picture has a labelled pixel: nothing to compare"));
     }

@@ -1,12 +1,12 @@
 //! Scores of a network on one split, with pictures to look at.
 
+use super::ahead::for_each_batch;
 use super::inference::Predictor;
 use super::instances::InstanceTally;
 use super::report::{Report, Scored};
 use super::scores::{Confusion, Scores};
 use super::test_time::Protocol;
 use crate::cli::counted;
-use crate::data::loader::panicked;
 use crate::data::{Dataset, Example};
 use crate::files::{Staged, make_folder};
 use crate::render::panels::panels;
@@ -15,9 +15,8 @@ use crate::task::ClassSet;
 use crate::{Error, Result};
 use ndarray::Array2;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 /// What came out of an evaluation.
 #[derive(Debug)]
@@ -88,24 +87,14 @@ pub fn evaluate(
         protocols.iter().map(|_| Evaluation::new(Arc::clone(dataset.classes()))).collect();
     // On the disk at once: hundreds of large panels would not fit into memory.
     let drawn = if overlays > 0 { Some(Staged::in_folder(folder)?) } else { None };
-    std::thread::scope(|scope| {
-        // The next picture is decoded while this one is predicted.
-        let (sender, samples) = mpsc::sync_channel::<Result<(Example, Option<Array2<u16>>)>>(1);
-        scope.spawn(move || {
-            for index in 0..images {
-                // A panic of a decoder is that file's error, as in the loader.
-                let sample = catch_unwind(AssertUnwindSafe(|| match with_instances {
-                    true => dataset.annotated(index),
-                    false => dataset.example(index).map(|example| (example, None)),
-                }))
-                .unwrap_or_else(|panic| Err(panicked(panic.as_ref(), index)));
-                if sender.send(sample).is_err() {
-                    return;
-                }
-            }
-        });
-        for (index, sample) in samples.into_iter().enumerate() {
-            let (sample, instances) = sample?;
+    let read = |index| match with_instances {
+        true => dataset.annotated(index),
+        false => dataset.example(index).map(|example| (example, None)),
+    };
+    let all: Vec<usize> = (0..images).collect();
+    let whole = for_each_batch(&all, 1, read, |batch| {
+        for (sample, instances) in batch {
+            let index = evaluations[0].images;
             let preds = predictor.predict_each(&sample.image, protocols)?;
             for (evaluation, pred) in evaluations.iter_mut().zip(&preds) {
                 evaluation.add(&sample, instances.as_ref(), pred);
@@ -114,20 +103,21 @@ pub fn evaluate(
                 && index * overlays / images != (index + 1) * overlays / images
             {
                 evaluations[0].overlay(&sample, &preds[0], drawn.folder()).map_err(|error| match error {
-                    // The folder aside is gone by the time somebody reads this.
+                    // The folder aside is gone by the time this is read.
                     Error::File { message, .. } => Error::file(folder.join("overlays"), message),
                     other => other,
                 })?;
             }
-            if on_picture(&evaluations).is_break() {
-                return Ok(None);
-            }
         }
-        if let Some(drawn) = drawn {
-            drawn.publish(&folder.join("overlays"), "png")?;
-        }
-        Ok(Some(evaluations))
-    })
+        Ok(on_picture(&evaluations))
+    })?;
+    if !whole {
+        return Ok(None);
+    }
+    if let Some(drawn) = drawn {
+        drawn.publish(&folder.join("overlays"), "png")?;
+    }
+    Ok(Some(evaluations))
 }
 
 impl Evaluation {

@@ -1,6 +1,7 @@
 //! From a trained network, or from predictions made elsewhere, to scores: inference, the confusion matrix, instances, and
 //! what is written of them.
 
+pub mod ahead;
 pub mod classification;
 pub mod classification_report;
 pub mod classify;

@@ -127,7 +127,8 @@ pub struct Costs {
 impl Costs {
     /// Of the configured network, for `num_classes` classes.
     pub fn of(config: &RunConfig, num_classes: usize) -> Self {
-        let network = network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
+        let network =
+            network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
         let picture = cut::picture(config);
         let features = cut::features(&network, picture);
         let mut input = picture;

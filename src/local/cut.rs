@@ -44,7 +44,10 @@ pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<
 /// # Errors
 /// See [`module_ranges`].
 pub fn module_ranges_of(config: &RunConfig, num_classes: usize) -> Result<Vec<Range<usize>>> {
-    module_ranges(&network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes), config)
+    module_ranges(
+        &network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes),
+        config,
+    )
 }
 
 /// Writes the cuts of a network of several modules out by name: how they are chosen may change, a run's may not.
@@ -64,7 +67,8 @@ pub fn module_ranges_of(config: &RunConfig, num_classes: usize) -> Result<Vec<Ra
 /// See [`module_ranges`].
 pub fn name_cuts(config: &mut RunConfig, num_classes: usize) -> Result<()> {
     if config.local.num_modules > 1 {
-        let network = network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
+        let network =
+            network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
         let ranges = module_ranges(&network, config)?;
         let last = |range: &Range<usize>| network.blocks[range.end - 1].name.clone();
         config.local.cuts = Cuts::After(ranges[..ranges.len() - 1].iter().map(last).collect());

@@ -5,7 +5,8 @@ use crate::config::{RunConfig, Task};
 use crate::data::Dataset;
 use crate::data::check::Colours;
 use crate::data::classes::augment::ClassAugment;
-use crate::data::normalize::normalize;
+use crate::data::normalize::{Normalization, normalize};
+use crate::eval::ahead::for_each_batch;
 use crate::eval::inference::finite;
 use crate::eval::scores::Confusion;
 use crate::eval::{Verdict, ids_of};
@@ -21,6 +22,7 @@ use ndarray::Array3;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Pictures of classification that are scored at once.
@@ -154,21 +156,25 @@ impl Probed {
         let mut sums: Vec<Sums> = std::iter::repeat_with(|| Sums::new(val.classes())).take(probes).collect();
         let mut kept: Vec<(RgbImage, Vec<RgbImage>)> = Vec::new();
         let mut done = 0;
-        for of_batch in indices.chunks(if segmentation { 1 } else { BATCH }) {
-            let mut batch = read(val, of_batch, config)?;
+        let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
+        let batch_size = if segmentation { 1 } else { BATCH };
+        let read = |index| View::read(val, index, &augment, normalization);
+        for_each_batch(indices, batch_size, read, |examples| {
+            let mut batch = Batch::of(examples);
+            let number = batch.images.len();
             seen.add(&batch, self.num_classes);
-            let keep = drawn.saturating_sub(kept.len()).min(of_batch.len());
+            let keep = drawn.saturating_sub(kept.len()).min(number);
             let first_kept = kept.len();
             kept.extend(batch.images[..keep].iter().map(|image| (tile(picture(image.view())), Vec::new())));
             let [height, width] = batch.size;
-            let shape = [of_batch.len(), 3, height, width];
+            let shape = [number, 3, height, width];
             let input = Tensor::from_data(TensorData::new(std::mem::take(&mut batch.inputs), shape), &self.device);
             let targets = Targets::new(&input, normalization, batch.label.clone(), &self.device);
             let mut of_blocks = sums.iter_mut();
             self.forward(input, |probing, features| {
                 let (Some((probe, _)), Some(sums)) = (&probing.probe, of_blocks.next()) else { return Ok(()) };
                 let (logits, scores) = probe.outputs(features.clone(), batch.size);
-                let values = (3 * of_batch.len() * height * width) as f64;
+                let values = (3 * number * height * width) as f64;
                 let loss = ops::bce_with_logits(logits.clone(), targets.image.clone());
                 let image = activation::sigmoid(logits);
                 let squares = (image.clone() - targets.image.clone()).powf_scalar(2.0).mean();
@@ -182,9 +188,10 @@ impl Probed {
                     .map_err(|_| diverged("classifier", &probing.name, settings))?;
                 Ok(())
             })?;
-            done += of_batch.len();
+            done += number;
             on_pictures(done, count);
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         let probed = self.blocks.iter().filter(|probing| probing.probe.is_some());
         let blocks: Vec<BlockScore> = probed
             .zip(&sums)
@@ -213,32 +220,37 @@ fn diverged(probe: &str, block: &str, settings: &Settings) -> Error {
     Error::run(format!("the {probe} behind {block} has diverged; probe with a smaller --lr (now {})", settings.lr))
 }
 
-fn read(val: &dyn Dataset, indices: &[usize], config: &RunConfig) -> Result<Batch> {
-    let normalization = config.data.dataset.normalization();
-    match val.task() {
-        Task::Segmentation => {
-            let sample = val.example(indices[0])?;
-            let (height, width) = sample.label.dim();
-            Ok(Batch {
-                inputs: normalize(&sample.image, normalization),
-                label: sample.label.iter().copied().collect(),
-                images: vec![sample.image],
-                size: [height, width],
-            })
+/// One image as a probe sees it.
+struct View {
+    image: Array3<u8>,
+    input: Vec<f32>,
+    label: Vec<u16>,
+}
+
+impl View {
+    /// The whole image with its map of classes, or the view of it that classification networks see.
+    fn read(val: &dyn Dataset, index: usize, augment: &ClassAugment, normalization: Normalization) -> Result<Self> {
+        let example = val.example(index)?;
+        let label = example.label.iter().copied().collect();
+        let image = match val.task() {
+            Task::Segmentation => example.image,
+            Task::Classification => augment.view(&example)?,
+        };
+        Ok(Self { input: normalize(&image, normalization), image, label })
+    }
+}
+
+impl Batch {
+    /// Images of one size.
+    fn of(examples: Vec<View>) -> Self {
+        let (height, width, _) = examples.first().map_or((0, 0, 3), |example| example.image.dim());
+        let mut batch = Self { images: vec![], inputs: vec![], label: vec![], size: [height, width] };
+        for View { image, input, label } in examples {
+            batch.images.push(image);
+            batch.inputs.extend(input);
+            batch.label.extend(label);
         }
-        Task::Classification => {
-            let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
-            let size = augment.resolution();
-            let mut batch = Batch { images: vec![], inputs: vec![], label: vec![], size: [size.height, size.width] };
-            for &index in indices {
-                let picture = val.example(index)?;
-                let image = augment.view(&picture)?;
-                batch.inputs.extend(normalize(&image, normalization));
-                batch.label.push(picture.label[[0, 0]]);
-                batch.images.push(image);
-            }
-            Ok(batch)
-        }
+        batch
     }
 }
 
