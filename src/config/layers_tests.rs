@@ -183,7 +183,10 @@ fn every_shipped_configuration_is_what_its_name_says() {
         count += 1;
         match name.as_str() {
             "demo" => assert_eq!(config.data.dataset, DatasetKind::Synthetic),
-            "camvid-cpu" => assert_eq!((config.model.backbone, config.model.width), (Backbone::Resnet18, 0.5)),
+            "camvid-cpu" | "camvid-native-cpu" => {
+                assert_eq!((config.model.backbone, config.model.width), (Backbone::Resnet18, 0.5));
+            }
+            "folder" => assert_eq!((config.data.dataset, config.local.cuts), (DatasetKind::Folder, Cuts::Auto)),
             _ => {
                 let mut parts = name.split('-');
                 let mut next = || parts.next().unwrap_or_default();
@@ -222,7 +225,7 @@ fn every_shipped_configuration_is_what_its_name_says() {
             }
         }
     }
-    assert_eq!(count, 9);
+    assert_eq!(count, 11);
 }
 
 fn keys(table: Table) -> Vec<String> {

@@ -14,7 +14,7 @@ fn on_disk(folder: &Path) -> Program {
 
 fn write_scenes(folder: &Path) {
     synth(folder, "train", 2, "32x64");
-    synth(folder, "val", 1, "32x64");
+    synth(folder, "val", 2, "32x64");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_label_id_above_33_is_named_with_its_place() {
     let mut label = image::open(path).expect("a label").into_luma8();
     label.put_pixel(5, 2, image::Luma([34]));
     label.save(path).expect("writable");
-    let words = ["_labelIds.png: 34 is no label id: above 33 (first at row 2, column 5", "are these train ids?"];
+    let words = ["_labelIds.png: id 34", "cityscapes", "row 2, column 5", "--classes"];
     on_disk(folder.path()).fails(1, &words);
 }
 
@@ -100,7 +100,7 @@ fn a_label_id_above_33_is_named_with_its_place() {
 fn bad_validation_pictures_are_told_too() {
     let folder = folder();
     write_scenes(folder.path());
-    fs::write(&scene(folder.path(), "val", 0)[0], "no picture").expect("writable");
+    fs::write(&scene(folder.path(), "val", 1)[0], "no picture").expect("writable");
     on_disk(folder.path()).fails(1, &["data/leftImg8bit/val/", "cannot be decoded"]);
     assert_eq!(names(folder.path().join("run/checkpoints")), ["step-000003"], "saved before the evaluation");
 }

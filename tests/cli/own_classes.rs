@@ -213,7 +213,7 @@ fn wrong_data_and_class_sets_are_named() {
     with(CLASSES.replace("[200, 30, 30]", "[20, 160, 40]"));
     refused(1, &["classes.toml", "[20, 160, 40]", "\"crop\"", "\"weed\""]);
     with(CLASSES.replace("color = [200", "colour = [200"));
-    refused(1, &["classes.toml", "line 19", "`colour`"]);
+    refused(1, &["classes.toml", "line 17", "`colour`"]);
     with(String::new());
     refused(1, &["classes.toml", "no class"]);
     with((0..257).map(|i| format!("[[class]]\nname = \"c{i}\"\n")).collect());

@@ -47,12 +47,12 @@ fn written_scenes_pass_the_check_and_damage_is_listed_file_by_file() {
     let (code, stdout, stderr) = segdata(&["check", "--data-root", &root, "--split", "val"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stdout.contains("val: 3 pictures with labels, 4 problems"), "{stdout}");
-    assert!(stdout.contains("unknown id  40: 1 pixel in 1 picture"), "{stdout}");
+    assert!(stdout.contains("unlisted id 40: 1 pixel in 1 picture"), "{stdout}");
     for (file, words) in [
         (image(0), "has no label"),
         (image(1), "cannot be decoded"),
         (instances, "is 9x9 (height x width), but its label"),
-        (label(2), "40 is no label id: above 33 (first at row 1, column 3; 1 pixels"),
+        (label(2), "id 40 is not in the class set cityscapes (first at row 1, column 3; 1 pixels"),
     ] {
         let line = stderr.lines().find(|line| line.starts_with(&format!("segdata: {}", file.display())));
         assert!(line.is_some_and(|line| line.contains(words)), "{} {words:?} is not in:\n{stderr}", file.display());

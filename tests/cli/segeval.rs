@@ -30,7 +30,7 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
         (&"val".into(), &serde_json::json!([1.0]), &false.into())
     );
     assert!(scored["data_root"].as_str().expect("a path").ends_with("data"), "{scored}");
-    assert_eq!((&scored["class_set"]["name"], &scored["checkpoint"]), (&"cityscapes".into(), &"step-000002".into()));
+    assert_eq!((&scored["class_set"]["name"], &scored["checkpoint"]), (&"cityscapes".into(), &"step-000003".into()));
     assert_eq!(report["images"], 3);
 
     let set = ClassSet::cityscapes();
@@ -199,7 +199,7 @@ fn a_split_that_ends_in_a_broken_picture_leaves_no_overlays() {
 fn the_paper_s_protocol_scores_three_ways_in_one_go() {
     let folder = trained();
     let outcome = segeval(folder.path()).args(&["run", "--protocol", "paper", "--overlays", "0"]).succeeds();
-    let protocols = json(folder.path().join("run/eval-val/report.json"))["protocols"].clone();
+    let protocols = json(folder.path().join("run/eval-val-paper/report.json"))["protocols"].clone();
     let names: Vec<&String> = protocols.as_object().expect("an object").keys().collect();
     assert_eq!(names, ["SS", "MS", "MS+flip"]);
     assert!(outcome.stdout.contains("mIoU MS+flip"), "{}", outcome.stdout);

@@ -18,7 +18,7 @@ fn a_run_leaves_its_configuration_log_checkpoints_plots_and_overlays() {
 
     assert_eq!(
         names(&run),
-        [".lock", "checkpoints", "config.toml", "metrics.jsonl", "overlays", "plots", "report.json"],
+        [".lock", "checkpoints", "classes.toml", "config.toml", "metrics.jsonl", "overlays", "plots", "report.json"],
         "and nothing else"
     );
     assert_eq!(names(run.join("checkpoints")), ["step-000002", "step-000003"]);
@@ -67,17 +67,18 @@ fn without_a_terminal_stderr_is_plain_lines() {
     let folder = folder();
     let outcome = tiny(folder.path()).args(&["--out", "run"]).succeeds();
     let lines: Vec<&str> = outcome.stderr.lines().collect();
-    assert_eq!(lines.len(), 8, "{}", outcome.stderr);
+    assert_eq!(lines.len(), 9, "{}", outcome.stderr);
     assert_eq!(lines[0], "training on 6 pictures, scoring on 2; crop 32x64, batch 2, 3 steps; run folder run");
-    assert!(lines[1].starts_with("local module 1 of 2: stem"), "{}", lines[1]);
-    assert!(lines[2].starts_with("local module 2 of 2: ") && lines[2].ends_with(" … head"), "{}", lines[2]);
-    assert!(lines[3].starts_with("predicted peak memory of a step: "), "{}", lines[3]);
-    for (line, step) in lines[4..7].iter().zip(1..) {
+    assert!(lines[1].starts_with("classes: cityscapes (19 classes"), "{}", lines[1]);
+    assert!(lines[2].starts_with("local module 1 of 2: stem"), "{}", lines[2]);
+    assert!(lines[3].starts_with("local module 2 of 2: ") && lines[3].ends_with(" … head"), "{}", lines[3]);
+    assert!(lines[4].starts_with("predicted peak memory of a step: "), "{}", lines[4]);
+    for (line, step) in lines[5..8].iter().zip(1..) {
         for part in [&*format!("step {step}/3 · loss 1 "), " · loss 2 ", " · lr ", " images/s", "iB · ETA "] {
             assert!(line.contains(part), "{part:?} is not in {line}");
         }
     }
-    assert!(lines[7].starts_with("step 3: mIoU ") && lines[7].ends_with(" on 2 pictures"), "{}", lines[7]);
+    assert!(lines[8].starts_with("step 3: mIoU ") && lines[8].ends_with(" on 2 pictures"), "{}", lines[8]);
 }
 
 #[test]

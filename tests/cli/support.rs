@@ -253,6 +253,7 @@ pub fn semantic(path: impl AsRef<Path>) -> Value {
     for key in ["iiou_classes", "iiou_categories", "miiou_classes", "miiou_categories"] {
         keys.remove(key).expect("a report has it, or null");
     }
+    keys.remove("scored");
     report
 }
 
