@@ -9,6 +9,7 @@ pub mod check;
 pub mod cityscapes;
 pub mod classes;
 pub mod id_png;
+pub mod image_file;
 mod keyed;
 pub mod labels;
 pub mod loader;

@@ -1,0 +1,87 @@
+//! Picture files.
+
+use crate::config::Resolution;
+use crate::files::{ZLIB_RATIO, unless_it_panics};
+use crate::{Error, Result};
+use image::error::LimitErrorKind;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use ndarray::Array3;
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+/// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
+pub(super) const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
+
+/// Says so where a file and what it belongs to, its `role`, differ in size `(height, width)`.
+pub(crate) fn same_size(
+    (path, size): (&Path, (usize, usize)),
+    role: &str,
+    (other, other_size): (&Path, (usize, usize)),
+) -> Result<()> {
+    if size == other_size {
+        return Ok(());
+    }
+    let message = format!(
+        "is {}x{} (height x width), but its {role} {} is {}x{}; make them the same",
+        size.0,
+        size.1,
+        other.display(),
+        other_size.0,
+        other_size.1
+    );
+    Err(Error::file(path, message))
+}
+
+/// Height and width of a picture.
+pub(super) fn size_of(image: &Array3<u8>) -> (usize, usize) {
+    (image.dim().0, image.dim().1)
+}
+
+/// Reads a PNG or JPEG as 8-bit RGB, whatever it is stored as. Shape: `[height, width, 3]`.
+///
+/// # Errors
+/// A file that is missing, damaged, of another format or over [`Resolution::MAX_SIDE`] pixels a side.
+pub fn load_image(path: &Path) -> Result<Array3<u8>> {
+    let bytes = fs::read(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
+    let bad = |cause: &dyn std::fmt::Display| {
+        // Some of the decoders' sentences end with a line break.
+        let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        Error::file(path, format!("cannot be decoded ({cause}); expected a whole PNG or JPEG"))
+    };
+    let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|cause| bad(&cause))?;
+    if reader.format() == Some(image::ImageFormat::Jpeg) && jpeg_is_cut_off(&bytes) {
+        return Err(bad(&"the file ends too early"));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
+    reader.limits(limits);
+    let too_large = |cause: ImageError| match cause {
+        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::DimensionError => {
+            Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"))
+        }
+        cause => bad(&cause),
+    };
+    let is_png = reader.format() == Some(image::ImageFormat::Png);
+    let decoder = reader.into_decoder().map_err(too_large)?;
+    // What is counted are expanded pixels: one bit of a palette with transparency becomes 32.
+    if is_png && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
+        return Err(bad(&"the file ends too early"));
+    }
+    let decoded = unless_it_panics(|| DynamicImage::from_decoder(decoder)).ok_or_else(|| bad(&"it is damaged"))?;
+    let rgb = decoded.map_err(|cause| bad(&cause))?.into_rgb8();
+    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+    Array3::from_shape_vec((height, width, 3), rgb.into_raw()).map_err(|cause| bad(&cause))
+}
+
+/// Whether the last scan of a JPEG lacks its end marker: the decoder would fill the rest with gray in silence.
+fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    match (last([0xFF, 0xDA]), last([0xFF, 0xD9])) {
+        (Some(scan), Some(end)) => end < scan,
+        (Some(_), None) => true,
+        (None, _) => false, // Not even a scan: the decoder says so itself.
+    }
+}
