@@ -5,7 +5,7 @@
 use super::Evaluation;
 use crate::data::cityscapes::{Truth, instances_of, same_size, truths};
 use crate::data::id_png::load_label_ids;
-use crate::files::plain_cause;
+use crate::folders::search;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -65,8 +65,10 @@ fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, Pat
     if !folder.is_dir() {
         return Err(Error::file(folder, "is a file; give the folder with the predicted label ids with --predictions"));
     }
-    let mut found = Vec::new();
-    search(folder, &mut found)?;
+    let is_png = |name: &str, _| name.to_ascii_lowercase().ends_with(".png");
+    let named =
+        |below: PathBuf| (below.file_name().unwrap_or_default().to_string_lossy().into_owned(), folder.join(below));
+    let mut found: Vec<(String, PathBuf)> = search(folder, &is_png)?.into_iter().map(named).collect();
     found.sort();
     let mut pairs = Vec::new();
     let mut missing = Vec::new();
@@ -99,27 +101,11 @@ fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, Pat
             return Err(Error::file(path, "is a folder; expected a PNG file of label ids"));
         }
         // Its ids would all be label ids too, and the scores of no use.
-        if path.to_string_lossy().ends_with("labelTrainIds.png") {
+        if path.to_string_lossy().to_ascii_lowercase().ends_with("labeltrainids.png") {
             return Err(Error::file(path, "holds train ids by its name; expected label ids"));
         }
     }
     Ok(pairs)
-}
-
-/// Names and paths of everything under `folder` whose name ends in `.png`. Links to folders are not followed.
-fn search(folder: &Path, found: &mut Vec<(String, PathBuf)>) -> Result<()> {
-    let unread = |cause| Error::file(folder, format!("the folder cannot be read: {}", plain_cause(&cause)));
-    for entry in folder.read_dir().map_err(unread)? {
-        let entry = entry.map_err(unread)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_folder = entry.file_type().map_err(unread)?.is_dir();
-        if name.ends_with(".png") {
-            found.push((name, entry.path()));
-        } else if is_folder {
-            search(&entry.path(), found)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -150,6 +136,19 @@ mod tests {
         let pairs = matched(&truths, folder.path()).unwrap();
         let paths: Vec<_> = pairs.iter().map(|(_, path)| path.strip_prefix(folder.path()).unwrap()).collect();
         assert_eq!(paths, [Path::new(files[0]), Path::new(files[1])]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn suffixes_are_known_in_any_case_and_links_are_followed_once() {
+        let folder = folder_with(&["x/a_000001_000019_labelIds.PNG", "y/b_000001_000019_labelTrainIds.PNG"]);
+        std::os::unix::fs::symlink("..", folder.path().join("x/up")).unwrap();
+        std::os::unix::fs::symlink("x", folder.path().join("same")).unwrap();
+        let truths = [truth("a_000001_000019"), truth("b_000001_000019")];
+        let pairs = matched(&truths[..1], folder.path()).unwrap();
+        assert_eq!(pairs[0].1, folder.path().join("x/a_000001_000019_labelIds.PNG"));
+        let message = matched(&truths, folder.path()).unwrap_err().to_string();
+        assert!(message.contains("holds train ids by its name"), "{message}");
     }
 
     #[test]
