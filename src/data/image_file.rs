@@ -85,3 +85,7 @@ fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
         (None, _) => false, // Not even a scan: the decoder says so itself.
     }
 }
+
+#[cfg(test)]
+#[path = "image_file_tests.rs"]
+mod tests;
