@@ -1,10 +1,11 @@
 //! Picture files.
 
+use super::jpeg;
 use crate::config::Resolution;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::{Error, Result};
 use image::error::LimitErrorKind;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use ndarray::Array3;
 use std::fs;
 use std::io::Cursor;
@@ -49,31 +50,40 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
         let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         Error::file(path, format!("cannot be decoded ({cause}); expected a whole PNG or JPEG"))
     };
+    let too_large = || Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"));
     let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|cause| bad(&cause))?;
-    if reader.format() == Some(image::ImageFormat::Jpeg) && jpeg_is_cut_off(&bytes) {
-        return Err(bad(&"the file ends too early"));
+    let format = reader.format();
+    if format == Some(ImageFormat::Jpeg) {
+        if jpeg_is_cut_off(&bytes) {
+            return Err(bad(&"the file ends too early"));
+        }
+        if let Some(headers) = jpeg::Headers::read(&bytes).filter(|headers| !headers.suit_image()) {
+            if u32::from(headers.height.max(headers.width)) > MAX_SIDE {
+                return Err(too_large());
+            }
+            return headers.decode(&bytes).map(|(rgb, _)| array(rgb)).map_err(|cause| bad(&cause));
+        }
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
     reader.limits(limits);
-    let too_large = |cause: ImageError| match cause {
-        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::DimensionError => {
-            Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"))
-        }
+    let decoder = reader.into_decoder().map_err(|cause| match cause {
+        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::DimensionError => too_large(),
         cause => bad(&cause),
-    };
-    let is_png = reader.format() == Some(image::ImageFormat::Png);
-    let decoder = reader.into_decoder().map_err(too_large)?;
+    })?;
     // What is counted are expanded pixels: one bit of a palette with transparency becomes 32.
-    if is_png && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
+    if format == Some(ImageFormat::Png) && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
         return Err(bad(&"the file ends too early"));
     }
     let decoded = unless_it_panics(|| DynamicImage::from_decoder(decoder)).ok_or_else(|| bad(&"it is damaged"))?;
-    let rgb = decoded.map_err(|cause| bad(&cause))?.into_rgb8();
-    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-    Array3::from_shape_vec((height, width, 3), rgb.into_raw()).map_err(|cause| bad(&cause))
+    Ok(array(decoded.map_err(|cause| bad(&cause))?.into_rgb8()))
+}
+
+fn array(rgb: RgbImage) -> Array3<u8> {
+    let size = (rgb.height() as usize, rgb.width() as usize, 3);
+    Array3::from_shape_vec(size, rgb.into_raw()).expect("three values a pixel")
 }
 
 /// Whether the last scan of a JPEG lacks its end marker: the decoder would fill the rest with gray in silence.

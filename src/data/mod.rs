@@ -10,6 +10,7 @@ pub mod cityscapes;
 pub mod classes;
 pub mod id_png;
 pub mod image_file;
+mod jpeg;
 mod keyed;
 pub mod labels;
 pub mod loader;
