@@ -5,6 +5,7 @@ use crate::config::Resolution;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::{Error, Result};
 use image::error::LimitErrorKind;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use ndarray::Array3;
 use std::fs;
@@ -23,8 +24,17 @@ pub(crate) fn same_size(
     if size == other_size {
         return Ok(());
     }
+    // The picture is decoded once more only where its stored size would have been right.
+    let orientation = if size == (other_size.1, other_size.0) { orientation_of(other) } else { None };
+    let (turned, remedy) = match orientation {
+        Some(n) => (
+            format!(" as its EXIF orientation {n} turns it"),
+            "turn this one, too, or save the other as it is shown, without the orientation",
+        ),
+        None => (String::new(), "make them the same"),
+    };
     let message = format!(
-        "is {}x{} (height x width), but its {role} {} is {}x{}; make them the same",
+        "is {}x{} (height x width), but its {role} {} is {}x{}{turned}; {remedy}",
         size.0,
         size.1,
         other.display(),
@@ -39,16 +49,34 @@ pub(super) fn size_of(image: &Array3<u8>) -> (usize, usize) {
     (image.dim().0, image.dim().1)
 }
 
-/// Reads a PNG or JPEG as 8-bit RGB, whatever it is stored as. Shape: `[height, width, 3]`.
+/// Reads a picture as 8-bit RGB, whatever it is stored as, turned and mirrored as its EXIF orientation says, as mmcv
+/// and OpenCV do. Shape: `[height, width, 3]`.
 ///
 /// # Errors
 /// A file that is missing, damaged, of another format or over [`Resolution::MAX_SIDE`] pixels a side.
 pub fn load_image(path: &Path) -> Result<Array3<u8>> {
+    let (stored, orientation) = load_stored(path)?;
+    let mut image = DynamicImage::ImageRgb8(stored);
+    image.apply_orientation(orientation);
+    let rgb = image.into_rgb8();
+    let size = (rgb.height() as usize, rgb.width() as usize, 3);
+    Ok(Array3::from_shape_vec(size, rgb.into_raw()).expect("three values a pixel"))
+}
+
+/// EXIF orientation of a picture, `2..=8`, if it has one that changes something.
+fn orientation_of(path: &Path) -> Option<u8> {
+    let (_, orientation) = load_stored(path).ok()?;
+    (orientation != Orientation::NoTransforms).then(|| orientation.to_exif())
+}
+
+/// A picture's pixels as they are stored, and how they are to be turned.
+fn load_stored(path: &Path) -> Result<(RgbImage, Orientation)> {
     let bytes = fs::read(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
     let bad = |cause: &dyn std::fmt::Display| {
         // Some of the decoders' sentences end with a line break.
         let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        Error::file(path, format!("cannot be decoded ({cause}); expected a whole PNG or JPEG"))
+        let expected = "expected a whole PNG or JPEG";
+        Error::file(path, format!("cannot be decoded ({cause}); {expected}"))
     };
     let too_large = || Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"));
     let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|cause| bad(&cause))?;
@@ -61,7 +89,7 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
             if u32::from(headers.height.max(headers.width)) > MAX_SIDE {
                 return Err(too_large());
             }
-            return headers.decode(&bytes).map(|(rgb, _)| array(rgb)).map_err(|cause| bad(&cause));
+            return headers.decode(&bytes).map_err(|cause| bad(&cause));
         }
     }
     let mut limits = Limits::default();
@@ -69,7 +97,7 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|cause| match cause {
+    let mut decoder = reader.into_decoder().map_err(|cause| match cause {
         ImageError::Limits(limit) if limit.kind() == LimitErrorKind::DimensionError => too_large(),
         cause => bad(&cause),
     })?;
@@ -77,13 +105,10 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     if format == Some(ImageFormat::Png) && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
         return Err(bad(&"the file ends too early"));
     }
+    // Metadata that cannot be read turn nothing.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let decoded = unless_it_panics(|| DynamicImage::from_decoder(decoder)).ok_or_else(|| bad(&"it is damaged"))?;
-    Ok(array(decoded.map_err(|cause| bad(&cause))?.into_rgb8()))
-}
-
-fn array(rgb: RgbImage) -> Array3<u8> {
-    let size = (rgb.height() as usize, rgb.width() as usize, 3);
-    Array3::from_shape_vec(size, rgb.into_raw()).expect("three values a pixel")
+    Ok((decoded.map_err(|cause| bad(&cause))?.into_rgb8(), orientation))
 }
 
 /// Whether the last scan of a JPEG lacks its end marker: the decoder would fill the rest with gray in silence.

@@ -30,7 +30,7 @@ fn gray_and_16_bit_pictures_become_rgb() {
 }
 
 #[test]
-fn palettes_alpha_cmyk_and_rotation_are_what_pytorch_makes_of_them() {
+fn palettes_alpha_and_cmyk_are_what_pytorch_makes_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.png");
     let mut bytes = Vec::new();
@@ -51,14 +51,6 @@ fn palettes_alpha_cmyk_and_rotation_are_what_pytorch_makes_of_them() {
     assert_eq!(cmyk.dim(), (32, 64, 3));
     let pixel = [cmyk[[5, 5, 0]], cmyk[[5, 5, 1]], cmyk[[5, 5, 2]]].map(i32::from);
     assert!(pixel.iter().zip([51, 207, 180]).all(|(a, b)| (a - b).abs() <= 3), "{pixel:?}");
-
-    // A picture that a camera has taken upright, with the word that it is: lying down, as its pixels are.
-    let jpeg = folder.path().join("picture.jpg");
-    RgbImage::from_pixel(64, 32, Rgb([9, 9, 9])).save(&jpeg).unwrap();
-    let plain = fs::read(&jpeg).unwrap();
-    let orientation_6 = b"\xFF\xE1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-    fs::write(&jpeg, [&plain[..2], orientation_6, &plain[2..]].concat()).unwrap();
-    assert_eq!(load_image(&jpeg).unwrap().dim(), (32, 64, 3));
 }
 
 #[test]
@@ -96,4 +88,75 @@ fn a_jpeg_that_its_decoder_panics_at_is_damaged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/damaged.jpg");
     let error = load_image(&path).unwrap_err().to_string();
     assert_says(&error, &["damaged.jpg", "cannot be decoded", "expected a whole PNG or JPEG"]);
+}
+
+/// The block of EXIF that a JPEG, PNG or WebP holds, with this orientation.
+fn exif(orientation: u8) -> Vec<u8> {
+    [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]].concat()
+}
+
+/// A PNG of six gray levels in two rows.
+fn write_png_with(path: &Path, orientation: u8) {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 3, 2);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_chunk(png::chunk::ChunkType(*b"eXIf"), &exif(orientation)).unwrap();
+    writer.write_image_data(&[1, 2, 3, 4, 5, 6]).unwrap();
+    writer.finish().unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn write_jpeg_with(path: &Path, image: &RgbImage, orientation: u8) {
+    image.save(path).unwrap();
+    let plain = fs::read(path).unwrap();
+    let content = [b"Exif\0\0".as_slice(), &exif(orientation)].concat();
+    let length = (content.len() as u16 + 2).to_be_bytes();
+    fs::write(path, [&plain[..2], b"\xFF\xE1", &length, &content, &plain[2..]].concat()).unwrap();
+}
+
+#[test]
+fn pictures_are_turned_as_their_orientation_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.png");
+    // What cv2.imread makes of them.
+    for (orientation, height, expected) in [
+        (0, 2, [1, 2, 3, 4, 5, 6]),
+        (1, 2, [1, 2, 3, 4, 5, 6]),
+        (2, 2, [3, 2, 1, 6, 5, 4]),
+        (3, 2, [6, 5, 4, 3, 2, 1]),
+        (4, 2, [4, 5, 6, 1, 2, 3]),
+        (5, 3, [1, 4, 2, 5, 3, 6]),
+        (6, 3, [4, 1, 5, 2, 6, 3]),
+        (7, 3, [6, 3, 5, 2, 4, 1]),
+        (8, 3, [3, 6, 2, 5, 1, 4]),
+        (9, 2, [1, 2, 3, 4, 5, 6]),
+    ] {
+        write_png_with(&path, orientation);
+        let image = load_image(&path).unwrap();
+        assert_eq!(size_of(&image), (height, 6 / height), "orientation {orientation}");
+        assert_eq!(image.iter().copied().step_by(3).collect::<Vec<_>>(), expected, "orientation {orientation}");
+    }
+    let jpeg = folder.path().join("picture.jpg");
+    let red_left = RgbImage::from_fn(64, 32, |x, _| Rgb(if x < 32 { [250, 0, 0] } else { [0, 0, 250] }));
+    write_jpeg_with(&jpeg, &red_left, 6);
+    let image = load_image(&jpeg).unwrap();
+    assert_eq!(image.dim(), (64, 32, 3));
+    assert!(image[[5, 16, 0]] > 240 && image[[60, 16, 2]] > 240, "the left is above now");
+}
+
+#[test]
+fn a_label_of_the_stored_size_is_told_of_the_orientation() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("picture.jpg");
+    write_jpeg_with(&picture, &RgbImage::new(64, 32), 8);
+    let message = |size| {
+        let label = (Path::new("label.png"), size);
+        same_size(label, "picture", (&picture, (64, 32))).unwrap_err().to_string()
+    };
+    let says = ["label.png: is 32x64 (height x width)", "picture.jpg is 64x32 as its EXIF orientation 8 turns it"];
+    assert_says(&message((32, 64)), &says);
+    assert_says(&message((32, 63)), &["picture.jpg is 64x32; make them the same"]);
+    RgbImage::new(32, 64).save(&picture).unwrap();
+    assert_says(&message((32, 64)), &["picture.jpg is 64x32; make them the same"]);
 }
