@@ -115,6 +115,7 @@ pub fn check_watched(root: &Path, split: &str, watch: &(dyn Fn(usize, usize) + S
     if root.join("gtFine").join(split).is_dir() {
         problems.extend(cityscapes::labels_without_picture(root, split)?);
     }
+    problems.extend(listing.passed_over.iter().map(|file| cityscapes::passed_over_problem(root, split, file)));
     problems.append(&mut report.problems);
     Ok(SplitReport { split: split.to_string(), pairs, problems, ..report })
 }

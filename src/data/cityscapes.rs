@@ -1,30 +1,44 @@
 //! Folders in Cityscapes layout.
 //!
 //! ```text
-//! root/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png     (or .jpg, .jpeg)
+//! root/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png     (or .jpg, .webp, …)
 //! root/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png      (or, where that is missing, _gtFine_labelTrainIds.png)
 //! root/gtFine/<split>/<city>/<stem>_gtFine_instanceIds.png   (where things are told apart; for the iIoU alone)
 //! ```
+//!
+//! Suffixes are known in small letters and in capitals. What Foggy Cityscapes (`<stem>_leftImg8bit_foggy_beta_0.02.png`)
+//! and ACDC (`<stem>_rgb_anon.png`, `<stem>_gt_labelIds.png`) call their files is known, too.
 
 use super::Sample;
 use super::id_png::{load_instances, load_label, train_ids};
 pub use super::image_file::load_image;
 pub(crate) use super::image_file::same_size;
 pub(super) use super::image_file::{MAX_SIDE, size_of};
+use super::image_file::{is_picture, looks_like_picture, passed_over, say_passed_over};
+use crate::folders::search;
 use crate::{Error, Result};
 use ndarray::Array2;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const IMAGE_SUFFIXES: [&str; 3] = ["_leftImg8bit.png", "_leftImg8bit.jpg", "_leftImg8bit.jpeg"];
-const LABEL_IDS_SUFFIX: &str = "_gtFine_labelIds.png";
-pub(super) const TRAIN_IDS_SUFFIX: &str = "_gtFine_labelTrainIds.png";
+/// Endings of labels' names, the first that is there counts, with whether they hold train ids.
+const LABEL_SUFFIXES: [(&str, bool); 4] = [
+    ("_gtFine_labelIds.png", false),
+    ("_gt_labelIds.png", false),
+    ("_gtFine_labelTrainIds.png", true),
+    ("_gt_labelTrainIds.png", true),
+];
+/// What may follow `_leftImg8bit`: several pictures have one label then.
+const VARIANTS: [&str; 2] = ["_foggy_", "_rain_"];
+const LABEL_IDS_SUFFIX: &str = LABEL_SUFFIXES[0].0;
 const INSTANCE_IDS_SUFFIX: &str = "_gtFine_instanceIds.png";
+const EXPECTED: &str = "<city>/<name>_leftImg8bit.png (or .jpg)";
 
 /// A picture file and its label file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
-    /// `<city>_<sequence>_<frame>`.
+    /// `<city>_<sequence>_<frame>`, then what tells several pictures of one label apart, such as `_foggy_beta_0.02`.
     pub name: String,
     /// The picture.
     pub image: PathBuf,
@@ -39,6 +53,8 @@ pub struct Listing {
     pub pairs: Vec<Pair>,
     /// Everything that is wrong with the folders (nothing is opened yet).
     pub problems: Vec<Error>,
+    /// What looks like a picture and is none of the layout's, below the split's folder of pictures.
+    pub passed_over: Vec<PathBuf>,
 }
 
 /// One split of a dataset in Cityscapes layout.
@@ -48,16 +64,16 @@ pub struct Cityscapes {
 }
 
 impl Cityscapes {
-    /// Lists the pictures of `split` under `root`. Opens none.
+    /// Lists the pictures of `split` under `root`. Opens none. A line on stderr tells of files that are passed over.
     ///
     /// # Errors
     /// A missing root or split, a split without pictures, a picture without a label.
     pub fn open(root: &Path, split: &str) -> Result<Self> {
         let listing = list(root, split)?;
-        match listing.problems.into_iter().next() {
-            Some(problem) => Err(problem),
-            None => Ok(Self { pairs: listing.pairs }),
-        }
+        listing.problems.into_iter().next().map_or(Ok(()), Err)?;
+        let folder = root.join("leftImg8bit").join(split);
+        say_passed_over(&folder, &listing.passed_over, "`segdata check` names them all");
+        Ok(Self { pairs: listing.pairs })
     }
 
     /// Number of pictures.
@@ -113,17 +129,16 @@ pub fn truths(root: &Path, split: &str) -> Result<Vec<Truth>> {
     if split.is_empty() || !labels.is_dir() {
         return Err(no_split(&labels, split, &folders(&root.join("gtFine"))?));
     }
+    let holds_label_ids = |rank: usize| !LABEL_SUFFIXES[rank].1;
     let mut truths = Vec::new();
     for city in folders(&labels)? {
         let city = labels.join(city);
-        if let Some(folder) = folders(&city)?.iter().find(|folder| folder.ends_with(LABEL_IDS_SUFFIX)) {
+        let is_label = |name: &&String| label_name(name).is_some_and(|(_, rank)| holds_label_ids(rank));
+        if let Some(folder) = folders(&city)?.iter().find(is_label) {
             return Err(Error::file(city.join(folder), "is a folder; expected a PNG file"));
         }
-        for file in files(&city)? {
-            if let Some(name) = file.strip_suffix(LABEL_IDS_SUFFIX) {
-                truths.push(Truth { name: name.to_string(), label: city.join(&file) });
-            }
-        }
+        let found = labels_in(&city)?.into_iter().filter(|(_, (rank, _))| holds_label_ids(*rank));
+        truths.extend(found.map(|(name, (_, file))| Truth { name, label: city.join(file) }));
     }
     if truths.is_empty() {
         return Err(Error::file(&labels, format!("holds no <city>/<name>{LABEL_IDS_SUFFIX} to score against")));
@@ -138,11 +153,12 @@ pub fn truths(root: &Path, split: &str) -> Result<Vec<Truth>> {
 /// A file that cannot be decoded or has another size.
 pub fn instances_of(label: &Path, size: (usize, usize)) -> Result<Option<Array2<u16>>> {
     let name = label.file_name().unwrap_or_default().to_string_lossy();
-    let stem = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].iter().find_map(|suffix| name.strip_suffix(suffix));
-    let Some(stem) = stem else { return Ok(None) };
-    let path = label.with_file_name(format!("{stem}{INSTANCE_IDS_SUFFIX}"));
+    let Some((name, _)) = label_name(&name) else { return Ok(None) };
+    let mut path = label.with_file_name(format!("{name}{INSTANCE_IDS_SUFFIX}"));
     if !path.exists() {
-        return Ok(None);
+        let is_it = |file: &String| strip_suffix(file, INSTANCE_IDS_SUFFIX) == Some(name);
+        let Some(file) = files(label.parent().unwrap_or(label))?.into_iter().find(is_it) else { return Ok(None) };
+        path.set_file_name(file);
     }
     let instances = load_instances(&path)?;
     same_size((&path, instances.dim()), "label", (label, size))?;
@@ -208,30 +224,36 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
         list_city(&images.join(&city), &labels.join(&city), &mut listing)?;
     }
     listing.pairs.sort();
+    let is_used = |below: &PathBuf| {
+        below.components().count() == 2
+            && image_name(&below.file_name().unwrap_or_default().to_string_lossy()).is_some()
+    };
+    listing.passed_over = search(&images, &|name, is_folder| !is_folder && looks_like_picture(name))?;
+    listing.passed_over.retain(|below| !is_used(below));
     if listing.pairs.is_empty() && listing.problems.is_empty() {
-        listing
-            .problems
-            .push(Error::file(&images, "holds no picture; expected <city>/<name>_leftImg8bit.png (or .jpg) in it"));
+        let other = listing.passed_over.first().map(|file| format!(", and passes over {}", file.display()));
+        let message = format!("holds no picture{}; expected {EXPECTED} in it", other.unwrap_or_default());
+        listing.problems.push(Error::file(&images, message));
     }
     Ok(listing)
 }
 
 fn list_city(images: &Path, labels: &Path, listing: &mut Listing) -> Result<()> {
-    let mut known: Vec<(String, PathBuf)> = Vec::new();
+    let found = if labels.is_dir() { labels_in(labels)? } else { BTreeMap::new() };
+    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in files(images)? {
-        let Some(name) = IMAGE_SUFFIXES.iter().find_map(|suffix| file.strip_suffix(suffix)) else { continue };
+        let Some((name, label)) = image_name(&file) else { continue };
         let image = images.join(&file);
-        if let Some((_, other)) = known.iter().rev().find(|(known, _)| known == name) {
+        if let Some(other) = known.insert(name.clone(), image.clone()) {
             let message = format!("{} is the same picture; keep one of the two", other.display());
             listing.problems.push(Error::file(image, message));
             continue;
         }
-        known.push((name.to_string(), image.clone()));
-        let candidates = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].map(|suffix| labels.join(format!("{name}{suffix}")));
-        match candidates.iter().find(|label| label.is_file()) {
-            Some(label) => listing.pairs.push(Pair { name: name.to_string(), image, label: label.clone() }),
+        match found.get(label) {
+            Some((_, file)) => listing.pairs.push(Pair { name, image, label: labels.join(file) }),
             None => {
-                let message = format!("has no label; expected {}", candidates[0].display());
+                let message =
+                    format!("has no label; expected {}", labels.join(format!("{label}{LABEL_IDS_SUFFIX}")).display());
                 listing.problems.push(Error::file(image, message));
             }
         }
@@ -239,23 +261,72 @@ fn list_city(images: &Path, labels: &Path, listing: &mut Listing) -> Result<()> 
     Ok(())
 }
 
+/// Labels in a folder, by name: the place of their ending in [`LABEL_SUFFIXES`], and the file.
+fn labels_in(folder: &Path) -> Result<BTreeMap<String, (usize, String)>> {
+    let mut found: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for file in files(folder)? {
+        let Some((name, rank)) = label_name(&file) else { continue };
+        if found.get(name).is_none_or(|(other, _)| rank < *other) {
+            found.insert(name.to_string(), (rank, file));
+        }
+    }
+    Ok(found)
+}
+
 /// Labels of `split` that no picture belongs to; only `segdata check` minds them.
 pub(super) fn labels_without_picture(root: &Path, split: &str) -> Result<Vec<Error>> {
     let mut problems = Vec::new();
     let labels = root.join("gtFine").join(split);
     for city in folders(&labels)? {
+        let images = root.join("leftImg8bit").join(split).join(&city);
+        let pictures = if images.is_dir() { files(&images)? } else { Vec::new() };
+        let pictured: HashSet<&str> = pictures.iter().filter_map(|file| Some(image_name(file)?.1)).collect();
         for file in files(&labels.join(&city))? {
-            let name = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].iter().find_map(|suffix| file.strip_suffix(suffix));
-            let Some(name) = name else { continue };
-            let images = root.join("leftImg8bit").join(split).join(&city);
-            if !IMAGE_SUFFIXES.iter().any(|suffix| images.join(format!("{name}{suffix}")).is_file()) {
-                let expected = images.join(format!("{name}{}", IMAGE_SUFFIXES[0]));
+            if let Some((name, _)) = label_name(&file)
+                && !pictured.contains(name)
+            {
+                let expected = images.join(format!("{name}_leftImg8bit.png"));
                 let message = format!("has no picture; expected {} (or .jpg)", expected.display());
                 problems.push(Error::file(labels.join(&city).join(&file), message));
             }
         }
     }
     Ok(problems)
+}
+
+/// What `segdata check` says of a file that [`Listing::passed_over`] names.
+pub(super) fn passed_over_problem(root: &Path, split: &str, below: &Path) -> Error {
+    passed_over(&root.join("leftImg8bit").join(split), below, &format!("expected {EXPECTED} in this split"))
+}
+
+/// Name of the picture in a file of this name, and of its label; `None` where the layout has no such picture.
+fn image_name(file: &str) -> Option<(String, &str)> {
+    let (stem, _) = file.rsplit_once('.').filter(|_| is_picture(file))?;
+    if let Some(label) = strip_suffix(stem, "_rgb_anon") {
+        return Some((label.to_string(), label));
+    }
+    let marker = "_leftimg8bit";
+    let at = stem.to_ascii_lowercase().rfind(marker)?;
+    let (label, variant) = (&stem[..at], &stem[at + marker.len()..]);
+    let is_known = variant.is_empty() || VARIANTS.iter().any(|known| variant.starts_with(known));
+    is_known.then(|| (format!("{label}{variant}"), label))
+}
+
+/// Name of the label in a file of this name, and the place of its ending in [`LABEL_SUFFIXES`].
+fn label_name(file: &str) -> Option<(&str, usize)> {
+    LABEL_SUFFIXES.iter().enumerate().find_map(|(rank, (suffix, _))| Some((strip_suffix(file, suffix)?, rank)))
+}
+
+/// Whether a label holds train ids rather than label ids, by its name.
+pub(super) fn holds_train_ids(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    label_name(&name).is_some_and(|(_, rank)| LABEL_SUFFIXES[rank].1)
+}
+
+/// The text before a suffix in small letters or capitals.
+pub(crate) fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let (stem, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(stem)
 }
 
 /// Reads a picture and its label.
@@ -286,8 +357,9 @@ fn entries(path: &Path, want_folders: bool) -> Result<Vec<String>> {
     for entry in fs::read_dir(path).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // Of the path, not of the entry: datasets are often made of symbolic links.
-        if !name.starts_with('.') && entry.path().is_dir() == want_folders {
+        // Datasets are often made of symbolic links, and only those need a look at where they lead.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir());
+        if !name.starts_with('.') && is_folder == want_folders {
             names.push(name);
         }
     }

@@ -2,6 +2,8 @@ use super::*;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
 
+const TRAIN_IDS_SUFFIX: &str = LABEL_SUFFIXES[2].0;
+
 /// A dataset of one 3×2 pair in split `train`, city `aachen`.
 struct Fake {
     folder: TempDir,
@@ -156,4 +158,78 @@ fn a_png_that_cannot_hold_its_pixels_is_refused_at_once() {
     fs::write(&path, &bytes).unwrap();
     assert_says(&load_image(&path).unwrap_err().to_string(), &["labelIds.png", "the file ends too early"]);
     assert_says(&super::super::id_png::load_label(&path).unwrap_err().to_string(), &["the file ends too early"]);
+}
+
+#[test]
+fn suffixes_are_known_in_any_case_and_other_formats_too() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    let (image, label) =
+        (fake.image.with_file_name("b_LeftImg8bit.WebP"), fake.label.with_file_name("b_gtFine_LABELIDS.PNG"));
+    RgbImage::from_pixel(3, 2, Rgb([1, 2, 3])).save_with_format(&image, image::ImageFormat::WebP).unwrap();
+    GrayImage::from_pixel(3, 2, Luma([8])).save_with_format(&label, image::ImageFormat::Png).unwrap();
+    let instances = label.with_file_name("b_gtFine_instanceIds.PNG");
+    GrayImage::from_pixel(3, 2, Luma([24])).save_with_format(&instances, image::ImageFormat::Png).unwrap();
+    let listing = list(fake.root(), "train").unwrap();
+    assert!(listing.problems.is_empty() && listing.passed_over.is_empty(), "{listing:?}");
+    assert_eq!(listing.pairs.iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["aachen_000000_000019", "b"]);
+    let (sample, ids) = Cityscapes::open(fake.root(), "train").unwrap().annotated(1).unwrap();
+    assert_eq!((sample.label.as_slice().unwrap(), ids.unwrap()[[0, 0]]), ([1; 6].as_slice(), 24));
+    assert_eq!(truths(fake.root(), "train").unwrap().len(), 2);
+    let train_ids = label.with_file_name("b_gtFine_labelTrainIds.PNG");
+    fs::rename(&label, &train_ids).unwrap();
+    GrayImage::from_pixel(3, 2, Luma([18])).save_with_format(&train_ids, image::ImageFormat::Png).unwrap();
+    let sample = Cityscapes::open(fake.root(), "train").unwrap().sample(1).unwrap();
+    assert_eq!(sample.label.as_slice().unwrap(), [18; 6]);
+    fs::copy(&image, image.with_extension("PNG")).unwrap();
+    assert_says(&fake.complaint(), &["b_LeftImg8bit.WebP: ", "b_LeftImg8bit.PNG is the same picture"]);
+}
+
+#[test]
+fn pictures_that_are_passed_over_are_named() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    let city = fake.image.parent().unwrap();
+    fs::create_dir(city.join("more")).unwrap();
+    for other in ["b.PNG", "c_leftImg8bit.gif", "more/d_leftImg8bit.png", "../e_leftImg8bit.jpg", "f_leftImg8bit.json"]
+    {
+        fs::write(city.join(other), "").unwrap();
+    }
+    let listing = list(fake.root(), "train").unwrap();
+    let passed_over =
+        ["aachen/b.PNG", "aachen/c_leftImg8bit.gif", "aachen/more/d_leftImg8bit.png", "e_leftImg8bit.jpg"];
+    assert_eq!(listing.passed_over, passed_over.map(PathBuf::from));
+    assert_eq!(Cityscapes::open(fake.root(), "train").unwrap().len(), 1, "a run goes on without them");
+    let report = crate::data::check::check(fake.root(), "train").unwrap();
+    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!((report.pairs, problems.len()), (1, 4), "{problems:?}");
+    let says = ["aachen/b.PNG: looks like a picture and is passed over", "expected <city>/<name>_leftImg8bit.png"];
+    assert_says(&problems[0], &says);
+    assert_says(&problems[1], &["c_leftImg8bit.gif: looks like a picture and is passed over; save it as PNG or JPEG"]);
+    fs::remove_file(&fake.image).unwrap();
+    assert_says(&fake.complaint(), &["holds no picture, and passes over aachen/b.PNG", "_leftImg8bit.png (or .jpg)"]);
+}
+
+#[test]
+fn names_of_foggy_cityscapes_and_acdc_are_known() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    for beta in ["0.01", "0.02"] {
+        let name = format!("aachen_000000_000019_leftImg8bit_foggy_beta_{beta}.png");
+        fs::copy(&fake.image, fake.image.with_file_name(name)).unwrap();
+    }
+    fs::copy(&fake.image, fake.image.with_file_name("GOPR0475_frame_000041_rgb_anon.png")).unwrap();
+    fs::copy(&fake.label, fake.label.with_file_name("GOPR0475_frame_000041_gt_labelIds.png")).unwrap();
+    let train_ids = fake.label.with_file_name("GOPR0475_frame_000041_gt_labelTrainIds.png");
+    GrayImage::from_pixel(3, 2, Luma([0])).save(&train_ids).unwrap();
+    let names = || -> Vec<(String, PathBuf)> {
+        list(fake.root(), "train").unwrap().pairs.into_iter().map(|pair| (pair.name, pair.label)).collect()
+    };
+    let acdc =
+        ("GOPR0475_frame_000041".to_string(), fake.label.with_file_name("GOPR0475_frame_000041_gt_labelIds.png"));
+    let cityscapes = ["", "_foggy_beta_0.01", "_foggy_beta_0.02"];
+    let mut expected = vec![acdc.clone()];
+    expected.extend(cityscapes.map(|variant| (format!("aachen_000000_000019{variant}"), fake.label.clone())));
+    assert_eq!(names(), expected);
+    fs::remove_file(&acdc.1).unwrap();
+    assert_eq!(names()[0], (acdc.0, train_ids));
+    assert_eq!(Cityscapes::open(fake.root(), "train").unwrap().sample(0).unwrap().label.as_slice().unwrap(), [0; 6]);
+    assert_eq!(image_name("x_leftImg8bit_overlay.png"), None, "predictions beside pictures are none");
 }

@@ -1,6 +1,6 @@
 //! PNGs whose gray levels are ids: labels of 8 bits, instances of 16.
 
-use super::cityscapes::{MAX_SIDE, TRAIN_IDS_SUFFIX};
+use super::cityscapes::{MAX_SIDE, holds_train_ids};
 use super::labels::{self, IGNORE_INDEX, NUM_CLASSES};
 use crate::files::{most_unpacked, plain_cause};
 use crate::{Error, Result};
@@ -116,10 +116,6 @@ impl Stored {
             .flat_map(|row| (0..width).map(move |x| (row[x / per_byte] >> (8 - depth * (x % per_byte + 1))) & mask));
         values.collect()
     }
-}
-
-fn holds_train_ids(path: &Path) -> bool {
-    path.to_string_lossy().ends_with(TRAIN_IDS_SUFFIX)
 }
 
 /// Train id of every id that the file `path` may hold, by its name; `None` for ids that do not exist.

@@ -1,6 +1,7 @@
-//! Picture files.
+//! Picture files: which files are some, and what is in them.
 
 use super::jpeg;
+use crate::cli::say;
 use crate::config::Resolution;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::{Error, Result};
@@ -10,10 +11,47 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Li
 use ndarray::Array3;
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Suffixes of pictures that are read, those that torchvision's `ImageFolder` reads.
+const SUFFIXES: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "ppm", "pgm"];
+/// Suffixes of pictures that are not read.
+const OTHER_SUFFIXES: [&str; 14] =
+    ["jpe", "jfif", "gif", "heic", "heif", "avif", "jxl", "jp2", "tga", "pbm", "pnm", "exr", "dng", "svg"];
 
 /// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
 pub(super) const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
+
+/// Whether a file of this name is read as a picture.
+pub(crate) fn is_picture(name: &str) -> bool {
+    has_suffix(name, &SUFFIXES)
+}
+
+/// Whether a file of this name is a picture by its name, read or not.
+pub(crate) fn looks_like_picture(name: &str) -> bool {
+    is_picture(name) || has_suffix(name, &OTHER_SUFFIXES)
+}
+
+fn has_suffix(name: &str, suffixes: &[&str]) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, suffix)| suffixes.iter().any(|known| known.eq_ignore_ascii_case(suffix)))
+}
+
+/// The problem that a file of `folder` looks like a picture and is not used: as its format is not read, or else for want
+/// of what `help` says.
+pub(crate) fn passed_over(folder: &Path, below: &Path, help: &str) -> Error {
+    let help = if is_picture(&below.to_string_lossy()) { help } else { "save it as PNG or JPEG" };
+    Error::file(folder.join(below), format!("looks like a picture and is passed over; {help}"))
+}
+
+/// Says in one line that such files of `folder` are passed over, if any are.
+pub(crate) fn say_passed_over(folder: &Path, files: &[PathBuf], help: &str) {
+    let Some(first) = files.first() else { return };
+    let what = match files.len() {
+        1 => "1 file that looks like a picture is".to_string(),
+        more => format!("{more} files that look like pictures are"),
+    };
+    say(format_args!("{}: {what} passed over, first {}; {help}", folder.display(), folder.join(first).display()));
+}
 
 /// Says so where a file and what it belongs to, its `role`, differ in size `(height, width)`.
 pub(crate) fn same_size(
@@ -75,7 +113,7 @@ fn load_stored(path: &Path) -> Result<(RgbImage, Orientation)> {
     let bad = |cause: &dyn std::fmt::Display| {
         // Some of the decoders' sentences end with a line break.
         let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        let expected = "expected a whole PNG or JPEG";
+        let expected = "expected a whole PNG or JPEG (or BMP, WebP, TIFF, PPM, PGM)";
         Error::file(path, format!("cannot be decoded ({cause}); {expected}"))
     };
     let too_large = || Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"));

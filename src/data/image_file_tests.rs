@@ -160,3 +160,31 @@ fn a_label_of_the_stored_size_is_told_of_the_orientation() {
     RgbImage::new(32, 64).save(&picture).unwrap();
     assert_says(&message((32, 64)), &["picture.jpg is 64x32; make them the same"]);
 }
+
+#[test]
+fn what_torchvision_reads_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = RgbImage::from_fn(5, 3, |x, y| Rgb([(40 * x) as u8, (80 * y) as u8, 7]));
+    for suffix in SUFFIXES {
+        let path = folder.path().join(format!("x.{suffix}"));
+        match suffix {
+            "pgm" => DynamicImage::ImageRgb8(image.clone()).into_luma8().save(&path).unwrap(),
+            _ => image.save(&path).unwrap(),
+        }
+        let read = load_image(&path).unwrap();
+        assert_eq!(read.dim(), (3, 5, 3), "{suffix}");
+        let is_exact = read.iter().copied().eq(image.as_raw().iter().copied());
+        assert_eq!(is_exact, !["jpg", "jpeg", "pgm"].contains(&suffix), "{suffix}");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() * 2 / 3]).unwrap();
+        let name = format!("x.{suffix}: cannot be decoded (");
+        assert_says(&load_image(&path).unwrap_err().to_string(), &[&name, "expected a whole PNG or JPEG"]);
+    }
+}
+
+#[test]
+fn names_are_known_in_any_case() {
+    assert!(["a.PNG", "a.b.JpEg", "x/a.Tif"].into_iter().all(is_picture));
+    assert!(["a.gif", "png", "a.json", "a.pngx"].into_iter().all(|name| !is_picture(name)));
+    assert!(looks_like_picture("a.GIF") && !looks_like_picture("a.json"));
+}
