@@ -14,6 +14,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod files;
+pub mod folders;
 pub mod local;
 pub mod memory;
 pub mod messages;

@@ -1,8 +1,12 @@
 //! Pictures in, label pictures and overlays out.
 
-use crate::data::cityscapes::load_image;
+use crate::cli::counted;
+use crate::data::cityscapes::strip_suffix;
+use crate::data::image_file::{is_picture, load_image, looks_like_picture, say_passed_over};
 use crate::eval::{Predictor, TestTime, ids_of};
-use crate::files::{make_folder, plain_cause, write_png};
+use crate::files::{make_folder, write_png};
+use crate::folders::search;
+use crate::messages::say;
 use crate::render::{overlay, palette, save_png};
 use crate::task::ClassSet;
 use crate::weights::{Weights, safetensors};
@@ -10,7 +14,7 @@ use crate::{Error, Result};
 use burn::tensor::Tensor;
 use image::ExtendedColorType;
 use ndarray::Array2;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// What is written of a prediction.
@@ -29,6 +33,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Those that are pictures.
+    const PICTURES: [Self; 4] = [Self::Overlay, Self::Color, Self::LabelIds, Self::TrainIds];
+
     /// What is put behind a picture's name.
     fn suffix(self) -> &'static str {
         match self {
@@ -50,9 +57,16 @@ pub struct Job {
     pub target: PathBuf,
 }
 
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+impl Job {
+    /// Where it is written in this format.
+    fn written(&self, format: Format) -> PathBuf {
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        self.target.with_file_name(format!("{name}_{}", format.suffix()))
+    }
+}
 
-/// The pictures of `inputs` (folders are searched, hidden ones left out), and where under `out` they go.
+/// The pictures of `inputs` (folders are searched, hidden ones left out), and where under `out` they go. Predictions of
+/// one of them that an earlier call has written are none, and a line on stderr tells of other files that are passed over.
 ///
 /// # Errors
 /// An input that is not there, no picture at all, or two pictures that would be written to the same place.
@@ -60,17 +74,24 @@ pub fn jobs(inputs: &[PathBuf], out: &Path) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for input in inputs {
         if input.is_dir() {
-            let before = jobs.len();
-            search(input, out, &mut jobs)?;
-            if jobs.len() == before {
+            let found = search(input, &|name, is_folder| !is_folder && looks_like_picture(name))?;
+            let (pictures, others): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|below| is_picture(&below.to_string_lossy()));
+            say_passed_over(input, &others, "save such files as PNG or JPEG");
+            if pictures.is_empty() {
                 return Err(Error::file(input, "there is no .png, .jpg or .jpeg picture in this folder"));
             }
+            jobs.extend(pictures.into_iter().map(|below| {
+                let target = out.join(below.with_file_name(stem(&below)));
+                Job { input: input.join(below), target }
+            }));
         } else if input.exists() {
             jobs.push(Job { input: input.clone(), target: out.join(stem(input)) });
         } else {
             return Err(Error::file(input, "there is no such picture or folder"));
         }
     }
+    leave_out_predictions(&mut jobs);
     let mut targets: BTreeMap<&Path, &Path> = BTreeMap::new();
     for job in &jobs {
         if let Some(other) = targets.insert(&job.target, &job.input) {
@@ -85,34 +106,22 @@ pub fn jobs(inputs: &[PathBuf], out: &Path) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-fn search(folder: &Path, out: &Path, jobs: &mut Vec<Job>) -> Result<()> {
-    let unread = |e: std::io::Error| Error::file(folder, format!("the folder cannot be read: {}", plain_cause(&e)));
-    let mut entries: Vec<PathBuf> = Vec::new();
-    for entry in folder.read_dir().map_err(unread)? {
-        entries.push(entry.map_err(unread)?.path());
+/// Where predictions go to the folder of their pictures, those of an earlier call are among what is found there.
+fn leave_out_predictions(jobs: &mut Vec<Job>) {
+    let files_of = |job: &Job| Format::PICTURES.map(|format| job.written(format).canonicalize());
+    let written: HashSet<PathBuf> = jobs.iter().flat_map(files_of).flatten().collect();
+    let is_prediction = |job: &mut Job| job.input.canonicalize().is_ok_and(|input| written.contains(&input));
+    let left_out: Vec<Job> = jobs.extract_if(.., is_prediction).collect();
+    if let Some(first) = left_out.first() {
+        let (count, first) = (counted(left_out.len(), "prediction"), first.input.display());
+        say(format_args!("{count} of other pictures here: passed over, first {first}"));
     }
-    entries.sort();
-    for path in entries {
-        let Some(name) = path.file_name() else { continue };
-        if name.to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            search(&path, &out.join(name), jobs)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
-        {
-            jobs.push(Job { target: out.join(stem(&path)), input: path });
-        }
-    }
-    Ok(())
 }
 
 /// File name without extension and without Cityscapes' `_leftImg8bit`.
 fn stem(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem.strip_suffix("_leftImg8bit").unwrap_or(&stem).to_string()
+    strip_suffix(&stem, "_leftImg8bit").unwrap_or(&stem).to_string()
 }
 
 /// Predicts one picture and writes it in every format; returns the files.
@@ -136,10 +145,9 @@ pub fn predict(
     if let Some(folder) = job.target.parent() {
         make_folder(folder)?;
     }
-    let name = job.target.file_name().unwrap_or_default().to_string_lossy();
     let mut written = Vec::new();
-    for format in formats {
-        let path = job.target.with_file_name(format!("{name}_{}", format.suffix()));
+    for &format in formats {
+        let path = job.written(format);
         match format {
             Format::Overlay => save_png(&path, &overlay::overlay(classes, image.view(), ids.view()))?,
             Format::Color => save_png(&path, &palette::colorize(classes, ids.view()))?,
@@ -193,5 +201,26 @@ mod tests {
         assert!(error.contains("would both be written as out/x"), "{error}");
         let error = jobs(&[root.join(".hidden/none")], Path::new("out")).unwrap_err().to_string();
         assert!(error.contains("no such picture"), "{error}");
+    }
+
+    #[test]
+    fn predictions_beside_their_pictures_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let pictures = ["a.png", "b_leftImg8bit.jpg", "sub/c.webp", "d_color.png"];
+        let predictions = ["a_overlay.png", "a_overlay_overlay.png", "b_labelTrainIds.png", "sub/c_labelIds.png"];
+        std::fs::create_dir(root.join("sub")).unwrap();
+        for name in pictures.iter().chain(&predictions) {
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        let inputs = |out: &Path| -> Vec<PathBuf> {
+            let found = jobs(&[root.to_path_buf()], out).unwrap().into_iter();
+            found.map(|job| job.input.strip_prefix(root).unwrap().to_path_buf()).collect()
+        };
+        assert_eq!(
+            inputs(&root.join("sub/..")),
+            ["a.png", "b_leftImg8bit.jpg", "d_color.png", "sub/c.webp"].map(PathBuf::from)
+        );
+        assert_eq!(inputs(&root.join("elsewhere")).len(), 8, "a folder of its own holds no prediction of theirs");
     }
 }

@@ -20,8 +20,8 @@ use std::process::ExitCode;
     override_usage = "segpredict RUN INPUT… --out DIR [OPTIONS]\n       segpredict --pretrained FILE INPUT… --out DIR [OPTIONS]"
 )]
 struct Args {
-    /// Run folder of segtrain, whose newest checkpoint predicts (not with --pretrained); then pictures (PNG or JPEG), or
-    /// folders that are searched for them.
+    /// Run folder of segtrain, whose newest checkpoint predicts (not with --pretrained); then pictures (PNG, JPEG,
+    /// BMP, WebP, TIFF, PPM or PGM), or folders that are searched for them.
     #[arg(value_names = ["RUN", "INPUT"])]
     paths: Vec<PathBuf>,
     /// Folder to write to; subfolders of an input folder are kept.

@@ -156,11 +156,17 @@ impl Masks {
                 if self.root.join("gtFine").join(split).is_dir() {
                     listing.problems.extend(cityscapes::labels_without_picture(&self.root, split)?);
                 }
+                let others = listing.passed_over.iter();
+                let others = others.map(|file| cityscapes::passed_over_problem(&self.root, split, file));
+                listing.problems.extend(others.collect::<Vec<_>>());
                 Ok(listing)
             }
             Kind::Folder(layout, _) => {
                 let mut listing = folder::list(&self.root, split, layout)?;
                 listing.problems.extend(folder::masks_without_image(&self.root, split, layout)?);
+                let others = listing.passed_over.iter();
+                let others = others.map(|file| folder::passed_over_problem(&self.root, split, layout, file));
+                listing.problems.extend(others.collect::<Vec<_>>());
                 Ok(listing)
             }
         }

@@ -1,39 +1,49 @@
 //! Folders in Cityscapes layout.
 //!
 //! ```text
-//! root/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png     (or .jpg, .jpeg)
+//! root/leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png     (or .jpg, .webp, …)
 //! root/gtFine/<split>/<city>/<stem>_gtFine_labelIds.png      (or, where that is missing, _gtFine_labelTrainIds.png)
 //! root/gtFine/<split>/<city>/<stem>_gtFine_instanceIds.png   (where things are told apart; for the iIoU alone)
 //! ```
+//!
+//! Suffixes are known in small letters and in capitals. What Foggy Cityscapes (`<stem>_leftImg8bit_foggy_beta_0.02.png`)
+//! and ACDC (`<stem>_rgb_anon.png`, `<stem>_gt_labelIds.png`) call their files is known, too.
 
 use super::id_png::load_ids;
+pub use super::image_file::load_image;
+pub(crate) use super::image_file::same_size;
+pub(super) use super::image_file::{MAX_SIDE, size_of};
+use super::image_file::{is_picture, looks_like_picture, passed_over, say_passed_over};
 use super::masks::MaskFormat;
 use super::{Dataset, Example};
-use crate::config::{Resolution, Task};
-use crate::files::{ZLIB_RATIO, unless_it_panics};
+use crate::config::Task;
+use crate::folders::search;
 use crate::task::ClassSet;
 use crate::task::class_set::{IdTable, Meaning};
 use crate::{Error, Result};
-use image::error::LimitErrorKind;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
-pub(super) const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
-
-const IMAGE_SUFFIXES: [&str; 3] = ["_leftImg8bit.png", "_leftImg8bit.jpg", "_leftImg8bit.jpeg"];
-const LABEL_IDS_SUFFIX: &str = "_gtFine_labelIds.png";
-pub(super) const TRAIN_IDS_SUFFIX: &str = "_gtFine_labelTrainIds.png";
+/// Endings of labels' names, the first that is there counts, with whether they hold train ids.
+const LABEL_SUFFIXES: [(&str, bool); 4] = [
+    ("_gtFine_labelIds.png", false),
+    ("_gt_labelIds.png", false),
+    ("_gtFine_labelTrainIds.png", true),
+    ("_gt_labelTrainIds.png", true),
+];
+/// What may follow `_leftImg8bit`: several pictures have one label then.
+const VARIANTS: [&str; 2] = ["_foggy_", "_rain_"];
+const LABEL_IDS_SUFFIX: &str = LABEL_SUFFIXES[0].0;
 const INSTANCE_IDS_SUFFIX: &str = "_gtFine_instanceIds.png";
+const EXPECTED: &str = "<city>/<name>_leftImg8bit.png (or .jpg)";
 
 /// A picture file and its label file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
-    /// `<city>_<sequence>_<frame>`.
+    /// `<city>_<sequence>_<frame>`, then what tells several pictures of one label apart, such as `_foggy_beta_0.02`.
     pub name: String,
     /// The picture.
     pub image: PathBuf,
@@ -48,6 +58,8 @@ pub struct Listing {
     pub pairs: Vec<Pair>,
     /// Everything that is wrong with the folders (nothing is opened yet).
     pub problems: Vec<Error>,
+    /// What looks like a picture and is none of the layout's, below the split's folder of pictures.
+    pub passed_over: Vec<PathBuf>,
 }
 
 /// One split of a dataset in Cityscapes layout.
@@ -70,22 +82,21 @@ impl Formats {
     }
 
     pub fn of(&self, label: &Path) -> &MaskFormat {
-        let train_ids = label.to_string_lossy().ends_with(TRAIN_IDS_SUFFIX);
-        if train_ids { &self.train_ids } else { &self.label_ids }
+        if holds_train_ids(label) { &self.train_ids } else { &self.label_ids }
     }
 }
 
 impl Cityscapes {
-    /// Lists the images of `split` under `root`. Opens none.
+    /// Lists the images of `split` under `root`. Opens none. A message names files that are passed over.
     ///
     /// # Errors
     /// A missing root or split, a split without images, an image without a label.
     pub fn open(root: &Path, split: &str, classes: Arc<ClassSet>) -> Result<Self> {
         let listing = list(root, split)?;
-        match listing.problems.into_iter().next() {
-            Some(problem) => Err(problem),
-            None => Ok(Self { pairs: listing.pairs, formats: Formats::new(classes) }),
-        }
+        listing.problems.into_iter().next().map_or(Ok(()), Err)?;
+        let folder = root.join("leftImg8bit").join(split);
+        say_passed_over(&folder, &listing.passed_over, "`segdata check` names them all");
+        Ok(Self { pairs: listing.pairs, formats: Formats::new(classes) })
     }
 }
 
@@ -137,17 +148,16 @@ pub fn truths(root: &Path, split: &str) -> Result<Vec<Truth>> {
     if split.is_empty() || !labels.is_dir() {
         return Err(no_split(&labels, split, &folders(&root.join("gtFine"))?));
     }
+    let holds_label_ids = |rank: usize| !LABEL_SUFFIXES[rank].1;
     let mut truths = Vec::new();
     for city in folders(&labels)? {
         let city = labels.join(city);
-        if let Some(folder) = folders(&city)?.iter().find(|folder| folder.ends_with(LABEL_IDS_SUFFIX)) {
+        let is_label = |name: &&String| label_name(name).is_some_and(|(_, rank)| holds_label_ids(rank));
+        if let Some(folder) = folders(&city)?.iter().find(is_label) {
             return Err(Error::file(city.join(folder), "is a folder; expected a PNG file"));
         }
-        for file in files(&city)? {
-            if let Some(name) = file.strip_suffix(LABEL_IDS_SUFFIX) {
-                truths.push(Truth { name: name.to_string(), label: city.join(&file) });
-            }
-        }
+        let found = labels_in(&city)?.into_iter().filter(|(_, (rank, _))| holds_label_ids(*rank));
+        truths.extend(found.map(|(name, (_, file))| Truth { name, label: city.join(file) }));
     }
     if truths.is_empty() {
         return Err(Error::file(&labels, format!("holds no <city>/<name>{LABEL_IDS_SUFFIX} to score against")));
@@ -162,11 +172,12 @@ pub fn truths(root: &Path, split: &str) -> Result<Vec<Truth>> {
 /// A file that cannot be decoded or has another size; an instance of a class that has none, or of none that exists.
 pub fn instances_of(label: &Path, size: (usize, usize), classes: &ClassSet) -> Result<Option<Array2<u16>>> {
     let name = label.file_name().unwrap_or_default().to_string_lossy();
-    let stem = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].iter().find_map(|suffix| name.strip_suffix(suffix));
-    let Some(stem) = stem else { return Ok(None) };
-    let path = label.with_file_name(format!("{stem}{INSTANCE_IDS_SUFFIX}"));
+    let Some((name, _)) = label_name(&name) else { return Ok(None) };
+    let mut path = label.with_file_name(format!("{name}{INSTANCE_IDS_SUFFIX}"));
     if !path.exists() {
-        return Ok(None);
+        let is_it = |file: &String| strip_suffix(file, INSTANCE_IDS_SUFFIX) == Some(name);
+        let Some(file) = files(label.parent().unwrap_or(label))?.into_iter().find(is_it) else { return Ok(None) };
+        path.set_file_name(file);
     }
     let instances = load_ids(&path)?;
     check_instances(&path, &instances, classes)?;
@@ -257,30 +268,36 @@ pub fn list(root: &Path, split: &str) -> Result<Listing> {
         list_city(&images.join(&city), &labels.join(&city), &mut listing)?;
     }
     listing.pairs.sort();
+    let is_used = |below: &PathBuf| {
+        below.components().count() == 2
+            && image_name(&below.file_name().unwrap_or_default().to_string_lossy()).is_some()
+    };
+    listing.passed_over = search(&images, &|name, is_folder| !is_folder && looks_like_picture(name))?;
+    listing.passed_over.retain(|below| !is_used(below));
     if listing.pairs.is_empty() && listing.problems.is_empty() {
-        listing
-            .problems
-            .push(Error::file(&images, "holds no picture; expected <city>/<name>_leftImg8bit.png (or .jpg) in it"));
+        let other = listing.passed_over.first().map(|file| format!(", and passes over {}", file.display()));
+        let message = format!("holds no picture{}; expected {EXPECTED} in it", other.unwrap_or_default());
+        listing.problems.push(Error::file(&images, message));
     }
     Ok(listing)
 }
 
 fn list_city(images: &Path, labels: &Path, listing: &mut Listing) -> Result<()> {
-    let mut known: Vec<(String, PathBuf)> = Vec::new();
+    let found = if labels.is_dir() { labels_in(labels)? } else { BTreeMap::new() };
+    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in files(images)? {
-        let Some(name) = IMAGE_SUFFIXES.iter().find_map(|suffix| file.strip_suffix(suffix)) else { continue };
+        let Some((name, label)) = image_name(&file) else { continue };
         let image = images.join(&file);
-        if let Some((_, other)) = known.iter().rev().find(|(known, _)| known == name) {
+        if let Some(other) = known.insert(name.clone(), image.clone()) {
             let message = format!("{} is the same picture; keep one of the two", other.display());
             listing.problems.push(Error::file(image, message));
             continue;
         }
-        known.push((name.to_string(), image.clone()));
-        let candidates = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].map(|suffix| labels.join(format!("{name}{suffix}")));
-        match candidates.iter().find(|label| label.is_file()) {
-            Some(label) => listing.pairs.push(Pair { name: name.to_string(), image, label: label.clone() }),
+        match found.get(label) {
+            Some((_, file)) => listing.pairs.push(Pair { name, image, label: labels.join(file) }),
             None => {
-                let message = format!("has no label; expected {}", candidates[0].display());
+                let message =
+                    format!("has no label; expected {}", labels.join(format!("{label}{LABEL_IDS_SUFFIX}")).display());
                 listing.problems.push(Error::file(image, message));
             }
         }
@@ -288,23 +305,72 @@ fn list_city(images: &Path, labels: &Path, listing: &mut Listing) -> Result<()> 
     Ok(())
 }
 
+/// Labels in a folder, by name: the place of their ending in [`LABEL_SUFFIXES`], and the file.
+fn labels_in(folder: &Path) -> Result<BTreeMap<String, (usize, String)>> {
+    let mut found: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for file in files(folder)? {
+        let Some((name, rank)) = label_name(&file) else { continue };
+        if found.get(name).is_none_or(|(other, _)| rank < *other) {
+            found.insert(name.to_string(), (rank, file));
+        }
+    }
+    Ok(found)
+}
+
 /// Labels of `split` that no picture belongs to; only `segdata check` minds them.
 pub(super) fn labels_without_picture(root: &Path, split: &str) -> Result<Vec<Error>> {
     let mut problems = Vec::new();
     let labels = root.join("gtFine").join(split);
     for city in folders(&labels)? {
+        let images = root.join("leftImg8bit").join(split).join(&city);
+        let pictures = if images.is_dir() { files(&images)? } else { Vec::new() };
+        let pictured: HashSet<&str> = pictures.iter().filter_map(|file| Some(image_name(file)?.1)).collect();
         for file in files(&labels.join(&city))? {
-            let name = [LABEL_IDS_SUFFIX, TRAIN_IDS_SUFFIX].iter().find_map(|suffix| file.strip_suffix(suffix));
-            let Some(name) = name else { continue };
-            let images = root.join("leftImg8bit").join(split).join(&city);
-            if !IMAGE_SUFFIXES.iter().any(|suffix| images.join(format!("{name}{suffix}")).is_file()) {
-                let expected = images.join(format!("{name}{}", IMAGE_SUFFIXES[0]));
+            if let Some((name, _)) = label_name(&file)
+                && !pictured.contains(name)
+            {
+                let expected = images.join(format!("{name}_leftImg8bit.png"));
                 let message = format!("has no picture; expected {} (or .jpg)", expected.display());
                 problems.push(Error::file(labels.join(&city).join(&file), message));
             }
         }
     }
     Ok(problems)
+}
+
+/// What `segdata check` says of a file that [`Listing::passed_over`] names.
+pub(super) fn passed_over_problem(root: &Path, split: &str, below: &Path) -> Error {
+    passed_over(&root.join("leftImg8bit").join(split), below, &format!("expected {EXPECTED} in this split"))
+}
+
+/// Name of the picture in a file of this name, and of its label; `None` where the layout has no such picture.
+fn image_name(file: &str) -> Option<(String, &str)> {
+    let (stem, _) = file.rsplit_once('.').filter(|_| is_picture(file))?;
+    if let Some(label) = strip_suffix(stem, "_rgb_anon") {
+        return Some((label.to_string(), label));
+    }
+    let marker = "_leftimg8bit";
+    let at = stem.to_ascii_lowercase().rfind(marker)?;
+    let (label, variant) = (&stem[..at], &stem[at + marker.len()..]);
+    let is_known = variant.is_empty() || VARIANTS.iter().any(|known| variant.starts_with(known));
+    is_known.then(|| (format!("{label}{variant}"), label))
+}
+
+/// Name of the label in a file of this name, and the place of its ending in [`LABEL_SUFFIXES`].
+fn label_name(file: &str) -> Option<(&str, usize)> {
+    LABEL_SUFFIXES.iter().enumerate().find_map(|(rank, (suffix, _))| Some((strip_suffix(file, suffix)?, rank)))
+}
+
+/// Whether a label holds train ids rather than label ids, by its name.
+pub(super) fn holds_train_ids(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    label_name(&name).is_some_and(|(_, rank)| LABEL_SUFFIXES[rank].1)
+}
+
+/// The text before a suffix in small letters or capitals.
+pub(crate) fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let (stem, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(stem)
 }
 
 /// Reads an image and its mask.
@@ -318,79 +384,6 @@ pub fn load_pair(pair: &Pair, format: &MaskFormat) -> Result<Example> {
     match mask.problem {
         Some(problem) => Err(problem),
         None => Ok(Example { name: pair.name.clone(), image, label: mask.label }),
-    }
-}
-
-/// Says so where a file and what it belongs to, its `role`, differ in size `(height, width)`.
-pub(crate) fn same_size(
-    (path, size): (&Path, (usize, usize)),
-    role: &str,
-    (other, other_size): (&Path, (usize, usize)),
-) -> Result<()> {
-    if size == other_size {
-        return Ok(());
-    }
-    let message = format!(
-        "is {}x{} (height x width), but its {role} {} is {}x{}; make them the same",
-        size.0,
-        size.1,
-        other.display(),
-        other_size.0,
-        other_size.1
-    );
-    Err(Error::file(path, message))
-}
-
-/// Height and width of a picture.
-pub(super) fn size_of(image: &Array3<u8>) -> (usize, usize) {
-    (image.dim().0, image.dim().1)
-}
-
-/// Reads a PNG or JPEG as 8-bit RGB, whatever it is stored as. Shape: `[height, width, 3]`.
-///
-/// # Errors
-/// A file that is missing, damaged, of another format or over [`Resolution::MAX_SIDE`] pixels a side.
-pub fn load_image(path: &Path) -> Result<Array3<u8>> {
-    let bytes = fs::read(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
-    let bad = |cause: &dyn std::fmt::Display| {
-        // Some of the decoders' sentences end with a line break.
-        let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        Error::file(path, format!("cannot be decoded ({cause}); expected a whole PNG or JPEG"))
-    };
-    let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|cause| bad(&cause))?;
-    if reader.format() == Some(image::ImageFormat::Jpeg) && jpeg_is_cut_off(&bytes) {
-        return Err(bad(&"the file ends too early"));
-    }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(4 << 30); // 16384² pixels of 16-bit RGBA are 2 GiB.
-    reader.limits(limits);
-    let too_large = |cause: ImageError| match cause {
-        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::DimensionError => {
-            Error::file(path, format!("is of more than {MAX_SIDE} pixels a side; make it smaller"))
-        }
-        cause => bad(&cause),
-    };
-    let is_png = reader.format() == Some(image::ImageFormat::Png);
-    let decoder = reader.into_decoder().map_err(too_large)?;
-    // What is counted are expanded pixels: one bit of a palette with transparency becomes 32.
-    if is_png && decoder.total_bytes() > 32 * ZLIB_RATIO * bytes.len() as u64 {
-        return Err(bad(&"the file ends too early"));
-    }
-    let decoded = unless_it_panics(|| DynamicImage::from_decoder(decoder)).ok_or_else(|| bad(&"it is damaged"))?;
-    let rgb = decoded.map_err(|cause| bad(&cause))?.into_rgb8();
-    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-    Array3::from_shape_vec((height, width, 3), rgb.into_raw()).map_err(|cause| bad(&cause))
-}
-
-/// Whether the last scan of a JPEG lacks its end marker: the decoder would fill the rest with gray in silence.
-fn jpeg_is_cut_off(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    match (last([0xFF, 0xDA]), last([0xFF, 0xD9])) {
-        (Some(scan), Some(end)) => end < scan,
-        (Some(_), None) => true,
-        (None, _) => false, // Not even a scan: the decoder says so itself.
     }
 }
 
@@ -410,8 +403,9 @@ fn entries(path: &Path, want_folders: bool) -> Result<Vec<String>> {
     for entry in fs::read_dir(path).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // Of the path, not of the entry: datasets are often made of symbolic links.
-        if !name.starts_with('.') && entry.path().is_dir() == want_folders {
+        // Datasets are often made of symbolic links, and only those need a look at where they lead.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir());
+        if !name.starts_with('.') && is_folder == want_folders {
             names.push(name);
         }
     }

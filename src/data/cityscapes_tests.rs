@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 /// Ignored pixels.
 const I: u16 = crate::task::IGNORE_INDEX;
+const TRAIN_IDS_SUFFIX: &str = LABEL_SUFFIXES[2].0;
 
 /// A dataset of one 3×2 pair in split `train`, city `aachen`.
 struct Fake {
@@ -41,6 +42,13 @@ impl Fake {
 
 fn open(root: &Path, split: &str) -> Result<Cityscapes> {
     Cityscapes::open(root, split, ClassSet::cityscapes())
+}
+
+/// What `segdata check` finds in the split `train`.
+fn checked(root: &Path) -> crate::data::check::SplitReport {
+    let mut config = crate::config::defaults_for(crate::config::DatasetKind::Cityscapes).data;
+    config.root = root.to_path_buf();
+    crate::data::check::Masks::open(&config).unwrap().check("train").unwrap()
 }
 
 #[track_caller]
@@ -111,59 +119,6 @@ fn damaged_files_are_named() {
 }
 
 #[test]
-fn a_jpeg_that_is_cut_off_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.jpg");
-    RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y % 251) as u8, x as u8, y as u8])).save(&path).unwrap();
-    let whole = fs::read(&path).unwrap();
-    assert_eq!(load_image(&path).unwrap().dim(), (64, 64, 3));
-    fs::write(&path, &whole[..whole.len() * 3 / 4]).unwrap();
-    assert_says(&load_image(&path).unwrap_err().to_string(), &["picture.jpg", "ends too early"]);
-}
-
-#[test]
-fn gray_and_16_bit_pictures_become_rgb() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.png");
-    GrayImage::from_pixel(2, 1, Luma([9])).save(&path).unwrap();
-    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [9; 6]);
-    image::ImageBuffer::from_pixel(1, 1, image::Rgba([0x1212_u16, 0x3434, 0x5656, 0])).save(&path).unwrap();
-    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [0x12, 0x34, 0x56]);
-}
-
-#[test]
-fn palettes_alpha_cmyk_and_rotation_are_what_pytorch_makes_of_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.png");
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
-    encoder.set_color(png::ColorType::Indexed);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_palette(vec![1, 2, 3, 200, 100, 50]);
-    encoder.write_header().unwrap().write_image_data(&[1, 0]).unwrap();
-    fs::write(&path, bytes).unwrap();
-    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [200, 100, 50, 1, 2, 3]);
-    // Transparency is left out, not blended with anything: Pillow's `convert("RGB")`.
-    image::RgbaImage::from_pixel(1, 1, image::Rgba([5, 6, 7, 0])).save(&path).unwrap();
-    assert_eq!(load_image(&path).unwrap().as_slice().unwrap(), [5, 6, 7]);
-
-    // Pillow makes (51, 207, 180) of it.
-    fs::write(&path, include_bytes!("fixtures/cmyk.jpg")).unwrap();
-    let cmyk = load_image(&path).unwrap();
-    assert_eq!(cmyk.dim(), (32, 64, 3));
-    let pixel = [cmyk[[5, 5, 0]], cmyk[[5, 5, 1]], cmyk[[5, 5, 2]]].map(i32::from);
-    assert!(pixel.iter().zip([51, 207, 180]).all(|(a, b)| (a - b).abs() <= 3), "{pixel:?}");
-
-    // A picture that a camera has taken upright, with the word that it is: lying down, as its pixels are.
-    let jpeg = folder.path().join("picture.jpg");
-    RgbImage::from_pixel(64, 32, Rgb([9, 9, 9])).save(&jpeg).unwrap();
-    let plain = fs::read(&jpeg).unwrap();
-    let orientation_6 = b"\xFF\xE1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-    fs::write(&jpeg, [&plain[..2], orientation_6, &plain[2..]].concat()).unwrap();
-    assert_eq!(load_image(&jpeg).unwrap().dim(), (32, 64, 3));
-}
-
-#[test]
 fn hidden_files_are_no_pictures() {
     let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
     fs::write(fake.image.with_file_name("._aachen_000000_000019_leftImg8bit.png"), "x").unwrap();
@@ -223,38 +178,75 @@ fn a_png_that_cannot_hold_its_pixels_is_refused_at_once() {
 }
 
 #[test]
-fn pictures_that_are_one_colour_are_small_files_and_are_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture.png");
-    let side = 1500;
-    for color in [png::ColorType::Indexed, png::ColorType::Grayscale, png::ColorType::Rgba] {
-        for depth in [png::BitDepth::One, png::BitDepth::Eight] {
-            if color == png::ColorType::Rgba && depth == png::BitDepth::One {
-                continue;
-            }
-            let mut bytes = Vec::new();
-            let mut encoder = png::Encoder::new(&mut bytes, side, side);
-            encoder.set_color(color);
-            encoder.set_depth(depth);
-            encoder.set_compression(png::Compression::High);
-            if color == png::ColorType::Indexed {
-                encoder.set_palette(vec![10, 20, 30, 40, 50, 60]);
-                encoder.set_trns(vec![7]);
-            }
-            let samples = if color == png::ColorType::Rgba { 4 * side } else { side };
-            let row = if depth == png::BitDepth::One { samples.div_ceil(8) } else { samples };
-            encoder.write_header().unwrap().write_image_data(&vec![0; (row * side) as usize]).unwrap();
-            fs::write(&path, &bytes).unwrap();
-            let image = load_image(&path).unwrap();
-            assert_eq!(image.dim(), (1500, 1500, 3), "{color:?} of {depth:?} bits, {} bytes", bytes.len());
-        }
-    }
+fn suffixes_are_known_in_any_case_and_other_formats_too() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    let (image, label) =
+        (fake.image.with_file_name("b_LeftImg8bit.WebP"), fake.label.with_file_name("b_gtFine_LABELIDS.PNG"));
+    RgbImage::from_pixel(3, 2, Rgb([1, 2, 3])).save_with_format(&image, image::ImageFormat::WebP).unwrap();
+    GrayImage::from_pixel(3, 2, Luma([8])).save_with_format(&label, image::ImageFormat::Png).unwrap();
+    let instances = label.with_file_name("b_gtFine_instanceIds.PNG");
+    GrayImage::from_pixel(3, 2, Luma([24])).save_with_format(&instances, image::ImageFormat::Png).unwrap();
+    let listing = list(fake.root(), "train").unwrap();
+    assert!(listing.problems.is_empty() && listing.passed_over.is_empty(), "{listing:?}");
+    assert_eq!(listing.pairs.iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["aachen_000000_000019", "b"]);
+    let (sample, ids) = open(fake.root(), "train").unwrap().annotated(1).unwrap();
+    assert_eq!((sample.label.as_slice().unwrap(), ids.unwrap()[[0, 0]]), ([1; 6].as_slice(), 24));
+    assert_eq!(truths(fake.root(), "train").unwrap().len(), 2);
+    let train_ids = label.with_file_name("b_gtFine_labelTrainIds.PNG");
+    fs::rename(&label, &train_ids).unwrap();
+    GrayImage::from_pixel(3, 2, Luma([18])).save_with_format(&train_ids, image::ImageFormat::Png).unwrap();
+    let sample = open(fake.root(), "train").unwrap().example(1).unwrap();
+    assert_eq!(sample.label.as_slice().unwrap(), [18; 6]);
+    fs::copy(&image, image.with_extension("PNG")).unwrap();
+    assert_says(&fake.complaint(), &["b_LeftImg8bit.WebP: ", "b_LeftImg8bit.PNG is the same picture"]);
 }
 
-/// Found by fuzzing: zune-jpeg 0.5.15 panics at it.
 #[test]
-fn a_jpeg_that_its_decoder_panics_at_is_damaged() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/damaged.jpg");
-    let error = load_image(&path).unwrap_err().to_string();
-    assert_says(&error, &["damaged.jpg", "cannot be decoded", "expected a whole PNG or JPEG"]);
+fn pictures_that_are_passed_over_are_named() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    let city = fake.image.parent().unwrap();
+    fs::create_dir(city.join("more")).unwrap();
+    for other in ["b.PNG", "c_leftImg8bit.gif", "more/d_leftImg8bit.png", "../e_leftImg8bit.jpg", "f_leftImg8bit.json"]
+    {
+        fs::write(city.join(other), "").unwrap();
+    }
+    let listing = list(fake.root(), "train").unwrap();
+    let passed_over =
+        ["aachen/b.PNG", "aachen/c_leftImg8bit.gif", "aachen/more/d_leftImg8bit.png", "e_leftImg8bit.jpg"];
+    assert_eq!(listing.passed_over, passed_over.map(PathBuf::from));
+    assert_eq!(open(fake.root(), "train").unwrap().len(), 1, "a run goes on without them");
+    let report = checked(fake.root());
+    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!((report.pairs, problems.len()), (1, 4), "{problems:?}");
+    let says = ["aachen/b.PNG: looks like a picture and is passed over", "expected <city>/<name>_leftImg8bit.png"];
+    assert_says(&problems[0], &says);
+    assert_says(&problems[1], &["c_leftImg8bit.gif: looks like a picture and is passed over; save it as PNG or JPEG"]);
+    fs::remove_file(&fake.image).unwrap();
+    assert_says(&fake.complaint(), &["holds no picture, and passes over aachen/b.PNG", "_leftImg8bit.png (or .jpg)"]);
+}
+
+#[test]
+fn names_of_foggy_cityscapes_and_acdc_are_known() {
+    let fake = Fake::new(LABEL_IDS_SUFFIX, [7; 6]);
+    for beta in ["0.01", "0.02"] {
+        let name = format!("aachen_000000_000019_leftImg8bit_foggy_beta_{beta}.png");
+        fs::copy(&fake.image, fake.image.with_file_name(name)).unwrap();
+    }
+    fs::copy(&fake.image, fake.image.with_file_name("GOPR0475_frame_000041_rgb_anon.png")).unwrap();
+    fs::copy(&fake.label, fake.label.with_file_name("GOPR0475_frame_000041_gt_labelIds.png")).unwrap();
+    let train_ids = fake.label.with_file_name("GOPR0475_frame_000041_gt_labelTrainIds.png");
+    GrayImage::from_pixel(3, 2, Luma([0])).save(&train_ids).unwrap();
+    let names = || -> Vec<(String, PathBuf)> {
+        list(fake.root(), "train").unwrap().pairs.into_iter().map(|pair| (pair.name, pair.label)).collect()
+    };
+    let acdc =
+        ("GOPR0475_frame_000041".to_string(), fake.label.with_file_name("GOPR0475_frame_000041_gt_labelIds.png"));
+    let cityscapes = ["", "_foggy_beta_0.01", "_foggy_beta_0.02"];
+    let mut expected = vec![acdc.clone()];
+    expected.extend(cityscapes.map(|variant| (format!("aachen_000000_000019{variant}"), fake.label.clone())));
+    assert_eq!(names(), expected);
+    fs::remove_file(&acdc.1).unwrap();
+    assert_eq!(names()[0], (acdc.0, train_ids));
+    assert_eq!(open(fake.root(), "train").unwrap().example(0).unwrap().label.as_slice().unwrap(), [0; 6]);
+    assert_eq!(image_name("x_leftImg8bit_overlay.png"), None, "predictions beside pictures are none");
 }

@@ -9,6 +9,8 @@ pub mod cityscapes;
 pub mod classes;
 pub mod folder;
 pub mod id_png;
+pub mod image_file;
+mod jpeg;
 mod keyed;
 pub mod loader;
 pub mod masks;

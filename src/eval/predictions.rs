@@ -9,7 +9,7 @@ use crate::data::cityscapes::{self, Truth, instances_of, same_size};
 use crate::data::id_png::load_ids;
 use crate::data::masks::MaskFormat;
 use crate::data::{class_file, folder};
-use crate::files::plain_cause;
+use crate::folders::search;
 use crate::task::ClassSet;
 use crate::task::class_set::{ClassFile, IdTable, MasksAre};
 use crate::{Error, Result};
@@ -151,8 +151,7 @@ impl Reader {
 /// A prediction for every truth by its name: `NAME.png`, or the name with an end that `segpredict` or the truth has.
 fn matched_exactly<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, PathBuf)>> {
     check_folder(folder)?;
-    let mut found = Vec::new();
-    search(folder, &mut found)?;
+    let found = pngs(folder)?;
     let below =
         |path: &Path| path.strip_prefix(folder).unwrap_or(path).with_extension("").to_string_lossy().into_owned();
     let by_stem: std::collections::HashMap<String, PathBuf> =
@@ -197,12 +196,19 @@ fn check_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Names and paths of all PNG files in a folder and below.
+fn pngs(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let is_png = |name: &str, _| name.to_ascii_lowercase().ends_with(".png");
+    let named =
+        |below: PathBuf| (below.file_name().unwrap_or_default().to_string_lossy().into_owned(), folder.join(below));
+    Ok(search(folder, &is_png)?.into_iter().map(named).collect())
+}
+
 /// A prediction for every truth: a file anywhere in `folder` whose name starts with that of the truth and ends in
 /// `.png`.
 fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, PathBuf)>> {
     check_folder(folder)?;
-    let mut found = Vec::new();
-    search(folder, &mut found)?;
+    let mut found = pngs(folder)?;
     found.sort();
     let mut pairs = Vec::new();
     let mut missing = Vec::new();
@@ -228,27 +234,11 @@ fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, Pat
             return Err(Error::file(path, "is a folder; expected a PNG file of label ids"));
         }
         // Its ids would all be label ids too, and the scores of no use.
-        if path.to_string_lossy().ends_with("labelTrainIds.png") {
+        if path.to_string_lossy().to_ascii_lowercase().ends_with("labeltrainids.png") {
             return Err(Error::file(path, "holds train ids by its name; expected label ids"));
         }
     }
     Ok(pairs)
-}
-
-/// Names and paths of everything under `folder` whose name ends in `.png`. Links to folders are not followed.
-fn search(folder: &Path, found: &mut Vec<(String, PathBuf)>) -> Result<()> {
-    let unread = |cause| Error::file(folder, format!("the folder cannot be read: {}", plain_cause(&cause)));
-    for entry in folder.read_dir().map_err(unread)? {
-        let entry = entry.map_err(unread)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_folder = entry.file_type().map_err(unread)?.is_dir();
-        if name.ends_with(".png") {
-            found.push((name, entry.path()));
-        } else if is_folder {
-            search(&entry.path(), found)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -279,6 +269,19 @@ mod tests {
         let pairs = matched(&truths, folder.path()).unwrap();
         let paths: Vec<_> = pairs.iter().map(|(_, path)| path.strip_prefix(folder.path()).unwrap()).collect();
         assert_eq!(paths, [Path::new(files[0]), Path::new(files[1])]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn suffixes_are_known_in_any_case_and_links_are_followed_once() {
+        let folder = folder_with(&["x/a_000001_000019_labelIds.PNG", "y/b_000001_000019_labelTrainIds.PNG"]);
+        std::os::unix::fs::symlink("..", folder.path().join("x/up")).unwrap();
+        std::os::unix::fs::symlink("x", folder.path().join("same")).unwrap();
+        let truths = [truth("a_000001_000019"), truth("b_000001_000019")];
+        let pairs = matched(&truths[..1], folder.path()).unwrap();
+        assert_eq!(pairs[0].1, folder.path().join("x/a_000001_000019_labelIds.PNG"));
+        let message = matched(&truths, folder.path()).unwrap_err().to_string();
+        assert!(message.contains("holds train ids by its name"), "{message}");
     }
 
     #[test]

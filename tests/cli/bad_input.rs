@@ -53,6 +53,23 @@ fn an_empty_split_is_named() {
 }
 
 #[test]
+fn pictures_that_are_passed_over_are_told_once() {
+    let folder = folder();
+    write_scenes(folder.path());
+    for name in ["b.PNG", "c_leftImg8bit.gif"] {
+        fs::write(folder.path().join("data/leftImg8bit/train/synthetic").join(name), "").expect("writable");
+    }
+    let image = &scene(folder.path(), "train", 1)[0];
+    fs::rename(image, image.with_extension("PNG")).expect("renamed");
+    let outcome = on_disk(folder.path()).succeeds();
+    assert!(outcome.stderr.contains("training on 2 pictures"), "{}", outcome.stderr);
+    let lines: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("passed over")).collect();
+    let expected = "data/leftImg8bit/train: 2 files that look like pictures are passed over, first \
+                    data/leftImg8bit/train/synthetic/b.PNG; `segdata check` names them all";
+    assert_eq!(lines, [expected]);
+}
+
+#[test]
 fn a_picture_without_a_label_is_named() {
     let folder = folder();
     write_scenes(folder.path());

@@ -79,6 +79,42 @@ fn a_folder_is_searched_and_its_subfolders_are_kept() {
 }
 
 #[test]
+fn predictions_beside_their_pictures_are_not_predicted_again() {
+    let folder = trained();
+    fs::create_dir_all(folder.path().join("in/sub")).expect("a folder");
+    for name in ["a.png", "sub/b_leftImg8bit.JPG"] {
+        picture(20, 30).save(folder.path().join("in").join(name)).expect("writable");
+    }
+    fs::write(folder.path().join("in/c.gif"), "").expect("writable");
+    let line = ["run", "in", "--out", "./in", "--format", "overlay,color,label-ids,train-ids"];
+    let outcome = segpredict(folder.path()).args(&line).succeeds();
+    assert_eq!(
+        outcome.stderr,
+        "in: 1 file that looks like a picture is passed over, first in/c.gif; save such files as PNG or JPEG\n"
+    );
+    let first = names(folder.path().join("in"));
+    assert_eq!(first.len(), 7, "{first:?}");
+    let outcome = segpredict(folder.path()).args(&["run", "in", "--out", "in"]).succeeds();
+    assert_eq!(outcome.stdout, "in/a_overlay.png\nin/sub/b_overlay.png\n");
+    assert!(outcome.stderr.contains("8 predictions of other pictures here: passed over, first "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("in/a_color.png"), "{}", outcome.stderr);
+    assert_eq!(names(folder.path().join("in")), first);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_the_folder_above_is_not_followed() {
+    let folder = trained();
+    fs::create_dir_all(folder.path().join("in/sub")).expect("a folder");
+    picture(20, 30).save(folder.path().join("in/sub/a.png")).expect("writable");
+    for (target, link) in [(".", "in/again"), ("..", "in/sub/up"), ("../..", "in/sub/above")] {
+        std::os::unix::fs::symlink(target, folder.path().join(link)).expect("a link");
+    }
+    let outcome = segpredict(folder.path()).args(&["run", "in", "--out", "pred"]).succeeds();
+    assert_eq!(outcome.stdout, "pred/sub/a_overlay.png\n");
+}
+
+#[test]
 fn one_bad_picture_does_not_stop_the_others() {
     let folder = trained();
     picture(20, 30).save(folder.path().join("good.png")).expect("writable");

@@ -4,7 +4,7 @@ use super::imagenet::Listing;
 use super::records::Loaded;
 use super::{Layout, Read, read, stl10, svhn};
 use crate::cli::counted;
-use crate::data::cityscapes::size_of;
+use crate::data::image_file::{passed_over, size_of};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -86,7 +86,9 @@ fn of_records(layout: Layout, Loaded { records, names, problems }: Loaded) -> Re
     Report { split: String::new(), pictures, sizes, classes, problems }
 }
 
-fn of_files(Listing { files, names, mut problems }: Listing, watch: &(dyn Fn(usize, usize) + Sync)) -> Report {
+fn of_files(listing: Listing, watch: &(dyn Fn(usize, usize) + Sync)) -> Report {
+    let Listing { files, names, mut problems, passed_over: others } = listing;
+    problems.extend(others.iter().map(|file| passed_over(&files.folder, file, "put it into a class folder")));
     let done = AtomicUsize::new(0);
     let look = |i: usize| -> Found {
         let read = files.image(&names, i);

@@ -1,30 +1,30 @@
-//! Folders of pictures, one per class: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`.
+//! Folders of pictures, one per class: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`, or in folders below.
 //!
 //! The classes are the folders of `train`, sorted by name, whichever split is read. ImageNet names them by WordNet id,
-//! such as `n01440764`. PNG files are read as well, and formats are told by content: one of ImageNet's `.JPEG` is a
-//! PNG, and some are gray or CMYK.
+//! such as `n01440764`. PNG and what else torchvision's `ImageFolder` takes is read as well, and formats are told by
+//! content: one of ImageNet's `.JPEG` is a PNG, and some are gray or CMYK.
 
-use crate::data::cityscapes::load_image;
+use crate::data::image_file::{is_picture, load_image, looks_like_picture};
 use crate::files::plain_cause;
+use crate::folders::search;
 use crate::{Error, Result};
 use ndarray::Array3;
 use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SUFFIXES: [&str; 3] = ["jpeg", "jpg", "png"];
 /// Names of folders in one message.
 const NAMED: usize = 3;
 
 /// The pictures of one split.
 #[derive(Debug)]
 pub(super) struct Files {
-    folder: PathBuf,
+    pub folder: PathBuf,
     /// A whole path for each of 1.28 million pictures would be mostly repetition.
     files: Vec<File>,
 }
 
-/// Class and file name.
+/// Class, and path of the file below the class folder.
 type File = (u16, Box<str>);
 
 /// What a split's folders hold.
@@ -36,6 +36,8 @@ pub(super) struct Listing {
     pub names: Vec<String>,
     /// Everything that is wrong with the folders (nothing is opened yet).
     pub problems: Vec<Error>,
+    /// What looks like a picture and is not read, below the split's folder.
+    pub passed_over: Vec<PathBuf>,
 }
 
 /// Lists the pictures of `split` under `root`. Opens none.
@@ -54,20 +56,23 @@ pub(super) fn list(root: &Path, split: &str) -> Result<Listing> {
     }
     let found = if split == "train" { names.clone() } else { class_folders(&folder)? };
     problems.extend(differing_classes(&folder, &found, &names));
-    let listed: Vec<Result<Vec<File>>> = names
+    let listed: Vec<(usize, Result<Pictures>)> = names
         .par_iter()
         .enumerate()
         .filter(|(_, name)| found.binary_search(name).is_ok())
-        .map(|(class, name)| Ok(pictures(&folder.join(name))?.into_iter().map(|file| (class as u16, file)).collect()))
+        .map(|(class, name)| (class, pictures(&folder.join(name))))
         .collect();
-    let mut files = Vec::new();
-    for listed in listed {
+    let (mut files, mut passed_over) = (Vec::new(), loose_pictures(&folder)?);
+    for (class, listed) in listed {
         match listed {
-            Ok(mut listed) => files.append(&mut listed),
+            Ok(listed) => {
+                files.extend(listed.files.into_iter().map(|file| (class as u16, file)));
+                passed_over.extend(listed.passed_over.iter().map(|file| Path::new(&names[class]).join(file)));
+            }
             Err(problem) => problems.push(problem),
         }
     }
-    Ok(Listing { files: Files { folder, files }, names, problems })
+    Ok(Listing { files: Files { folder, files }, names, problems, passed_over })
 }
 
 /// Says which class folders of a split are none of `train`'s, and which it lacks.
@@ -89,35 +94,53 @@ fn differing_classes(folder: &Path, found: &[String], train: &[String]) -> Optio
     Some(Error::file(folder, format!("{what}; both need the same class folders")))
 }
 
-/// Names of the class folders in `path`, sorted.
+/// Names of the class folders in `path`, sorted. A link to `path` itself or to a folder above it is none.
 fn class_folders(path: &Path) -> Result<Vec<String>> {
     if !path.is_dir() {
         return Err(Error::file(path, "no such folder; expected <class>/*.JPEG in it, and --data-root above it"));
     }
-    let mut names = Vec::new();
-    for entry in entries(path)? {
-        if path.join(&entry.0).is_dir() {
-            names.push(entry.0);
-        }
-    }
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let is_class = |(name, is_folder): &(String, bool)| {
+        *is_folder || path.join(name).canonicalize().is_ok_and(|class| class.is_dir() && !real.starts_with(class))
+    };
+    let mut names: Vec<String> = entries(path)?.into_iter().filter(is_class).map(|(name, _)| name).collect();
     names.sort();
     Ok(names)
 }
 
-/// Names of the pictures in a class folder, sorted.
-fn pictures(path: &Path) -> Result<Vec<Box<str>>> {
-    let is_picture = |name: &str| {
-        let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix.to_ascii_lowercase());
-        suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix.as_str()))
-    };
-    // Only what is known to be a folder is one: to ask the disk about each of a million links takes minutes.
-    let files = entries(path)?.into_iter().filter(|(name, is_folder)| !is_folder && is_picture(name));
-    let mut names: Vec<Box<str>> = files.map(|(name, _)| name.into_boxed_str()).collect();
-    if names.is_empty() {
-        return Err(Error::file(path, "holds no picture (.JPEG, .jpg or .png); fill or remove this class folder"));
-    }
+/// Names of pictures that are in no class folder, sorted.
+fn loose_pictures(path: &Path) -> Result<Vec<PathBuf>> {
+    let is_loose = |(name, is_folder): &(String, bool)| !is_folder && looks_like_picture(name);
+    let mut names: Vec<PathBuf> = entries(path)?.into_iter().filter(is_loose).map(|(name, _)| name.into()).collect();
     names.sort();
     Ok(names)
+}
+
+/// What a class folder holds, as paths below it, sorted.
+struct Pictures {
+    files: Vec<Box<str>>,
+    passed_over: Vec<PathBuf>,
+}
+
+/// The pictures in a class folder and in folders below.
+fn pictures(path: &Path) -> Result<Pictures> {
+    let found = search(path, &|name, is_folder| !is_folder && looks_like_picture(name))?;
+    let (mut files, mut passed_over) = (Vec::new(), Vec::new());
+    for file in found {
+        match file.to_str() {
+            None => return Err(not_unicode(&path.join(file))),
+            Some(text) if is_picture(text) => files.push(text.into()),
+            Some(_) => passed_over.push(file),
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::file(path, "holds no picture (.JPEG, .jpg or .png); fill or remove this class folder"));
+    }
+    Ok(Pictures { files, passed_over })
+}
+
+fn not_unicode(path: &Path) -> Error {
+    Error::file(path, "has a name that is no Unicode text; give it a plain name")
 }
 
 /// Names in a folder with whether each is a folder itself, hidden ones (such as macOS' `._*`) left out.
@@ -126,11 +149,7 @@ fn entries(path: &Path) -> Result<Vec<(String, bool)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
-        let name = entry
-            .file_name()
-            .to_str()
-            .map(str::to_string)
-            .ok_or_else(|| Error::file(entry.path(), "has a name that is no Unicode text; give it a plain name"))?;
+        let name = entry.file_name().to_str().map(str::to_string).ok_or_else(|| not_unicode(&entry.path()))?;
         if !name.starts_with('.') {
             entries.push((name, entry.file_type().is_ok_and(|kind| kind.is_dir())));
         }

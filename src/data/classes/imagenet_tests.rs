@@ -106,3 +106,54 @@ fn check_tells_every_broken_picture_and_goes_on() {
     assert_eq!((report.pictures, report.sizes.values().sum::<usize>()), (4, 2));
     assert_eq!(report.classes, [("n01".to_string(), 2), ("n02".to_string(), 2)]);
 }
+
+#[test]
+fn what_torchvision_takes_is_taken_and_the_rest_is_named() {
+    let root = imagenet();
+    let train = root.path().join("train");
+    fs::create_dir_all(train.join("n01/more/deep")).unwrap();
+    let picture = RgbImage::from_pixel(4, 3, Rgb([9, 8, 7]));
+    for (name, format) in [
+        ("n01/d.WEBP", ImageFormat::WebP),
+        ("n01/e.bmp", ImageFormat::Bmp),
+        ("n01/more/f.tif", ImageFormat::Tiff),
+        ("n01/more/deep/g.ppm", ImageFormat::Pnm),
+    ] {
+        picture.save_with_format(train.join(name), format).unwrap();
+    }
+    for other in ["n01/h.gif", "n02/more.HEIC", "loose.png"] {
+        fs::write(train.join(other), "").unwrap();
+    }
+    let classes = Classes::open(Layout::Imagenet, root.path(), "train", 0).unwrap();
+    let names: Vec<String> = (0..classes.len()).map(|i| classes.name(i)).collect();
+    assert_eq!(names, ["n01/a", "n01/b", "n01/d", "n01/e", "n01/more/deep/g", "n01/more/f", "n02/c"]);
+    for i in [2, 3, 4, 5] {
+        let read = classes.example(i).unwrap();
+        assert_eq!((read.label[[0, 0]], read.image.dim(), read.image[[2, 3, 1]]), (0, (3, 4, 3), 8), "{}", read.name);
+    }
+    let report = check(Layout::Imagenet, root.path(), "train").unwrap();
+    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!((report.pictures, problems.len()), (7, 3), "{problems:?}");
+    for (problem, file, help) in [
+        (&problems[0], "train/loose.png", "put it into a class folder"),
+        (&problems[1], "n01/h.gif", "save it as PNG or JPEG"),
+        (&problems[2], "n02/more.HEIC", "save it as PNG or JPEG"),
+    ] {
+        assert!(problem.ends_with(&format!("{file}: looks like a picture and is passed over; {help}")), "{problem}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_folder_above_is_no_class_and_holds_no_picture() {
+    use std::os::unix::fs::symlink;
+    let root = imagenet();
+    let train = root.path().join("train");
+    symlink(".", train.join("again")).unwrap();
+    symlink("..", train.join("n01/above")).unwrap();
+    symlink("../../val/n02", train.join("n02/other")).unwrap();
+    let classes = Classes::open(Layout::Imagenet, root.path(), "train", 0).unwrap();
+    assert_eq!(classes.classes().names(), ["n01", "n02"]);
+    let names: Vec<String> = (0..classes.len()).map(|i| classes.name(i)).collect();
+    assert_eq!(names, ["n01/a", "n01/b", "n02/c", "n02/other/c"]);
+}

@@ -5,7 +5,7 @@
 //! | CIFAR-10, CIFAR-100 | the folder of the binary version, the folder above it, or the `.tar.gz` itself | in memory |
 //! | SVHN | the folder with `train_32x32.mat`, `test_32x32.mat`, `extra_32x32.mat` | in memory |
 //! | STL-10 | `stl10_binary/` or the folder above it | in memory |
-//! | ImageNet | the folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG` | on disk |
+//! | ImageNet | the folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (or other pictures, or folders below) | on disk |
 //! | digits | nothing: drawn on the fly | nowhere |
 //!
 //! [`Classes`] hands out whole images, [`augment`] makes inputs of the network from them, and [`check`] looks through
@@ -22,6 +22,7 @@ mod records;
 mod stl10;
 mod svhn;
 
+use super::image_file::say_passed_over;
 use super::normalize::Normalization;
 use super::{Dataset, Example};
 use crate::config::Task;
@@ -136,7 +137,8 @@ impl Classes {
     ///
     /// `count` is the number of images of [`Layout::Digits`], which needs no `root`; the others do not look at it.
     /// CIFAR, SVHN and STL-10 are read into memory whole (154 MB for CIFAR's `train`, 221 MB for STL-10's `test`,
-    /// 1.6 GB for SVHN's `extra`); of ImageNet the files are listed and none is opened.
+    /// 1.6 GB for SVHN's `extra`); of ImageNet the files are listed and none is opened. A line on stderr tells of
+    /// files that are passed over.
     ///
     /// # Errors
     /// A split that the layout does not have; files that are missing, cut off or of another format; labels that are no
@@ -151,8 +153,9 @@ impl Classes {
                 problems.into_iter().next().map_or(Ok(()), Err)?;
                 Ok(Self::new(layout, names, Source::Records(records)))
             }
-            Read::Files(Listing { files, names, problems }) => {
+            Read::Files(Listing { files, names, problems, passed_over }) => {
                 problems.into_iter().next().map_or(Ok(()), Err)?;
+                say_passed_over(&files.folder, &passed_over, "`segdata check` names them all");
                 Ok(Self::new(layout, names, Source::Files(files)))
             }
         }

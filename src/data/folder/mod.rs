@@ -20,11 +20,13 @@ use super::cityscapes::{Listing, Pair, load_pair};
 use super::masks::MaskFormat;
 use super::{Dataset, Example};
 use crate::config::Task;
+use crate::data::image_file::{looks_like_picture, passed_over, say_passed_over};
 use crate::files::plain_cause;
+use crate::folders::search;
 use crate::task::ClassSet;
 use crate::task::class_set::LayoutKeys;
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,11 +44,12 @@ impl Folder {
     /// A folder that is missing or laid out otherwise; a split without images; an image without a mask; a list that
     /// names a missing file or a name twice.
     pub fn open(root: &Path, split: &str, classes: Arc<ClassSet>, keys: &LayoutKeys) -> Result<Self> {
-        let listing = list(root, split, &Layout::find(root, keys)?)?;
-        match listing.problems.into_iter().next() {
-            Some(problem) => Err(problem),
-            None => Ok(Self { pairs: listing.pairs, format: MaskFormat::of(classes, keys) }),
-        }
+        let layout = Layout::find(root, keys)?;
+        let listing = list(root, split, &layout)?;
+        listing.problems.into_iter().next().map_or(Ok(()), Err)?;
+        let folder = layout.images.folder(root, split);
+        say_passed_over(&folder, &listing.passed_over, "`segdata check` names them all");
+        Ok(Self { pairs: listing.pairs, format: MaskFormat::of(classes, keys) })
     }
 }
 
@@ -97,7 +100,15 @@ pub fn list(root: &Path, split: &str, layout: &Layout) -> Result<Listing> {
 
 fn from_folder(root: &Path, split: &str, layout: &Layout, listing: &mut Listing) -> Result<()> {
     let mut last: Option<(String, std::path::PathBuf)> = None;
-    for file in layout.images.files(root, split)? {
+    let files = layout.images.files(root, split)?;
+    let folder = layout.images.folder(root, split);
+    let read: HashSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
+    let pictures = search(&folder, &|name, is_folder| !is_folder && looks_like_picture(name))?;
+    // A pattern with a suffix of its own may share its folder with masks.
+    let whole_folder = layout.images.takes_whole_folder();
+    listing.passed_over =
+        pictures.into_iter().filter(|below| whole_folder && !read.contains(&*folder.join(below))).collect();
+    for file in files {
         if let Some((name, other)) = &last
             && *name == file.name
         {
@@ -159,6 +170,12 @@ fn entry_of(root: &Path, split: &str, layout: &Layout, entry: &str) -> Result<Pa
         Ok(label) => Ok(Pair { name: name.to_string(), image, label }),
         Err(expected) => Err(format!("`{entry}` has no mask; expected {}", expected.display())),
     }
+}
+
+/// What `segdata check` says of a file that [`Listing::passed_over`] names.
+pub(super) fn passed_over_problem(root: &Path, split: &str, layout: &Layout, below: &Path) -> Error {
+    let expected = format!("expected {} in this split", layout.images.text());
+    passed_over(&layout.images.folder(root, split), below, &expected)
 }
 
 /// Masks of `split` that no image belongs to; only `segdata check` minds them.

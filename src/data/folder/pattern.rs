@@ -1,12 +1,13 @@
 //! Patterns of file names, such as `imgs/{split}/{name}_img.jpg`.
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::folders::search;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// File name extensions that are tried where a pattern of images names none.
-pub(super) const IMAGE_EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+pub(super) use crate::data::image_file::SUFFIXES as IMAGE_EXTENSIONS;
 /// The same for masks.
 pub(super) const MASK_EXTENSIONS: [&str; 1] = ["png"];
 
@@ -65,6 +66,11 @@ impl Pattern {
         (before.to_string(), after.to_ascii_lowercase())
     }
 
+    /// Whether every image in its folder matches.
+    pub(super) fn takes_whole_folder(&self) -> bool {
+        self.text.ends_with("/{name}")
+    }
+
     fn has_extension(&self) -> bool {
         self.text.rsplit("{name}").next().is_some_and(|after| after.contains('.'))
     }
@@ -116,13 +122,13 @@ impl Pattern {
         let ends = self.ends(split);
         let folder = self.folder(root, split);
         let mut files = Vec::new();
-        let mut above = Vec::new();
-        walk(&folder, &mut above, &mut |path| {
-            let below = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+        for below in search(&folder, &|_, is_folder| !is_folder)? {
+            let path = folder.join(below);
+            let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             if let Some(name) = self.name_of(&ends, &below) {
-                files.push(Match { name, path: path.to_path_buf() });
+                files.push(Match { name, path });
             }
-        })?;
+        }
         files.sort_by(|a, b| a.name.cmp(&b.name).then(a.path.cmp(&b.path)));
         Ok(files)
     }
@@ -146,29 +152,6 @@ impl Pattern {
         }
         found.into_keys().collect()
     }
-}
-
-/// Calls `visit` with every file below a folder, hidden ones left out. Links are followed, but never to a folder above.
-fn walk(folder: &Path, above: &mut Vec<PathBuf>, visit: &mut impl FnMut(&Path)) -> Result<()> {
-    let cannot = |cause: std::io::Error| Error::file(folder, format!("cannot be listed: {cause}"));
-    let real = folder.canonicalize().map_err(cannot)?;
-    if above.contains(&real) {
-        return Ok(());
-    }
-    above.push(real);
-    for entry in fs::read_dir(folder).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-            continue;
-        }
-        if path.is_dir() {
-            walk(&path, above, visit)?;
-        } else {
-            visit(&path);
-        }
-    }
-    above.pop();
-    Ok(())
 }
 
 #[cfg(test)]
