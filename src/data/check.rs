@@ -1,8 +1,9 @@
 //! Looks through a whole dataset before a run does: counts, sizes, class frequencies, and everything that is wrong.
 
-use super::cityscapes::{self, Formats, Listing, Pair};
+use super::cityscapes::{self, Formats};
 use super::folder::{self, Layout};
 use super::masks::{MaskFormat, Value};
+use super::pairs::{Listing, Pair};
 use super::{class_file, folder::classes::BINARY, folder::classes::is_binary};
 use crate::cli::counted;
 use crate::config::{DataConfig, DatasetKind};

@@ -15,6 +15,7 @@ pub(crate) use super::image_file::same_size;
 pub(super) use super::image_file::{MAX_SIDE, size_of};
 use super::image_file::{is_picture, looks_like_picture, passed_over, say_passed_over};
 use super::masks::MaskFormat;
+use super::pairs::{Listing, Pair, load_pair};
 use super::{Dataset, Example};
 use crate::config::Task;
 use crate::folders::search;
@@ -39,28 +40,6 @@ const VARIANTS: [&str; 2] = ["_foggy_", "_rain_"];
 const LABEL_IDS_SUFFIX: &str = LABEL_SUFFIXES[0].0;
 const INSTANCE_IDS_SUFFIX: &str = "_gtFine_instanceIds.png";
 const EXPECTED: &str = "<city>/<name>_leftImg8bit.png (or .jpg)";
-
-/// A picture file and its label file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pair {
-    /// `<city>_<sequence>_<frame>`, then what tells several pictures of one label apart, such as `_foggy_beta_0.02`.
-    pub name: String,
-    /// The picture.
-    pub image: PathBuf,
-    /// Its label.
-    pub label: PathBuf,
-}
-
-/// What a split's folders hold.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// Pictures with labels, sorted by name.
-    pub pairs: Vec<Pair>,
-    /// Everything that is wrong with the folders (nothing is opened yet).
-    pub problems: Vec<Error>,
-    /// What looks like a picture and is none of the layout's, below the split's folder of pictures.
-    pub passed_over: Vec<PathBuf>,
-}
 
 /// One split of a dataset in Cityscapes layout.
 #[derive(Debug)]
@@ -371,20 +350,6 @@ pub(super) fn holds_train_ids(path: &Path) -> bool {
 pub(crate) fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     let (stem, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
     end.eq_ignore_ascii_case(suffix).then_some(stem)
-}
-
-/// Reads an image and its mask.
-///
-/// # Errors
-/// Files that cannot be read or decoded, sizes that differ, values that the class set does not list.
-pub fn load_pair(pair: &Pair, format: &MaskFormat) -> Result<Example> {
-    let image = load_image(&pair.image)?;
-    let mask = format.load(&pair.label)?;
-    same_size((&pair.label, mask.label.dim()), "picture", (&pair.image, size_of(&image)))?;
-    match mask.problem {
-        Some(problem) => Err(problem),
-        None => Ok(Example { name: pair.name.clone(), image, label: mask.label }),
-    }
 }
 
 /// Names of the folders in `path`, sorted, hidden ones left out.

@@ -15,6 +15,7 @@ mod keyed;
 pub mod loader;
 pub mod masks;
 pub mod normalize;
+pub mod pairs;
 mod photometric;
 mod polygons;
 pub mod scenes;

@@ -5,6 +5,7 @@
 
 mod board;
 pub mod checkpoint;
+mod evaluation;
 pub(crate) mod exhaustion;
 pub mod features;
 pub(crate) mod first_step;

@@ -16,8 +16,8 @@ mod pattern;
 pub use layout::Layout;
 pub use pattern::Pattern;
 
-use super::cityscapes::{Listing, Pair, load_pair};
 use super::masks::MaskFormat;
+use super::pairs::{Listing, Pair, load_pair};
 use super::{Dataset, Example};
 use crate::config::Task;
 use crate::data::image_file::{looks_like_picture, passed_over, say_passed_over};
