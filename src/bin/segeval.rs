@@ -225,6 +225,16 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
 
 /// Runs are compared on one set of pictures, and not on two in silence.
 fn same_pictures(first: &Path, pictures: &dyn Dataset, run: &Path, others: &dyn Dataset) -> Result<()> {
+    let (one, other) = (pictures.classes(), others.classes());
+    if one.first_difference(other).is_some() || !one.reads_like(other) {
+        return Err(Error::usage(format!(
+            "--compare: {} is scored with the class set {}, {} with another one, {}; name one set for all with --classes",
+            first.display(),
+            one.describe(),
+            run.display(),
+            other.describe()
+        )));
+    }
     let count = pictures.len();
     let same = count == others.len() && (0..count).all(|index| pictures.name(index) == others.name(index));
     let same_size = || Ok::<_, Error>(pictures.example(0)?.label.dim() == others.example(0)?.label.dim());

@@ -254,10 +254,15 @@ impl DataArgs {
             config.data.dataset = dataset;
             if dataset.is_built_in() {
                 config.data.root = PathBuf::new();
+                config.data.classes.clear();
             }
         }
         if let Some(root) = &self.data_root {
             config.data.root.clone_from(root);
+            // Another folder's own class set says what its ids mean.
+            if root.join(crate::data::CLASS_FILE).is_file() {
+                config.data.classes.clear();
+            }
         }
         if let Some(classes) = &self.classes {
             config.data.classes.clone_from(classes);

@@ -86,7 +86,8 @@ impl RunConfig {
                 *path = absolute(path)?;
             }
         }
-        if Path::new(&self.data.classes).is_file() {
+        let is_preset = crate::task::class_set::preset(&self.data.classes).is_some();
+        if !is_preset && Path::new(&self.data.classes).is_file() {
             self.data.classes = absolute(Path::new(&self.data.classes))?.to_string_lossy().into_owned();
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 use super::manifest;
 use crate::config::{LocalConfig, ModelConfig, RunConfig, Schedule};
+use crate::data::CLASS_FILE;
 use crate::eval::Predictor;
 use crate::files::{plain_cause, sync_folder};
 use crate::local::LocalNetwork;
@@ -230,9 +231,19 @@ impl Checkpoint {
         let learned = &self.state.classes;
         let Some((index, now, before)) = given.first_difference(learned) else { return Ok(()) };
         let name = |name: Option<&str>| name.map_or("none".to_string(), |name| format!("`{name}`"));
+        let own = self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(CLASS_FILE);
+        let remedy = match own.is_file() {
+            true => format!(
+                "name the run's own set with --classes {}, or train on the new classes from its weights (segtrain \
+                 --pretrained)",
+                own.display()
+            ),
+            false => "score it on data with its own classes, or train on the new ones from its weights (segtrain \
+                      --pretrained)"
+                .to_string(),
+        };
         Err(Error::usage(format!(
-            "the data has other classes ({}, {}) than this run learned ({}, {}): class {index} is {}, and was {} ({}); name \
-             the run's own set with --classes {}, or train on the new classes from its weights (segtrain --pretrained)",
+            "the data has other classes ({}, {}) than this run learned ({}, {}): class {index} is {}, and was {} ({}); {}",
             given.name,
             given.len(),
             learned.name,
@@ -240,7 +251,7 @@ impl Checkpoint {
             name(now),
             name(before),
             self.folder.display(),
-            self.folder.ancestors().nth(2).unwrap_or(&self.folder).join("classes.toml").display()
+            remedy
         )))
     }
 

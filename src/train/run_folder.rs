@@ -5,7 +5,7 @@ use super::lock::{self, RunLock};
 use crate::config::RunConfig;
 use crate::data::CLASS_FILE;
 use crate::files::{make_folder, write_atomic};
-use crate::task::ClassSet;
+use crate::task::class_set::ClassFile;
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -87,11 +87,11 @@ pub fn write_config(folder: &Path, config: &RunConfig) -> Result<()> {
     write_atomic(folder.join("config.toml"), |file| file.write_all(config.to_commented_toml().as_bytes()))
 }
 
-/// Writes `classes.toml`, the class set of the run.
+/// Writes `classes.toml`, the class set of a run with a class for each pixel, and how its masks are read.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_classes(folder: &Path, classes: &ClassSet) -> Result<()> {
+pub fn write_classes(folder: &Path, classes: &ClassFile) -> Result<()> {
     write_atomic(folder.join(CLASS_FILE), |file| file.write_all(classes.to_toml().as_bytes()))
 }
 

@@ -109,7 +109,9 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         }
     };
     let resumed = checkpoint.is_some();
-    run_folder::write_classes(&folder, &classes)?;
+    if config.data.dataset.task() == Task::Segmentation {
+        run_folder::write_classes(&folder, &data::class_file(&config.data)?)?;
+    }
     let lock = lock; // until the end of the run
     let outcome = start(
         config,

@@ -66,7 +66,6 @@ fn a_run_leaves_scores_plots_and_mistakes_and_segeval_repeats_them() {
         [
             ".lock",
             "checkpoints",
-            "classes.toml",
             "config.toml",
             "metrics.jsonl",
             "mistakes.png",

@@ -222,7 +222,7 @@ fn wrong_data_and_class_sets_are_named() {
     tiny(folder.path()).args(&line).fails(1, &["masks/", "id 8", "classes.toml", "--classes"]);
     with(CLASSES.replace("ignore_colors", "masks_are = \"colors\"\nignore_colors"));
     fs::remove_dir_all(folder.path().join("run")).ok();
-    tiny(folder.path()).args(&line).fails(1, &["masks/", "color [8, 8, 8]", "\"soil\"", "ignore_colors"]);
+    tiny(folder.path()).args(&line).fails(1, &["masks/", "color [3, 3, 3]", "\"soil\"", "ignore_colors"]);
     with(CLASSES.into());
     fs::remove_dir_all(folder.path().join("run")).ok();
     let mask = folder.path().join("data/masks/train/f1.png");

@@ -8,7 +8,7 @@ impl ClassSet {
     /// What is wrong with the set, if anything: a sentence with the value and what to do.
     ///
     /// # Errors
-    /// Fewer than 2 or more than [`MAX_CLASSES`] classes; a class without name or ids; a name, an id or a colour twice;
+    /// Fewer than 2 or more than [`MAX_CLASSES`] classes; a class without name or ids; a name or an id twice;
     /// a group that is not there.
     pub fn check(&self) -> Result<(), String> {
         match self.len() {
@@ -58,7 +58,15 @@ impl ClassSet {
         if let Some((id, one, other)) = twice(ids.chain(ignored).chain(grouped)) {
             return Err(format!("id {id} is of {} and of {}; list it once", quoted(one), quoted(other)));
         }
-        let colors = classes().map(|class| (class.color, class.name.as_str()));
+        Ok(())
+    }
+
+    /// What is wrong with the colours, if anything: one that two classes have.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn check_colors(&self) -> Result<(), String> {
+        let colors = self.classes.iter().map(|class| (class.color, class.name.as_str()));
         let ignored = self.ignore_colors.iter().map(|color| (*color, "ignore_colors"));
         if let Some((color, one, other)) = twice(colors.chain(ignored)) {
             return Err(format!("color {color:?} is of {} and of {}; give each its own", quoted(one), quoted(other)));
@@ -103,6 +111,12 @@ mod tests {
         set.check().unwrap_err()
     }
 
+    fn wrong_colors(change: impl FnOnce(&mut ClassSet)) -> String {
+        let mut set = set(3);
+        change(&mut set);
+        set.check_colors().unwrap_err()
+    }
+
     #[test]
     fn two_to_256_classes_are_possible() {
         for classes in [2, 3, 255] {
@@ -124,8 +138,8 @@ mod tests {
             (wrong(|set| set.classes[2].ids = vec![9, 1]), "id 1 is of class \"c1\" and of class \"c2\""),
             (wrong(|set| set.classes[2].ids = vec![2, 2]), "id 2 is of class \"c2\" and of class \"c2\""),
             (wrong(|set| set.ignore = vec![255, 0]), "id 0 is of class \"c0\" and of `ignore`"),
-            (wrong(|set| set.classes[2].color = set.classes[0].color), "[128, 0, 0] is of class \"c0\""),
-            (wrong(|set| set.ignore_colors = vec![[128, 0, 0]]), "`ignore_colors`"),
+            (wrong_colors(|set| set.classes[2].color = set.classes[0].color), "[128, 0, 0] is of class \"c0\""),
+            (wrong_colors(|set| set.ignore_colors = vec![[128, 0, 0]]), "`ignore_colors`"),
             (wrong(|set| set.classes[1].ids.clear()), "\"c1\": ids = []"),
             (wrong(|set| set.classes[1].group = Some("g".into())), "group = \"g\""),
             (wrong(|set| set.classes[1].instance_pixels = Some(-1.0)), "instance_pixels = -1"),

@@ -81,11 +81,14 @@ struct ClassKeys {
 }
 
 impl ClassFile {
-    /// Reads `--classes FILE|PRESET`: a file where there is one of that name, else a preset.
+    /// Reads `--classes FILE|PRESET`. A preset comes first; write `./voc` for a file that is called like one.
     ///
     /// # Errors
     /// Neither a file nor a preset; a file that is no class set.
     pub fn named(name: &str) -> Result<Self> {
+        if let Some(classes) = preset(name) {
+            return Ok(Self { classes, layout: LayoutKeys::default() });
+        }
         let path = Path::new(name);
         if path.is_file() {
             return Self::read(path);
@@ -93,13 +96,26 @@ impl ClassFile {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder; name the classes.toml in it with --classes FILE"));
         }
-        match preset(name) {
-            Some(classes) => Ok(Self { classes, layout: LayoutKeys::default() }),
-            None => Err(Error::usage(format!(
-                "--classes {name}: there is no such file, and no such preset; presets are {}",
-                PRESETS.join(", ")
-            ))),
+        Err(Error::usage(format!(
+            "--classes {name}: there is no such file, and no such preset; presets are {}",
+            PRESETS.join(", ")
+        )))
+    }
+
+    /// The text of a `classes.toml` that reads back as this.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in
+            [("images", &self.layout.images), ("masks", &self.layout.masks), ("splits", &self.layout.splits)]
+        {
+            if let Some(value) = value {
+                text += &format!("{key} = {}\n", toml::Value::String(value.clone()));
+            }
         }
+        if self.layout.masks_are == MasksAre::Colors {
+            text += "masks_are = \"colors\"\n";
+        }
+        text + &self.classes.to_toml()
     }
 
     /// Reads a `classes.toml`.
@@ -142,15 +158,18 @@ impl ClassFile {
                 ));
             }
             None => ClassSet {
-                name: keys.name.unwrap_or_else(|| name.to_string()),
+                name: keys.name.clone().unwrap_or_else(|| name.to_string()),
                 ignore: Vec::new(),
                 ignore_colors: keys.ignore_colors.unwrap_or_default(),
                 unlisted: keys.unlisted.unwrap_or_default(),
                 classes: filled(keys.classes),
-                groups: keys.groups,
+                groups: keys.groups.clone(),
             },
         };
         let mut classes = classes;
+        if keys.preset.is_some() && (keys.name.is_some() || !keys.groups.is_empty()) {
+            return Err("preset: brings its own name and groups; remove `name` and [[group]]".into());
+        }
         if keys.preset.is_none() {
             // What most labelling tools and mmsegmentation use for pixels without a class.
             let taken = classes.classes.iter().any(|class| class.ids.contains(&255));
@@ -159,8 +178,11 @@ impl ClassFile {
         if keys.reduce_zero {
             classes.raise_ids(keys.preset.as_deref())?;
         }
-        if keys.preset.is_none() {
-            classes.check()?;
+        classes.check()?;
+        // Published palettes repeat some colours, which only matters where masks hold colours.
+        let published = preset(&classes.name).is_some_and(|preset| preset.first_difference(&classes).is_none());
+        if !published || layout.masks_are == MasksAre::Colors {
+            classes.check_colors()?;
         }
         Ok(Self { classes, layout })
     }
@@ -233,6 +255,28 @@ mod tests {
         assert_eq!(classes.ignore, [0, 255]);
         let message = ClassFile::parse("preset = \"ade20k\"\nreduce_zero = true", "x").unwrap_err();
         assert!(message.contains("ade20k") && message.contains("remove reduce_zero"), "{message}");
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let own = format!("images = \"i/{{name}}.jpg\"\nmasks = \"m/{{name}}.png\"\nmasks_are = \"colors\"\nignore = []\n{TWO}");
+        for text in [own, "preset = \"ade20k\"".into(), "preset = \"cityscapes\"".into(), format!("reduce_zero = true\n{TWO}")] {
+            let file = ClassFile::parse(&text, "x").unwrap();
+            assert_eq!(ClassFile::parse(&file.to_toml(), "y").unwrap(), file, "{}", file.to_toml());
+        }
+    }
+
+    #[test]
+    fn keys_beside_a_preset_are_checked() {
+        for (text, token) in [
+            ("preset = \"voc\"\nignore = [0, 255]", "id 0"),
+            ("preset = \"ade20k\"\nmasks_are = \"colors\"", "[140, 140, 140]"),
+            ("preset = \"voc\"\nname = \"mine\"", "`name`"),
+        ] {
+            let message = ClassFile::parse(text, "x").unwrap_err();
+            assert!(message.contains(token), "{message}");
+        }
+        assert_eq!(ClassFile::named("voc").unwrap().classes.len(), 21);
     }
 
     #[test]

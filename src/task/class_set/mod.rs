@@ -67,7 +67,7 @@ pub struct ClassSet {
     /// Name of the preset, or of the file without its suffix; for messages.
     pub name: String,
     /// Ids on disk of pixels without a class.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub ignore: Vec<u16>,
     /// Colours of pixels without a class, for masks of colours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -165,6 +165,20 @@ impl ClassSet {
         let differs = |&index: &usize| name(self, index) != name(other, index);
         let index = (0..self.len().max(other.len())).find(differs)?;
         Some((index, name(self, index), name(other, index)))
+    }
+
+    /// Whether ids and colours on disk mean the same in another set of the same classes.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        let sorted = |ids: &[u16]| {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids
+        };
+        let classes = self.classes.iter().zip(&other.classes);
+        self.len() == other.len()
+            && classes.into_iter().all(|(a, b)| sorted(&a.ids) == sorted(&b.ids))
+            && sorted(&self.ignore) == sorted(&other.ignore)
+            && self.unlisted == other.unlisted
     }
 
     /// One line for the head of a run: name, number and names of the classes.
