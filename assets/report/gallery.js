@@ -1,8 +1,8 @@
 // Pictures with a slider between each and one of its layers.
 
-const IGNORED = 255;
-
 function gallery() {
+  // With all 256 classes there is no number left for it.
+  const IGNORED = data.classes.length > 255 ? 256 : 255;
   const stage = one("#stage");
   const [under, over, cross] = [one(".under", stage), one(".over", stage), one(".cross", stage)];
   const [filter, order, slide, pixel, thumbs] = ["filter", "order", "slide", "pixel", "thumbs"].map((id) => one(`#${id}`));

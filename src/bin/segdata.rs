@@ -2,7 +2,7 @@
 //! Cityscapes layout.
 
 use clap::{Parser, Subcommand};
-use infoseg::config::{DatasetKind, Resolution, defaults_for};
+use infoseg::config::{DataConfig, DatasetKind, Resolution, defaults_for};
 use infoseg::data::scenes::Scenes;
 use infoseg::data::{self, SCENES_SEED, check, classes, folder, synth};
 use infoseg::task::class_set::LayoutKeys;
@@ -111,7 +111,7 @@ fn run_check(dataset: DatasetKind, root: &Path, classes: String, splits: Vec<Str
             let mut config = defaults_for(dataset).data;
             (config.root, config.classes) = (root.to_path_buf(), classes);
             match check::Masks::open(&config) {
-                Err(problem) if dataset == DatasetKind::Folder && config.classes.is_empty() => {
+                Err(problem) if dataset == DatasetKind::Folder && is_without_set(&config) => {
                     return propose_classes(root, problem);
                 }
                 opened => Opened::Masks(opened?),
@@ -156,6 +156,11 @@ fn run_check(dataset: DatasetKind, root: &Path, classes: String, splits: Vec<Str
         0 => Ok(()),
         _ => Err(Error::run(format!("{} found", cli::counted(problems, "problem")))),
     }
+}
+
+/// Whether no class set is named, and none lies in the folder.
+fn is_without_set(config: &DataConfig) -> bool {
+    config.classes.is_empty() && !config.root.join(data::CLASS_FILE).exists()
 }
 
 enum Opened {

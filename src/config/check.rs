@@ -122,6 +122,9 @@ impl RunConfig {
         let would_do = if pixels { "\"scaled\"" } else { "\"reflect-padded\", \"zero-padded\" or \"resized\"" };
         let message = format!("{on} has a class for each {each}; use {would_do}");
         ensure(fits, "augment.crop", said(crop), message)?;
+        let classes = &self.data.classes;
+        let message = format!("{on} has classes of its own; leave it out");
+        ensure(pixels || classes.is_empty(), "data.classes", format!("\"{classes}\""), message)?;
         let fits = !pixels || !backbone.is_cifar();
         let message =
             format!("is made for small pictures with one class, {on} is segmented; use resnet18 to resnext101-32x8d");

@@ -229,7 +229,9 @@ impl Masks {
         if let Some(mask) = mask {
             let unlisted = mask.unlisted.into_iter();
             report.unknown = unlisted.map(|(value, pixels)| (value, Frequency { pixels, pictures: 1 })).collect();
-            report.ids = mask.ids;
+            if !mask.of_indices {
+                report.ids = mask.ids;
+            }
             report.count(pair, &mask.label);
             report.problems.extend(mask.problem);
         }
@@ -297,7 +299,9 @@ impl SplitReport {
         let ids: Vec<u16> = self.ids.iter().copied().filter(|id| *id != 255).collect();
         let from_zero = ids.iter().zip(0..).all(|(id, number)| *id == number) && ids.len() > 1;
         let mostly_ignored = self.ignored.pixels > labelled;
-        if *set == "cityscapes" && (from_zero || mostly_ignored) && self.ignored.pixels > 0 && !ids.is_empty() {
+        let few = ids.iter().max().is_some_and(|largest| *largest < self.set.largest_id());
+        let others = mostly_ignored || (from_zero && few);
+        if *set == "cityscapes" && others && self.ignored.pixels > 0 && !ids.is_empty() {
             let share = 100.0 * self.ignored.pixels as f64 / (self.ignored.pixels + labelled).max(1) as f64;
             remarks.push(format!(
                 "the ids found ({}) look like those of another class set: {share:.1} % of the pixels are ignored as label \

@@ -25,7 +25,8 @@ const BATCHES_AHEAD: u64 = 2;
 pub struct Batch {
     /// Normalised pictures. Shape: `[batch, 3, height, width]`, flat.
     pub input: Vec<f32>,
-    /// Train ids, 255 ignored: `[batch, height, width]`, flat. Of classification one class a picture: `[batch]`.
+    /// Class indices, [`IGNORE_INDEX`](crate::task::IGNORE_INDEX) ignored: `[batch, height, width]`, flat; for
+    /// classification one for each image: `[batch]`.
     pub label: Vec<u16>,
     /// Number of pictures.
     pub batch: usize,

@@ -18,6 +18,7 @@ pub struct MaskFormat {
     pixels: Pixels,
     /// What the file should hold, for error messages.
     expects: String,
+    of_indices: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ enum Pixels {
 }
 
 /// What a pixel of a mask holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// A grey level or palette index.
     Id(u16),
@@ -55,19 +56,21 @@ pub struct Mask {
     pub problem: Option<Error>,
     /// Every id that the mask holds; empty for masks of colours.
     pub ids: BTreeSet<u16>,
+    /// Whether they are class indices, and not ids that the class set lists.
+    pub of_indices: bool,
 }
 
 impl MaskFormat {
     /// Masks of ids that the class set lists.
     pub fn ids(classes: Arc<ClassSet>) -> Self {
         let (pixels, expects) = (Pixels::Ids(IdTable::of(&classes)), classes.name.clone());
-        Self { classes, pixels, expects }
+        Self { classes, pixels, expects, of_indices: false }
     }
 
     /// Masks of class indices, such as Cityscapes' `*_labelTrainIds.png`; 255 is ignored.
     pub fn indices(classes: Arc<ClassSet>) -> Self {
         let (pixels, expects) = (Pixels::Ids(IdTable::of_indices(&classes)), format!("train ids of {}", classes.name));
-        Self { classes, pixels, expects }
+        Self { classes, pixels, expects, of_indices: true }
     }
 
     /// Masks as a `classes.toml` describes them.
@@ -78,7 +81,7 @@ impl MaskFormat {
                 let ignored = classes.ignore_colors.iter().map(|color| (*color, IGNORE_INDEX));
                 let colors = classes.classes.iter().zip(0..).map(|(class, index)| (class.color, index));
                 let (pixels, expects) = (Pixels::Colors(ignored.chain(colors).collect()), classes.name.clone());
-                Self { classes, pixels, expects }
+                Self { classes, pixels, expects, of_indices: false }
             }
         }
     }
@@ -126,7 +129,13 @@ impl MaskFormat {
         if ids.iter().fold(true, |all, &id| all & table.lists(id)) {
             let mut label = ids;
             label.mapv_inplace(|id| table.class(id));
-            return Mask { label, unlisted: BTreeMap::new(), problem: None, ids: BTreeSet::new() };
+            return Mask {
+                label,
+                unlisted: BTreeMap::new(),
+                problem: None,
+                ids: BTreeSet::new(),
+                of_indices: self.of_indices,
+            };
         }
         let mut unlisted = BTreeMap::new();
         let mut first = None;
@@ -150,7 +159,7 @@ impl MaskFormat {
             );
             Error::file(path, message)
         });
-        Mask { label, unlisted, problem, ids: BTreeSet::new() }
+        Mask { label, unlisted, problem, ids: BTreeSet::new(), of_indices: self.of_indices }
     }
 
     fn remedy(&self, ids: &Array2<u16>) -> String {
@@ -201,7 +210,7 @@ impl MaskFormat {
             );
             Error::file(path, message)
         });
-        Mask { label, unlisted, problem, ids: BTreeSet::new() }
+        Mask { label, unlisted, problem, ids: BTreeSet::new(), of_indices: self.of_indices }
     }
 }
 

@@ -115,6 +115,12 @@ pub fn open(config: &DataConfig, split: &str) -> Result<Box<dyn Dataset>> {
         )));
     }
     let ClassFile { classes, layout } = class_file(config)?;
+    if config.dataset == DatasetKind::Cityscapes && layout != LayoutKeys::default() {
+        return Err(Error::usage(
+            "--dataset cityscapes: images, masks, splits and masks_are in classes.toml describe a folder of another layout; \
+             set --dataset folder, or remove them",
+        ));
+    }
     let classes = Arc::new(classes);
     match config.dataset {
         DatasetKind::Cityscapes => Ok(Box::new(cityscapes::Cityscapes::open(&config.root, split, classes)?)),

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 /// read on other threads meanwhile. Returns whether the loop came to its end.
 ///
 /// # Errors
-/// The first error of `read` or `on_batch`; a panic of a decoder is an error of its image.
+/// An error of `read` or `on_batch`; a panic of a decoder is an error of its image.
 pub fn for_each_batch<T: Send>(
     indices: &[usize],
     batch_size: usize,

@@ -10,7 +10,7 @@ use ndarray::{Array2, Array3};
 /// Prediction of one picture, and how sure the network is of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sure {
-    /// Train ids `[height, width]`.
+    /// Class indices `[height, width]`.
     pub pred: Array2<u8>,
     /// Softmax probability of the predicted class at the picture's own size, 0..=255 for 0..=1; `[height, width]`.
     pub confidence: Array2<u8>,

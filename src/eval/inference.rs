@@ -74,7 +74,7 @@ impl Predictor {
         Ok(finite(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
     }
 
-    /// Train ids `[height, width]` of a picture `[height, width, 3]` of any size. The scores are resized to the picture
+    /// Class indices `[height, width]` of a picture `[height, width, 3]` of any size. The scores are resized to the picture
     /// (bilinear, corners not aligned) before the best class is taken.
     ///
     /// # Errors
@@ -157,7 +157,7 @@ impl Predictor {
     }
 }
 
-/// Train ids `[height, width]` of scores `[1, classes, h, w]`.
+/// Class indices `[height, width]` of scores `[1, classes, h, w]`.
 ///
 /// # Errors
 /// Scores that are not finite, of which none is the best.

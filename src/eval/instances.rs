@@ -110,6 +110,7 @@ impl Weighted {
 /// The instances of one image: ids above 1000, as the official evaluator has it.
 fn collect(set: &ClassSet, instances: &Array2<u16>, pred: &Array2<u16>) -> BTreeMap<u16, Instance> {
     let mut found: BTreeMap<u16, Instance> = BTreeMap::new();
+    let mut ids: BTreeMap<u16, (Vec<u16>, Vec<u16>)> = BTreeMap::new();
     let instances: Vec<u16> = instances.iter().copied().collect();
     let pred: Vec<u16> = pred.iter().copied().collect();
     let mut rest = &pred[..];
@@ -120,9 +121,10 @@ fn collect(set: &ClassSet, instances: &Array2<u16>, pred: &Array2<u16>) -> BTree
         if run[0] <= 1000 {
             continue;
         }
-        let of_group = group_ids(set, run[0] / 1000);
-        let of_class: &[u16] =
-            set.classes.iter().find(|class| class.ids.contains(&(run[0] / 1000))).map_or(&[], |c| &c.ids);
+        let (of_class, of_group) = ids.entry(run[0] / 1000).or_insert_with_key(|id| {
+            let class = set.classes.iter().find(|class| class.ids.contains(id));
+            (class.map_or_else(Vec::new, |class| class.ids.clone()), group_ids(set, *id))
+        });
         found.entry(run[0]).or_default().add(Instance {
             size: run.len() as u64,
             class_hits: count(pred, |id| of_class.contains(&id)),

@@ -8,6 +8,7 @@ use crate::config::{DataConfig, DatasetKind};
 use crate::data::cityscapes::{self, Truth, instances_of, same_size};
 use crate::data::id_png::load_ids;
 use crate::data::masks::MaskFormat;
+use crate::data::pairs::Pair;
 use crate::data::{class_file, folder};
 use crate::folders::search;
 use crate::task::ClassSet;
@@ -15,6 +16,7 @@ use crate::task::class_set::{ClassFile, IdTable, MasksAre};
 use crate::{Error, Result};
 use ndarray::Array2;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,18 +43,19 @@ pub fn score_predictions(
 ) -> Result<ScoredPredictions> {
     let ClassFile { classes, layout } = class_file(config)?;
     let classes = Arc::new(classes);
-    let (truths, masks_are) = match config.dataset {
+    let (pairs, masks_are) = match config.dataset {
         DatasetKind::Folder => {
             let listing = folder::list(&config.root, split, &folder::Layout::find(&config.root, &layout)?)?;
             listing.problems.into_iter().next().map_or(Ok(()), Err)?;
+            let predicted = matched_exactly(&listing.pairs, predictions, layout.masks_are)?;
             let truths = listing.pairs.into_iter().map(|pair| Truth { name: pair.name, label: pair.label });
-            (truths.collect(), layout.masks_are)
+            (truths.zip(predicted).collect::<Vec<_>>(), layout.masks_are)
         }
-        _ => (cityscapes::truths(&config.root, split)?, MasksAre::Ids),
-    };
-    let pairs = match config.dataset {
-        DatasetKind::Folder => matched_exactly(&truths, predictions)?,
-        _ => matched(&truths, predictions)?,
+        _ => {
+            let truths = cityscapes::truths(&config.root, split)?;
+            let pairs = matched(&truths, predictions)?;
+            (pairs.into_iter().map(|(truth, path)| (truth.clone(), path)).collect(), MasksAre::Ids)
+        }
     };
     let reader = Reader {
         truth: MaskFormat::of(Arc::clone(&classes), &layout),
@@ -148,30 +151,35 @@ impl Reader {
     }
 }
 
-/// A prediction for every truth by its name: `NAME.png`, or the name with an end that `segpredict` or the truth has.
-fn matched_exactly<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, PathBuf)>> {
+/// A prediction for every image by its name: `NAME.png`, or the name with the end that `segpredict` gives it, or the name
+/// of the mask. Names may leave out the folders where that does not mix two images up.
+fn matched_exactly(pairs: &[Pair], folder: &Path, masks_are: MasksAre) -> Result<Vec<PathBuf>> {
     check_folder(folder)?;
-    let found = pngs(folder)?;
     let below =
         |path: &Path| path.strip_prefix(folder).unwrap_or(path).with_extension("").to_string_lossy().into_owned();
-    let by_stem: std::collections::HashMap<String, PathBuf> =
-        found.into_iter().map(|(_, path)| (below(&path), path)).collect();
-    let mut pairs = Vec::new();
-    let mut missing = Vec::new();
-    for truth in truths {
-        let own = truth.label.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let base = truth.name.rsplit('/').next().unwrap_or_default();
-        let mut stems = vec![truth.name.clone(), own, base.to_string()];
-        stems.extend(
-            ["_labelIds", "_color"].iter().flat_map(|end| [&truth.name, base].map(|name| format!("{name}{end}"))),
-        );
-        match stems.iter().find_map(|stem| by_stem.get(stem)) {
-            Some(path) => pairs.push((truth, path.clone())),
-            None => missing.push(&truth.name),
+    let by_stem: HashMap<String, PathBuf> = pngs(folder)?.into_iter().map(|(_, path)| (below(&path), path)).collect();
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let short_names = |pair: &Pair| {
+        let base = pair.name.rsplit('/').next().unwrap_or_default().to_string();
+        std::collections::BTreeSet::from([base, stem(&pair.image), stem(&pair.label)])
+    };
+    for name in pairs.iter().flat_map(&short_names) {
+        *counts.entry(name).or_insert(0) += 1;
+    }
+    let end = if masks_are == MasksAre::Colors { "_color" } else { "_labelIds" };
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for pair in pairs {
+        let mut names = vec![pair.name.clone()];
+        names.extend(short_names(pair).into_iter().filter(|name| counts[name] == 1));
+        let stems = names.iter().flat_map(|name| [format!("{name}{end}"), name.clone()]);
+        match stems.into_iter().find_map(|stem| by_stem.get(&stem)) {
+            Some(path) => found.push(path.clone()),
+            None => missing.push(&pair.name),
         }
     }
-    complain(folder, &missing, truths.len())?;
-    Ok(pairs)
+    complain(folder, &missing, pairs.len())?;
+    Ok(found)
 }
 
 fn complain(folder: &Path, missing: &[&String], of: usize) -> Result<()> {

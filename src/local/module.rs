@@ -18,7 +18,7 @@ use std::ops::Range;
 pub struct Targets {
     /// The picture in `[0, 1]`: `[batch, 3, height, width]`.
     pub image: Tensor<4>,
-    /// Classes; what is none, such as 255, is ignored: `[batch, height, width]`, of classification `[batch, 1, 1]`.
+    /// Class indices; what is none is ignored: `[batch, height, width]`, for classification `[batch, 1, 1]`.
     pub label: Tensor<3, Int>,
     /// The same on the host, flattened.
     pub label_host: Vec<u16>,

@@ -201,7 +201,7 @@ pub fn resized_conv2d(
 /// the logits are in.
 ///
 /// The full-size logits never exist in memory on the CPU: they are made, used and folded back a few rows at a time.
-/// Pixels whose label is not a class (such as 255) neither count nor train; with no labelled pixel the loss is 0.
+/// Pixels whose label is not a class neither count nor train; with no labelled pixel the loss is 0.
 ///
 /// # Shapes
 /// `logits [batch, classes, h, w]`, `label [batch, height, width]`; returns `[1]`.

@@ -82,12 +82,14 @@ struct Sums {
     squares: f64,
     loss: f64,
     right: u64,
-    confusion: Confusion,
+    /// For segmentation.
+    confusion: Option<Confusion>,
 }
 
 impl Sums {
-    fn new(classes: &Arc<ClassSet>) -> Self {
-        Self { squares: 0.0, loss: 0.0, right: 0, confusion: Confusion::new(Arc::clone(classes)) }
+    fn new(classes: Option<&Arc<ClassSet>>) -> Self {
+        let confusion = classes.map(|classes| Confusion::new(Arc::clone(classes)));
+        Self { squares: 0.0, loss: 0.0, right: 0, confusion }
     }
 }
 
@@ -153,7 +155,8 @@ impl Probed {
         let segmentation = val.task() == Task::Segmentation;
         let mut seen = Seen::default();
         let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
-        let mut sums: Vec<Sums> = std::iter::repeat_with(|| Sums::new(val.classes())).take(probes).collect();
+        let mut sums: Vec<Sums> =
+            std::iter::repeat_with(|| Sums::new(segmentation.then(|| val.classes()))).take(probes).collect();
         let mut kept: Vec<(RgbImage, Vec<RgbImage>)> = Vec::new();
         let mut done = 0;
         let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
@@ -184,8 +187,7 @@ impl Probed {
                 for (i, (_, of_picture)) in kept[first_kept..].iter_mut().enumerate() {
                     of_picture.push(tile(drawn_picture(image.clone().narrow(0, i, 1))));
                 }
-                count_right(sums, scores, &batch, segmentation)
-                    .map_err(|_| diverged("classifier", &probing.name, settings))?;
+                count_right(sums, scores, &batch).map_err(|_| diverged("classifier", &probing.name, settings))?;
                 Ok(())
             })?;
             done += number;
@@ -196,7 +198,7 @@ impl Probed {
         let blocks: Vec<BlockScore> = probed
             .zip(&sums)
             .map(|(probing, sums)| {
-                let scores = segmentation.then(|| sums.confusion.scores());
+                let scores = sums.confusion.as_ref().map(Confusion::scores);
                 BlockScore {
                     name: probing.name.clone(),
                     ends_module: probing.ends_module,
@@ -255,10 +257,10 @@ impl Batch {
 }
 
 /// `scores`: `[batch, classes, h, w]`.
-fn count_right(sums: &mut Sums, scores: Tensor<4>, batch: &Batch, segmentation: bool) -> Result<()> {
-    if segmentation {
+fn count_right(sums: &mut Sums, scores: Tensor<4>, batch: &Batch) -> Result<()> {
+    if let Some(confusion) = &mut sums.confusion {
         let ids = ids_of(scores, batch.size)?;
-        sums.confusion.add(&batch.label, &ids.into_raw_vec_and_offset().0);
+        confusion.add(&batch.label, &ids.into_raw_vec_and_offset().0);
         return Ok(());
     }
     let [_, classes, _, _] = scores.dims();

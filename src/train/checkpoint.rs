@@ -255,6 +255,29 @@ impl Checkpoint {
         )))
     }
 
+    /// Refuses to go on with a staged run, and warns for any other, where ids on disk mean other classes than before.
+    ///
+    /// # Errors
+    /// Stored features would be of other crops than the labels.
+    pub fn check_ids(&self, given: &ClassSet) -> Result<()> {
+        let learned = &self.state.classes;
+        if given.reads_like(learned) {
+            return Ok(());
+        }
+        let what = format!(
+            "the class set {} reads ids on disk otherwise than when this run began ({})",
+            given.name,
+            self.folder.display()
+        );
+        if self.state.staged_steps.is_some() {
+            let remedy =
+                "keep the ids of a staged run, whose features are stored, or start a new one with another --out";
+            return Err(Error::usage(format!("{what}; {remedy}")));
+        }
+        say(format_args!("{what}: the run goes on with the new ids"));
+        Ok(())
+    }
+
     /// The network of this configuration with the checkpoint's weights.
     ///
     /// # Errors

@@ -85,10 +85,13 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         tell_unlabelled(&**dataset, split)?;
     }
     if train.task() == Task::Segmentation {
-        tell_same_images(&*train, &*val);
+        tell_same_images(&*train, &*val)?;
     }
     let classes = Arc::clone(train.classes());
-    checkpoint.iter().try_for_each(|checkpoint| checkpoint.check_classes(&classes))?;
+    checkpoint.iter().try_for_each(|checkpoint| {
+        checkpoint.check_classes(&classes)?;
+        checkpoint.check_ids(&classes)
+    })?;
     if checkpoint.is_none() {
         cut::name_cuts(&mut config, classes.len())?;
     }

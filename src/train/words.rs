@@ -64,15 +64,18 @@ pub(super) fn tell_unlabelled(dataset: &dyn Dataset, split: &str) -> Result<()> 
 }
 
 /// Warns where the images that are scored are those that are trained on.
-pub(super) fn tell_same_images(train: &dyn Dataset, val: &dyn Dataset) {
+pub(super) fn tell_same_images(train: &dyn Dataset, val: &dyn Dataset) -> Result<()> {
     let count = train.len();
-    if count == val.len() && count > 0 && (0..count).all(|index| train.name(index) == val.name(index)) {
+    let same_names = count == val.len() && (0..count).all(|index| train.name(index) == val.name(index));
+    // Names leave out the split: images/train/1.png and images/val/1.png are two images.
+    if count > 0 && same_names && train.example(0)?.image == val.example(0)?.image {
         say(format_args!(
             "training and validation have the same {}: scores will say nothing about other images; put some into a folder \
              or a list of another split",
             counted(count, "image")
         ));
     }
+    Ok(())
 }
 
 /// Says on stderr what is about to be trained.

@@ -63,7 +63,10 @@ impl Checkpoint {
                 format!("was written by another version of segexport ({cause}); export it again with this one"),
             )
         })?;
-        let classes = header.get(CLASSES_KEY).and_then(|classes| serde_json::from_str(classes).ok());
+        let classes =
+            header.get(CLASSES_KEY).map(|classes| serde_json::from_str(classes)).transpose().map_err(|cause| {
+                Error::file(path, format!("its class set is damaged ({cause}); export it again with segexport"))
+            })?;
         Ok(Self { path: path.to_path_buf(), weights, nesting, naming, exported, classes })
     }
 

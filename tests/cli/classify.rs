@@ -63,15 +63,7 @@ fn a_run_leaves_scores_plots_and_mistakes_and_segeval_repeats_them() {
     let left = names(&run);
     assert_eq!(
         left,
-        [
-            ".lock",
-            "checkpoints",
-            "config.toml",
-            "metrics.jsonl",
-            "mistakes.png",
-            "plots",
-            "report.json"
-        ],
+        [".lock", "checkpoints", "config.toml", "metrics.jsonl", "mistakes.png", "plots", "report.json"],
         "four steps make mistakes"
     );
     assert_eq!(plots(run.join("plots")), ["accuracy", "confusion", "error", "losses", "lr"]);

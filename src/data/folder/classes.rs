@@ -8,7 +8,7 @@ use crate::data::masks::Value;
 use crate::task::class_set::{LayoutKeys, MAX_CLASSES, MasksAre, distinct_color};
 use crate::{Error, Result};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -37,18 +37,40 @@ pub struct Scan {
     pub masks_are: MasksAre,
 }
 
-/// Values of one mask: ids, or colours where it is no PNG of ids.
+/// Values of one mask with their numbers of pixels.
 fn values_of(path: &Path, masks_are: MasksAre) -> Result<BTreeMap<Value, u64>> {
-    let mut values = BTreeMap::new();
-    let mut add = |value| *values.entry(value).or_insert(0) += 1;
+    let mut counts: HashMap<Value, u64> = HashMap::new();
+    let mut add = |value| {
+        *counts.entry(value).or_insert(0) += 1;
+        if counts.len() > MOST_VALUES { Err(too_many(path)) } else { Ok(()) }
+    };
     match masks_are {
-        MasksAre::Ids => load_ids(path)?.iter().for_each(|id| add(Value::Id(*id))),
+        MasksAre::Ids => {
+            let mut pixels = vec![0_u64; usize::from(u16::MAX) + 1];
+            load_ids(path)?.iter().for_each(|id| pixels[usize::from(*id)] += 1);
+            let held = (0..=u16::MAX).zip(pixels).filter(|(_, pixels)| *pixels > 0);
+            let values: BTreeMap<Value, u64> = held.map(|(id, pixels)| (Value::Id(id), pixels)).collect();
+            return if values.len() > MOST_VALUES { Err(too_many(path)) } else { Ok(values) };
+        }
         MasksAre::Colors => {
             let image = load_image(path)?;
-            image.rows().into_iter().for_each(|pixel| add(Value::Color([pixel[0], pixel[1], pixel[2]])));
+            image.rows().into_iter().try_for_each(|pixel| add(Value::Color([pixel[0], pixel[1], pixel[2]])))?;
         }
     }
-    Ok(values)
+    Ok(counts.into_iter().collect())
+}
+
+/// Values beyond which masks are taken for something else.
+const MOST_VALUES: usize = 4 * MAX_CLASSES;
+
+fn too_many(path: &Path) -> Error {
+    Error::file(
+        path,
+        format!(
+            "with it there are more than {MOST_VALUES} values: these are no masks of classes; a mask holds the same ids or \
+             colors in every file (JPEG and resized masks do not)"
+        ),
+    )
 }
 
 /// Reads all masks of all splits, on all cores; `watch` is called with the number of masks done and of all masks.
@@ -90,15 +112,8 @@ pub fn scan(root: &Path, keys: &LayoutKeys, watch: &(dyn Fn(usize, usize) + Sync
             found.pixels_of_masks += all;
             found.masks += 1;
         }
-        if counts.len() > 4 * MAX_CLASSES {
-            return Err(Error::file(
-                path,
-                format!(
-                    "with it there are more than {} values: these are no masks of classes; a mask holds the same ids or \
-                     colors in every file (JPEG and resized masks do not)",
-                    4 * MAX_CLASSES
-                ),
-            ));
+        if counts.len() > MOST_VALUES {
+            return Err(too_many(path));
         }
     }
     Ok(Scan { counts, masks: masks.len(), masks_are })
@@ -155,7 +170,11 @@ impl Scan {
             let name = match (binary, index) {
                 (true, 0) => "background".to_string(),
                 (true, _) => "foreground".to_string(),
-                _ => format!("class {index}"),
+                // Names that tell sets apart: another dataset has other ids.
+                _ => match value {
+                    Value::Id(id) => format!("id {id}"),
+                    Value::Color([red, green, blue]) => format!("color {red} {green} {blue}"),
+                },
             };
             let (ids, color) = match value {
                 Value::Id(id) => (*id, distinct_color(index)),

@@ -3,6 +3,7 @@
 use super::pattern::{IMAGE_EXTENSIONS, MASK_EXTENSIONS, Pattern};
 use crate::task::class_set::LayoutKeys;
 use crate::{Error, Result};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Folders of images, in the order they are looked for.
@@ -24,6 +25,14 @@ const LISTS: [&str; 6] = [
     "lists/{split}.txt",
     "split/{split}.txt",
 ];
+
+/// Names that splits usually have: a list `README.txt`, or a folder of a city, is none.
+const SPLITS: [&str; 11] =
+    ["train", "val", "test", "trainval", "valid", "validation", "training", "testing", "dev", "eval", "minival"];
+
+fn is_usual(split: &String) -> bool {
+    SPLITS.contains(&split.to_ascii_lowercase().as_str())
+}
 
 /// Where the files of a dataset are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +73,7 @@ impl Layout {
             }
             Some(text) => Some(text.clone()),
             None if images.has_split() => None,
-            None => LISTS.iter().find(|list| !list_splits(root, list).is_empty()).map(ToString::to_string),
+            None => usual_list(root),
         };
         Ok(Self { images, masks, lists })
     }
@@ -114,9 +123,16 @@ fn guess(root: &Path) -> Result<(Pattern, Pattern)> {
     let split = |folder: &str| format!("{folder}/{{split}}/{{name}}");
     let flat = |folder: &str| format!("{folder}/{{name}}");
     let (of_images, of_masks) = (parse("images", &split(images))?, parse("masks", &split(masks))?);
-    let shared = of_masks.splits(root);
-    // Folders that only images or only masks have are parts of a name, such as a city.
-    let first = of_images.splits(root).into_iter().find(|split| shared.contains(split));
+    let of_both = of_masks.splits(root);
+    // Folders that only images or only masks have are parts of a name, such as a city; so are all of them, where there
+    // are lists of names and no folder is called like a split.
+    let shared: Vec<String> = of_images.splits(root).into_iter().filter(|split| of_both.contains(split)).collect();
+    let usual = shared.iter().find(|split| is_usual(split));
+    let first = match usual {
+        Some(split) => Some(split.clone()),
+        None if usual_list(root).is_some() => None,
+        None => shared.first().cloned(),
+    };
     let (of_images, of_masks) = match first.is_some() {
         true => (of_images, of_masks),
         false => (parse("images", &flat(images))?, parse("masks", &flat(masks))?),
@@ -131,19 +147,21 @@ fn with_suffixes(root: &Path, split: &str, (images, masks): (Pattern, Pattern)) 
         Ok(pattern.files(root, split)?.into_iter().map(|file| file.name).collect())
     };
     let (of_images, of_masks) = (names(&images)?, names(&masks)?);
-    if of_images.is_empty() || of_images.iter().any(|name| of_masks.contains(name)) {
+    let known: HashSet<&String> = of_masks.iter().collect();
+    if of_images.is_empty() || of_images.iter().any(|name| known.contains(name)) {
         return Ok((images, masks));
     }
     let (image_end, mask_end) = (shared_end(&of_images), shared_end(&of_masks));
-    let stems = |names: &[String], end: &str| -> Vec<String> {
-        names.iter().map(|name| name[..name.len() - end.len()].to_string()).collect()
-    };
-    let (image_stems, mask_stems) = (stems(&of_images, &image_end), stems(&of_masks, &mask_end));
-    if !image_stems.iter().any(|stem| !stem.is_empty() && mask_stems.contains(stem)) {
-        return Ok((images, masks));
-    }
     let with_end = |key, pattern: &Pattern, end: &str| parse(key, &format!("{}{end}", pattern.text()));
-    Ok((with_end("images", &images, &image_end)?, with_end("masks", &masks, &mask_end)?))
+    for (image_end, mask_end) in [("", mask_end.as_str()), (image_end.as_str(), ""), (&image_end, &mask_end)] {
+        let stem = |name: &String, end: &str| name.strip_suffix(end).map(str::to_string);
+        let mask_stems: HashSet<String> = of_masks.iter().filter_map(|name| stem(name, mask_end)).collect();
+        let found = of_images.iter().filter_map(|name| stem(name, image_end));
+        if found.into_iter().any(|stem| !stem.is_empty() && mask_stems.contains(&stem)) {
+            return Ok((with_end("images", &images, image_end)?, with_end("masks", &masks, mask_end)?));
+        }
+    }
+    Ok((images, masks))
 }
 
 /// What all names end in, from a `_`, `-` or `.` on: digits alone are part of a name.
@@ -157,7 +175,17 @@ fn shared_end(names: &[String]) -> String {
     shared.find(['_', '-', '.']).map_or_else(String::new, |start| shared[start..].to_string())
 }
 
-/// Names that stand for `{split}` in a pattern of list files.
+/// The first pattern of lists that has one of a usual name.
+fn usual_list(root: &Path) -> Option<String> {
+    LISTS.iter().find(|list| list_splits(root, list).iter().any(is_usual)).map(ToString::to_string)
+}
+
+/// Names that stand for `{split}` in a pattern of list files. In the root itself only usual names count.
 fn list_splits(root: &Path, list: &str) -> Vec<String> {
-    Pattern::parse(&format!("{list}/{{name}}"), &MASK_EXTENSIONS).map_or_else(|_| Vec::new(), |list| list.splits(root))
+    let pattern = Pattern::parse(&format!("{list}/{{name}}"), &MASK_EXTENSIONS);
+    let mut splits = pattern.map_or_else(|_| Vec::new(), |list| list.splits(root));
+    if list == LISTS[0] {
+        splits.retain(is_usual);
+    }
+    splits
 }

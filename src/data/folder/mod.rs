@@ -27,7 +27,7 @@ use crate::task::ClassSet;
 use crate::task::class_set::LayoutKeys;
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One split of a folder of images and masks.
@@ -131,22 +131,27 @@ fn from_folder(root: &Path, split: &str, layout: &Layout, listing: &mut Listing)
 fn from_list(root: &Path, split: &str, layout: &Layout, list: &Path, listing: &mut Listing) -> Result<()> {
     let text = std::fs::read_to_string(list)
         .map_err(|cause| Error::file(list, format!("cannot be read: {}", plain_cause(&cause))))?;
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for (line, number) in text.lines().zip(1..) {
+    let mut seen: HashMap<PathBuf, usize> = HashMap::new();
+    for (line, number) in text.trim_start_matches('\u{feff}').lines().zip(1..) {
         let entry = line.trim();
         if entry.is_empty() || entry.starts_with('#') {
             continue;
         }
-        if let Some(first) = seen.insert(entry.to_string(), number) {
-            let message =
-                format!("line {number}: `{entry}` is listed twice (first in line {first}); keep one of the two");
-            listing.problems.push(Error::file(list, message));
-            continue;
-        }
         match entry_of(root, split, layout, entry) {
-            Ok(pair) => listing.pairs.push(pair),
+            Ok(pair) => match seen.insert(pair.image.clone(), number) {
+                None => listing.pairs.push(pair),
+                Some(first) => {
+                    let message = format!(
+                        "line {number}: `{entry}` is listed twice (first in line {first}); keep one of the two"
+                    );
+                    listing.problems.push(Error::file(list, message));
+                }
+            },
             Err(message) => listing.problems.push(Error::file(list, format!("line {number}: {message}"))),
         }
+    }
+    if listing.pairs.is_empty() && listing.problems.is_empty() {
+        listing.problems.push(Error::file(list, "holds no name; write the name of an image into each line"));
     }
     Ok(())
 }

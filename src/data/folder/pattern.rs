@@ -1,6 +1,7 @@
 //! Patterns of file names, such as `imgs/{split}/{name}_img.jpg`.
 
 use crate::Result;
+use crate::data::image_file::looks_like_picture;
 use crate::folders::search;
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,7 +73,8 @@ impl Pattern {
     }
 
     fn has_extension(&self) -> bool {
-        self.text.rsplit("{name}").next().is_some_and(|after| after.contains('.'))
+        let after = self.text.rsplit("{name}").next().unwrap_or_default();
+        after.contains('.') && looks_like_picture(after)
     }
 
     /// Name of the example that a file belongs to, by its path below the root.
@@ -102,7 +104,11 @@ impl Pattern {
     pub fn file(&self, root: &Path, split: &str, name: &str) -> Result<PathBuf, PathBuf> {
         let text = self.text.replace("{split}", split).replace("{name}", name);
         let candidates: Vec<PathBuf> = match self.has_extension() {
-            true => vec![root.join(&text)],
+            true => {
+                let (stem, extension) = text.rsplit_once('.').unwrap_or((&text, ""));
+                let cases = [extension.to_string(), extension.to_ascii_uppercase(), extension.to_ascii_lowercase()];
+                cases.map(|extension| root.join(format!("{stem}.{extension}"))).to_vec()
+            }
             false => {
                 let cases = self.extensions.iter().flat_map(|known| [known.to_string(), known.to_ascii_uppercase()]);
                 cases.map(|extension| root.join(format!("{text}.{extension}"))).collect()

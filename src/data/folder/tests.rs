@@ -100,6 +100,29 @@ fn ends_that_all_images_and_all_masks_have_are_no_part_of_a_name() {
 }
 
 #[test]
+fn other_text_files_and_folders_of_cities_are_no_splits() {
+    let data = folder(&[("images/bonn/a.png", "masks/bonn/a.png"), ("images/ulm/b.png", "masks/ulm/b.png")]);
+    fs::write(data.path().join("README.txt"), "Read me.\n").unwrap();
+    assert_says(open(data.path(), "train"), &["\"train\"", "bonn, ulm"]);
+    fs::write(data.path().join("train.txt"), "\u{feff}ulm/b\n").unwrap();
+    assert_eq!(names(&open(data.path(), "train").unwrap()), ["ulm/b"]);
+    let layout = Layout::find(data.path(), &LayoutKeys::default()).unwrap();
+    assert_eq!(layout.splits(data.path()), ["train"]);
+    fs::write(data.path().join("train.txt"), "ulm/b\nulm/b.png\n").unwrap();
+    assert_says(open(data.path(), "train"), &["train.txt", "line 2", "twice", "line 1"]);
+    fs::write(data.path().join("train.txt"), "\n").unwrap();
+    assert_says(open(data.path(), "train"), &["train.txt", "no name"]);
+}
+
+#[test]
+fn ends_with_a_dot_and_ends_of_masks_alone_are_found() {
+    let data = folder(&[("images/train/1.rgb.png", "masks/train/1.label.png")]);
+    assert_eq!(names(&open(data.path(), "train").unwrap()), ["1"]);
+    let data = folder(&[("images/train/f_1.png", "masks/train/f_1_mask.png")]);
+    assert_eq!(names(&open(data.path(), "train").unwrap()), ["f_1"]);
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let data = folder(&[("images/train/a.png", "masks/train/a.png"), ("images/train/b.png", "")]);
     assert_says(open(data.path(), "train"), &["images/train/b.png", "no mask", "masks/train/b.png"]);

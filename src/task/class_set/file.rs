@@ -259,8 +259,12 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_the_same() {
-        let own = format!("images = \"i/{{name}}.jpg\"\nmasks = \"m/{{name}}.png\"\nmasks_are = \"colors\"\nignore = []\n{TWO}");
-        for text in [own, "preset = \"ade20k\"".into(), "preset = \"cityscapes\"".into(), format!("reduce_zero = true\n{TWO}")] {
+        let own = format!(
+            "images = \"i/{{name}}.jpg\"\nmasks = \"m/{{name}}.png\"\nmasks_are = \"colors\"\nignore = []\n{TWO}"
+        );
+        for text in
+            [own, "preset = \"ade20k\"".into(), "preset = \"cityscapes\"".into(), format!("reduce_zero = true\n{TWO}")]
+        {
             let file = ClassFile::parse(&text, "x").unwrap();
             assert_eq!(ClassFile::parse(&file.to_toml(), "y").unwrap(), file, "{}", file.to_toml());
         }
