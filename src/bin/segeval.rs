@@ -169,8 +169,8 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     make_writable_folder(&out)?;
     let about = || opened.about(run, protocols[0].test_time.in_words());
     match opened.pictures.task() {
-        Task::Segmentation => of_pixels(args, &opened, &predictor, &protocols, &out, about),
-        Task::Classification => of_pictures(args, &opened.config, &predictor, &*opened.pictures, &out, about),
+        Task::Segmentation => of_segmentation(args, &opened, &predictor, &protocols, &out, about),
+        Task::Classification => of_classification(args, &opened.config, &predictor, &*opened.pictures, &out, about),
     }
 }
 
@@ -254,7 +254,7 @@ fn print_page(path: &Path) -> Result<ExitCode> {
 }
 
 /// Scores a run that says a class of each picture.
-fn of_pictures(
+fn of_classification(
     args: &Args,
     config: &RunConfig,
     predictor: &Predictor,
@@ -288,7 +288,7 @@ fn of_pictures(
 }
 
 /// Scores a run that says a class of each pixel.
-fn of_pixels(
+fn of_segmentation(
     args: &Args,
     opened: &Opened,
     predictor: &Predictor,

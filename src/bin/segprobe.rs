@@ -95,7 +95,7 @@ fn segprobe(args: Args) -> Result<ExitCode> {
         let train = open(&first.data.train_split)?;
         let mut probes = Probed::new(newest, config, &device, &settings)?;
         let title = title(&abouts, number, &args.runs[number]);
-        let mut told = Told::new(match abouts.len() {
+        let mut told = Reporter::new(match abouts.len() {
             1 => title.clone(),
             runs => format!("run {} of {runs}, {title}", number + 1),
         });
@@ -204,13 +204,13 @@ fn write(out: &Path, runs: &[ProbedRun], settings: &Settings) -> Result<Vec<Path
 }
 
 /// Says every ten seconds how far it is.
-struct Told {
+struct Reporter {
     name: String,
     started: Instant,
     said: Instant,
 }
 
-impl Told {
+impl Reporter {
     fn new(name: String) -> Self {
         cli::say(format_args!("segprobe: {name}"));
         Self { name, started: Instant::now(), said: Instant::now() }

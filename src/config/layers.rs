@@ -46,7 +46,7 @@ const TYPED: u8 = 2;
 
 /// One thing said: by whom, about which key, what.
 #[derive(Debug)]
-struct Saying {
+struct Setting {
     /// Strength: 1 file, 2 `--set` ([`TYPED`]), 3 flag. The default is 0.
     layer: u8,
     /// For error messages: file, `--set KEY=VALUE` or flag.
@@ -117,18 +117,18 @@ impl Layers {
     /// # Errors
     /// See [`Layers::load`].
     pub fn load_with_note(&self) -> Result<(RunConfig, Option<String>)> {
-        let sayings = self.sayings()?;
+        let settings = self.settings()?;
         // The last word decides which default the other keys start from.
-        let dataset = match sayings.iter().rev().find(|saying| saying.key == "data.dataset") {
+        let dataset = match settings.iter().rev().find(|setting| setting.key == "data.dataset") {
             // A wrong name is reported below like any other wrong value.
-            Some(Saying { value: Value::String(name), .. }) => {
+            Some(Setting { value: Value::String(name), .. }) => {
                 DatasetKind::from_str(name, false).unwrap_or(DatasetKind::Synthetic)
             }
             _ => DatasetKind::Synthetic,
         };
         let mut merged = Merged::new(dataset);
-        for saying in sayings {
-            merged.apply(saying)?;
+        for setting in settings {
+            merged.apply(setting)?;
         }
         merged.reconcile()?;
         merged.follow_length()?;
@@ -143,24 +143,24 @@ impl Layers {
         }
     }
 
-    fn sayings(&self) -> Result<Vec<Saying>> {
-        let mut sayings = Vec::new();
+    fn settings(&self) -> Result<Vec<Setting>> {
+        let mut settings = Vec::new();
         if let Some(path) = &self.file {
             let table = read_table(path)?;
             let source = path.display().to_string();
             flatten("", table, &mut |key, value| {
-                sayings.push(Saying { layer: 1, source: source.clone(), key, value });
+                settings.push(Setting { layer: 1, source: source.clone(), key, value });
             });
         }
         for text in &self.set {
             let (key, value) = parse_set(text)?;
-            sayings.push(Saying { layer: 2, source: format!("--set {text}"), key, value });
+            settings.push(Setting { layer: 2, source: format!("--set {text}"), key, value });
         }
         for Flag { name, key, value } in &self.flags {
             let (source, key) = ((*name).to_string(), (*key).to_string());
-            sayings.push(Saying { layer: 3, source, key, value: value.clone() });
+            settings.push(Setting { layer: 3, source, key, value: value.clone() });
         }
-        Ok(sayings)
+        Ok(settings)
     }
 }
 
@@ -217,8 +217,8 @@ impl Merged {
         place_of(&mut self.table, key)
     }
 
-    fn apply(&mut self, saying: Saying) -> Result<()> {
-        let Saying { layer, source, key, value } = saying;
+    fn apply(&mut self, setting: Setting) -> Result<()> {
+        let Setting { layer, source, key, value } = setting;
         let Some(place) = self.get_mut(&key) else {
             return Err(Error::usage(format!("{source}: {}", unknown_key(&key))));
         };

@@ -82,7 +82,7 @@ impl Compared {
         order.truncate(count);
         let show = |index: usize| {
             let sample = dataset.example(index)?;
-            let sure = |predictor: &Predictor| predictor.predict_sure(&sample.image, test_time);
+            let sure = |predictor: &Predictor| predictor.predict_with_confidence(&sample.image, test_time);
             let sure: Vec<_> = predictors.iter().map(sure).collect::<Result<_>>()?;
             let scored = self.evaluations.iter().map(|evaluation| &evaluation.pictures[index]);
             let predictions: Vec<_> =

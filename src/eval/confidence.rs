@@ -9,7 +9,7 @@ use ndarray::{Array2, Array3};
 
 /// Prediction of one picture, and how sure the network is of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sure {
+pub struct Confident {
     /// Class indices `[height, width]`.
     pub pred: Array2<u8>,
     /// Softmax probability of the predicted class at the picture's own size, 0..=255 for 0..=1; `[height, width]`.
@@ -21,14 +21,14 @@ impl Predictor {
     ///
     /// # Errors
     /// A picture without pixels; scores that are not finite.
-    pub fn predict_sure(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Sure> {
+    pub fn predict_with_confidence(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Confident> {
         let versions = self.versions(image, test_time)?;
         let (height, width, _) = image.dim();
         Ok(sure(&versions.iter().collect::<Vec<_>>(), test_time.is_plain(), [height, width]))
     }
 }
 
-fn sure(versions: &[&VersionScores], plain: bool, size: [usize; 2]) -> Sure {
+fn sure(versions: &[&VersionScores], plain: bool, size: [usize; 2]) -> Confident {
     let ids = match (plain, versions) {
         // As the evaluation predicts it: probabilities round, and so do their ties.
         (true, [VersionScores { windows, .. }]) => upsample_argmax(&windows[0].values, windows[0].shape, size),
@@ -43,7 +43,7 @@ fn sure(versions: &[&VersionScores], plain: bool, size: [usize; 2]) -> Sure {
         }
         row.iter_mut().zip(&largest).for_each(|(target, largest)| *target = (largest * scale).round() as u8);
     });
-    Sure { pred: picture(ids, size), confidence: picture(confidence, size) }
+    Confident { pred: picture(ids, size), confidence: picture(confidence, size) }
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
     fn confidence_is_the_probability_of_the_predicted_class() {
         // Softmax of ln 3 and 0 is 3/4; of two equals 1/2, and the first is predicted.
         let one = version(&[3.0_f32.ln(), 0.0, 0.0, 0.0], [1, 2], [1, 2]);
-        let Sure { pred, confidence } = sure(&[&one], true, [1, 2]);
+        let Confident { pred, confidence } = sure(&[&one], true, [1, 2]);
         assert_eq!(pred.as_slice(), Some(&[0, 0][..]));
         assert_eq!(confidence.as_slice(), Some(&[191, 128][..]), "3/4 and 1/2 of 255, rounded");
     }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn of_several_versions_it_is_the_mean() {
         let (a, b) = (version(&[200.0, 0.0], [1, 1], [1, 1]), version(&[0.0, 0.0], [1, 1], [1, 1]));
-        let Sure { pred, confidence } = sure(&[&a, &b], false, [1, 1]);
+        let Confident { pred, confidence } = sure(&[&a, &b], false, [1, 1]);
         assert_eq!((pred[[0, 0]], confidence[[0, 0]]), (0, 191), "(1 + 1/2) / 2");
     }
 }

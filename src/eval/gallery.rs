@@ -18,7 +18,7 @@ pub fn gallery(
 ) -> Result<Vec<Shown>> {
     let show = |scores: &super::PictureScores| {
         let sample = dataset.example(scores.index)?;
-        let sure = predictor.predict_sure(&sample.image, test_time)?;
+        let sure = predictor.predict_with_confidence(&sample.image, test_time)?;
         Shown::new(dataset.classes(), &sample, &[Prediction { sure: &sure, scores }])
     };
     evaluation.worst(count).into_iter().map(show).collect()

@@ -21,7 +21,7 @@ pub use classification::{Classification, Verdict};
 pub use classification_report::ClassificationReport;
 pub use classify::classify;
 pub use compare::{Compared, compare};
-pub use confidence::Sure;
+pub use confidence::Confident;
 pub use evaluate::{Evaluation, PictureScores, evaluate};
 pub use gallery::gallery;
 pub use inference::{Predictor, ids_of};

@@ -53,7 +53,7 @@ pub struct Work {
 }
 
 /// A batch on its way.
-struct Parcel {
+struct ModuleInput {
     step: usize,
     features: Tensor<4>,
     targets: Arc<Targets>,
@@ -65,7 +65,7 @@ struct Parcel {
 struct Queues(Vec<AtomicUsize>);
 
 /// Batches that each module has begun.
-struct Begun(Vec<AtomicUsize>);
+struct StepsStarted(Vec<AtomicUsize>);
 
 /// A batch that went through a module.
 struct Report {
@@ -89,7 +89,7 @@ impl LocalNetwork {
     ) -> Result<()> {
         let modules = self.modules.len();
         let counters = || (0..modules).map(|_| AtomicUsize::new(0)).collect();
-        let (queues, begun) = (Queues(counters()), Begun(counters()));
+        let (queues, begun) = (Queues(counters()), StepsStarted(counters()));
         let (reports_in, reports) = mpsc::channel();
         let precision = self.precision;
         thread::scope(|scope| {
@@ -115,7 +115,7 @@ impl LocalNetwork {
             let mut outcome = Ok(());
             for Job { step, input, targets, lr, seed } in jobs {
                 let features = in_precision(input, precision);
-                let parcel = Parcel { step, features, targets: Arc::new(targets), lr, seed };
+                let parcel = ModuleInput { step, features, targets: Arc::new(targets), lr, seed };
                 queues.0[0].fetch_add(1, SeqCst);
                 // Refused where the first worker is gone: the reports say why.
                 let gone = first.send(parcel).is_err();
@@ -187,12 +187,12 @@ pub(super) fn pool(threads: usize) -> Result<Option<rayon::ThreadPool>> {
 
 struct Worker<'a> {
     module: &'a mut LocalModule,
-    incoming: Receiver<Parcel>,
+    incoming: Receiver<ModuleInput>,
     /// `None` of the last module.
-    outgoing: Option<SyncSender<Parcel>>,
+    outgoing: Option<SyncSender<ModuleInput>>,
     reports: Sender<Report>,
     queues: &'a Queues,
-    begun: &'a Begun,
+    begun: &'a StepsStarted,
 }
 
 impl Worker<'_> {
@@ -214,7 +214,7 @@ impl Worker<'_> {
         let Self { module, incoming, outgoing, reports, queues, begun } = self;
         let index = module.index;
         let mut idle_since = Instant::now();
-        for Parcel { step, features, targets, lr, seed } in incoming {
+        for ModuleInput { step, features, targets, lr, seed } in incoming {
             let taken = Instant::now();
             let queued = queues.0[index].fetch_sub(1, SeqCst) - 1;
             let own = begun.0[index].fetch_add(1, SeqCst) + 1;
@@ -236,7 +236,7 @@ impl Worker<'_> {
             if let Some(outgoing) = &outgoing {
                 queues.0[index + 1].fetch_add(1, SeqCst);
                 // What waits for the next module to be free counts as idle.
-                if outgoing.send(Parcel { step, features, targets, lr, seed }).is_err() {
+                if outgoing.send(ModuleInput { step, features, targets, lr, seed }).is_err() {
                     return;
                 }
             }

@@ -22,7 +22,7 @@ use std::thread;
 
 /// How replicas work together.
 #[derive(Debug, Clone)]
-pub struct Together {
+pub struct Replicated {
     /// Whether BatchNorm's statistics are those of all replicas' batches.
     pub sync_bn: bool,
     /// Threads of each replica's own pool on a CPU; 0: all share the program's.
@@ -38,7 +38,7 @@ pub struct Together {
 /// The first of a loss that is not finite, a thread that cannot start, and what `tell` returns.
 pub fn train(
     replicas: Vec<&mut LocalNetwork>,
-    together: &Together,
+    together: &Replicated,
     jobs: impl Iterator<Item = Job>,
     mut tell: impl FnMut(usize, &[Losses]) -> Result<()>,
 ) -> Result<()> {
@@ -140,7 +140,7 @@ struct Worker<'a> {
     network: &'a mut LocalNetwork,
     rank: Rank,
     index: usize,
-    together: &'a Together,
+    together: &'a Replicated,
 }
 
 impl Worker<'_> {
@@ -301,7 +301,7 @@ mod tests {
             let (input, targets) = batch_of(batch);
             Job { step, input, targets, lr: 0.05, seed: step as u64 }
         });
-        let together = Together { sync_bn, threads: 1, collective: Vec::new() };
+        let together = Replicated { sync_bn, threads: 1, collective: Vec::new() };
         let mut totals = Vec::new();
         let tell = |_: usize, losses: &[Losses]| {
             totals.extend(losses.iter().map(|losses| losses.total));
@@ -340,7 +340,7 @@ mod tests {
             let (input, targets) = batch_of(2);
             Job { step, input, targets, lr: 0.05, seed: 0 }
         });
-        let together = Together { sync_bn: false, threads: 1, collective: Vec::new() };
+        let together = Replicated { sync_bn: false, threads: 1, collective: Vec::new() };
         let trained = || train(networks.iter_mut().collect(), &together, jobs, |_, _| Ok(()));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(trained)).is_err());
     }
@@ -354,7 +354,7 @@ mod tests {
             let (input, targets) = batch_of(2);
             Job { step, input, targets, lr: 1e30, seed: 0 }
         });
-        let together = Together { sync_bn: true, threads: 1, collective: Vec::new() };
+        let together = Replicated { sync_bn: true, threads: 1, collective: Vec::new() };
         let error = train(networks.iter_mut().collect(), &together, jobs, |_, _| Ok(())).unwrap_err().to_string();
         assert!(error.contains("lower optim.lr"), "{error}");
     }

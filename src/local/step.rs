@@ -36,7 +36,7 @@ pub enum Mark {
 pub type Watch<'a> = &'a mut dyn FnMut(Mark);
 
 /// What a block leaves for its backward.
-enum Kept {
+enum SavedForBackward {
     /// Its input, and its output with the tape between them.
     Tape(Tensor<4>, Tensor<4>),
     /// Its input.
@@ -131,11 +131,11 @@ impl LocalModule {
         let each = labels.len() / batch;
         let labelled = |labels: &[u16]| labels.iter().filter(|&&label| usize::from(label) < self.num_classes).count();
         let (part, all) = (labelled(&labels[pictures.start * each..pictures.end * each]), labelled(labels));
-        let of_pictures = pictures.len() as f64 / batch as f64;
-        let of_labelled = if all == 0 { of_pictures } else { part as f64 / all as f64 };
+        let of_classification = pictures.len() as f64 / batch as f64;
+        let of_labelled = if all == 0 { of_classification } else { part as f64 / all as f64 };
         // The contrastive loss is of a sample of pixels, as many from each micro-batch.
-        let labelled = if self.local.task_loss == TaskLoss::Contrast { of_pictures } else { of_labelled };
-        Share { pictures: of_pictures, labelled: if self.is_last() { of_labelled } else { labelled } }
+        let labelled = if self.local.task_loss == TaskLoss::Contrast { of_classification } else { of_labelled };
+        Share { pictures: of_classification, labelled: if self.is_last() { of_labelled } else { labelled } }
     }
 
     fn contrast(&self, embeddings: Tensor<4>, targets: &Targets, seed: u64) -> Tensor<1> {
@@ -219,14 +219,14 @@ impl Step<'_, '_> {
     }
 
     /// A block's detached output, and what is kept of it.
-    fn forward(&self, i: usize, block: &Block, x: Tensor<4>) -> (Tensor<4>, Kept) {
+    fn forward(&self, i: usize, block: &Block, x: Tensor<4>) -> (Tensor<4>, SavedForBackward) {
         if self.module.recompute {
             let pass = Pass::rehearsal(self.randomness(i as u64)).of(self.replica);
             let output = block.valid().forward(x.clone().without_autodiff(), &pass);
-            return (output.autodiff(), Kept::Input(x));
+            return (output.autodiff(), SavedForBackward::Input(x));
         }
         let (input, output) = self.taped(i, block, x);
-        (output.clone().detach(), Kept::Tape(input, output))
+        (output.clone().detach(), SavedForBackward::Tape(input, output))
     }
 
     /// A block's input and output with the tape between them. What comes before the module needs no gradient.
@@ -237,10 +237,10 @@ impl Step<'_, '_> {
     }
 
     /// From the gradient of a block's output to that of its input; `None` of the module's first block.
-    fn backward(&mut self, i: usize, block: &Block, kept: Kept, gradient: Tensor<4>) -> Option<Tensor<4>> {
+    fn backward(&mut self, i: usize, block: &Block, kept: SavedForBackward, gradient: Tensor<4>) -> Option<Tensor<4>> {
         let (input, output) = match kept {
-            Kept::Tape(input, output) => (input, output),
-            Kept::Input(x) => self.taped(i, block, x),
+            SavedForBackward::Tape(input, output) => (input, output),
+            SavedForBackward::Input(x) => self.taped(i, block, x),
         };
         let mut gradients = ops::with_gradient(output, gradient).backward();
         let before = input.grad_remove(&mut gradients);

@@ -36,7 +36,7 @@ static ALLOCATOR: Counting = Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
+static LAST_WORDS: OnceLock<ExhaustionAdvice> = OnceLock::new();
 static RECORDING: AtomicBool = AtomicBool::new(false);
 static TIMELINE: OnceLock<Timeline> = OnceLock::new();
 
@@ -57,14 +57,14 @@ pub fn reset_peak() {
 
 /// What is said when memory has run out: made up before, for then there is none to make it up in.
 #[derive(Debug)]
-pub struct LastWords {
+pub struct ExhaustionAdvice {
     /// What would have fitted into so many bytes, the preferred first.
     pub advice: Vec<(u64, String)>,
     /// Said where nothing would have.
     pub otherwise: String,
 }
 
-impl LastWords {
+impl ExhaustionAdvice {
     /// What to say where `bytes` could be had.
     pub fn about(&self, bytes: u64) -> &str {
         let fits = |(needs, _): &&(u64, String)| *needs <= bytes;
@@ -74,14 +74,14 @@ impl LastWords {
 
 /// From now on, a block that the system refuses, or that takes the heap above `limit` bytes, ends the process with one of
 /// these sentences on stderr and exit code 1. The first call holds.
-pub fn on_exhaustion(limit: Option<u64>, words: LastWords) {
+pub fn on_exhaustion(limit: Option<u64>, words: ExhaustionAdvice) {
     if LAST_WORDS.set(words).is_ok() {
         LIMIT.store(limit.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX), Relaxed);
     }
 }
 
 /// What [`on_exhaustion`] was told to say where `bytes` could be had.
-pub fn last_words(bytes: u64) -> Option<&'static str> {
+pub fn exhaustion_advice(bytes: u64) -> Option<&'static str> {
     LAST_WORDS.get().map(|words| words.about(bytes))
 }
 
@@ -158,7 +158,7 @@ fn record(size: usize, live: usize) {
 /// Says the last words, if there are any, and leaves. It must not allocate.
 fn give_up() {
     static SAID: AtomicBool = AtomicBool::new(false); // another thread may run out at the same time
-    if let Some(sentence) = last_words(peak() as u64) {
+    if let Some(sentence) = exhaustion_advice(peak() as u64) {
         while SAID.swap(true, Relaxed) {
             std::thread::sleep(std::time::Duration::from_secs(1)); // the other is leaving
         }
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn the_preferred_of_what_fits_is_advised() {
         let advice = vec![(50, "fifty".to_string()), (20, "twenty".into()), (30, "thirty".into())];
-        let words = LastWords { advice, otherwise: "nothing".into() };
+        let words = ExhaustionAdvice { advice, otherwise: "nothing".into() };
         assert_eq!([60, 40, 25, 10].map(|bytes| words.about(bytes)), ["fifty", "twenty", "twenty", "nothing"]);
     }
 

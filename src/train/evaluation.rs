@@ -51,7 +51,7 @@ impl Trainer {
         let Some(counted) = counted else { return Ok(None) };
         drop(predictor); // as below
         counted.write(&self.folder)?;
-        self.log_scores(step, LoggedScores::of_pictures(&counted))?;
+        self.log_scores(step, LoggedScores::of_classification(&counted))?;
         self.log.observer.message(&format!(
             "step {step}: top-1 error {:.2} %, top-5 error {:.2} % on {}",
             100.0 * counted.top1_error(),
@@ -100,7 +100,7 @@ impl Trainer {
         );
         let report = evaluation.write(&self.folder, scored)?;
         let scores = evaluation.scores();
-        self.log_scores(step, LoggedScores::of_pixels(&scores))?;
+        self.log_scores(step, LoggedScores::of_segmentation(&scores))?;
         self.log.observer.message(&format!(
             "step {step}: mIoU {:.2} % ({:.2} % over classes that occur in truth), pixel accuracy {:.2} % on {}",
             100.0 * scores.miou,

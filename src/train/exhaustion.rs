@@ -2,7 +2,7 @@
 
 use crate::config::RunConfig;
 use crate::local::plan::{self, Fixed, Plan};
-use crate::memory::counting::{self, LastWords};
+use crate::memory::counting::{self, ExhaustionAdvice};
 use crate::memory::{heap_limit, human, peak_bytes};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -45,7 +45,7 @@ pub fn prepare(config: &RunConfig, num_classes: usize) -> Result<Plan> {
         None => "no other plan needs less".to_string(),
     };
     let otherwise = format!("{cause}; {smallest}; else choose a smaller --resolution or --batch-size");
-    counting::on_exhaustion(heap_limit(), LastWords { advice, otherwise });
+    counting::on_exhaustion(heap_limit(), ExhaustionAdvice { advice, otherwise });
     Ok(own)
 }
 
@@ -68,7 +68,7 @@ pub fn guarded<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<T
 pub fn explained(panic: &(dyn Any + Send), bytes: impl FnOnce() -> u64) -> Option<Error> {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied())?;
     is_exhaustion(text).then(|| {
-        Error::run(counting::last_words(bytes()).map_or(
+        Error::run(counting::exhaustion_advice(bytes()).map_or(
             "out of memory on the device; end other programs that use it, predict in windows (--slide HxW), choose a \
              smaller --resolution or --batch-size, or use --device cpu",
             |words| words.trim_start_matches("segtrain: "),

@@ -125,7 +125,7 @@ fn finite(score: f64) -> Option<f64> {
 
 impl LoggedScores {
     /// Of segmentation.
-    pub fn of_pixels(scores: &Scores) -> Self {
+    pub fn of_segmentation(scores: &Scores) -> Self {
         Self::Pixels {
             miou: finite(scores.miou),
             miou_present: finite(scores.miou_present),
@@ -134,7 +134,7 @@ impl LoggedScores {
     }
 
     /// Of classification.
-    pub fn of_pictures(counted: &Classification) -> Self {
+    pub fn of_classification(counted: &Classification) -> Self {
         Self::Pictures { top1: finite(counted.top1_error()), top5: finite(counted.top5_error()) }
     }
 

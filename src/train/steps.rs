@@ -11,7 +11,7 @@ use crate::config::{DeviceChoice, OptimConfig, Schedule};
 use crate::data::loader::{Batch, Loader};
 use crate::data::normalize::Normalization;
 use crate::local::pipeline::{Job, Work, Workers};
-use crate::local::replicas::{self, Together};
+use crate::local::replicas::{self, Replicated};
 use crate::local::schedule::mix;
 use crate::local::{Losses, Targets};
 use crate::{Result, memory};
@@ -74,14 +74,14 @@ impl Trainer {
     /// Trains on these steps, or on fewer where somebody asks to stop; returns the number of steps done.
     pub fn train(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         match self.config.train.schedule {
-            Schedule::Sequential if !self.replicas.is_empty() => self.all_together(loader, steps, first_step),
-            Schedule::Sequential => self.one_after_another(loader, steps, first_step),
+            Schedule::Sequential if !self.replicas.is_empty() => self.replicated(loader, steps, first_step),
+            Schedule::Sequential => self.sequential(loader, steps, first_step),
             Schedule::Staged => unreachable!("the staged schedule has a loop of its own"),
-            Schedule::Async => self.all_at_once(loader, steps, first_step),
+            Schedule::Async => self.pipelined(loader, steps, first_step),
         }
     }
 
-    fn one_after_another(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+    fn sequential(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         for step in steps.clone() {
             let batch = match loader.next() {
                 Ok(batch) => batch,
@@ -116,7 +116,7 @@ impl Trainer {
         Ok(losses)
     }
 
-    fn all_at_once(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+    fn pipelined(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         let workers = Workers { queue_depth: self.config.train.queue_depth, threads: self.config.threads_of_worker() };
         self.streamed(loader, steps, first_step, |trainer, jobs, told| {
             let Trainer { network, log, .. } = trainer;
@@ -128,11 +128,11 @@ impl Trainer {
         })
     }
 
-    fn all_together(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
+    fn replicated(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         let choices = self.config.devices();
         let on_cuda = choices.iter().all(|choice| matches!(choice.resolve(), DeviceChoice::Cuda(_)));
         let shared = self.config.networks_on_one() > 1; // a collective is of different devices
-        let together = Together {
+        let together = Replicated {
             sync_bn: self.config.parallel.sync_bn,
             threads: self.config.threads_of_worker(),
             collective: if on_cuda && !shared { self.devices.clone() } else { Vec::new() },

@@ -78,7 +78,7 @@ fn a_folder_with_a_class_set_is_trained_scored_predicted_and_exported() {
     let folder = folder();
     usual(folder.path());
     let said = train(folder.path(), "run").stderr;
-    assert!(said.contains("classes: classes (3 classes: soil, crop, weed)"), "{said}");
+    assert!(said.contains("classes: data (3 classes: soil, crop, weed)"), "{said}");
     let run = folder.path().join("run");
     let state = json(run.join("checkpoints/step-000003/state.json"));
     assert_eq!(state["classes"]["class"][1]["name"], "crop");
@@ -283,4 +283,42 @@ fn a_run_can_be_scored_from_another_folder() {
     let line = [run.as_os_str(), "--out".as_ref(), "scores".as_ref()];
     let said = segeval(elsewhere.path()).args(&line).succeeds().stderr;
     assert!(said.contains("scores/report.json") && said.contains("is replaced"), "{said}");
+}
+
+#[test]
+fn weights_of_other_classes_start_a_run_and_mapped_classes_carry_over() {
+    let folder = folder();
+    usual(folder.path());
+    train(folder.path(), "run");
+    segexport(folder.path()).args(&["run", "--format", "safetensors", "--out", "net.safetensors"]).succeeds();
+    let more = "[[class]]\nname = \"sky\"\ncolor = [1, 2, 3]\nids = [99]\n";
+    let others = CLASSES.replace("\"weed\"", "\"thistle\"") + more;
+    fs::write(folder.path().join("data/classes.toml"), others).unwrap();
+    let with = |flags: &[&str]| {
+        let line = ["--dataset", "folder", "--data-root", "data", "--out", "second"];
+        tiny(folder.path()).args(&line).args(flags)
+    };
+    let map = |text: &str| fs::write(folder.path().join("map.toml"), text).unwrap();
+    map("tree = \"soil\"\n");
+    let mapped = ["--pretrained", "net.safetensors", "--init-classes", "map.toml"];
+    with(&mapped).fails(1, &["map.toml", "\"tree\"", "`soil`"]);
+    with(&mapped[2..]).fails(2, &["train.init_classes", "--pretrained"]);
+    map("weed = \"thistle\"\nsoil = \"soil\"\n");
+    let said = with(&mapped).succeeds().stderr;
+    assert!(said.contains("2 of 4 classes") && said.contains("thistle from weed"), "{said}");
+    fs::remove_dir_all(folder.path().join("second")).unwrap();
+    let said = with(&mapped[..2]).succeeds().stderr;
+    assert!(said.contains("soil, crop, weed") && said.contains("--init-classes"), "{said}");
+}
+
+#[test]
+fn runs_of_different_class_sets_are_not_compared() {
+    let folder = folder();
+    usual(folder.path());
+    train(folder.path(), "a");
+    fs::write(folder.path().join("other.toml"), CLASSES.replace("\"weed\"", "\"thistle\"")).unwrap();
+    let line = ["--dataset", "folder", "--data-root", "data", "--classes", "other.toml", "--out", "b"];
+    tiny(folder.path()).args(&line).succeeds();
+    let line = ["--compare", "a", "b", "--report", "page"];
+    segeval(folder.path()).args(&line).fails(2, &["--compare", "soil, crop, weed", "soil, crop, thistle", "--classes"]);
 }

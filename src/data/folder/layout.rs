@@ -151,28 +151,27 @@ fn with_suffixes(root: &Path, split: &str, (images, masks): (Pattern, Pattern)) 
     if of_images.is_empty() || of_images.iter().any(|name| known.contains(name)) {
         return Ok((images, masks));
     }
-    let (image_end, mask_end) = (shared_end(&of_images), shared_end(&of_masks));
     let with_end = |key, pattern: &Pattern, end: &str| parse(key, &format!("{}{end}", pattern.text()));
-    for (image_end, mask_end) in [("", mask_end.as_str()), (image_end.as_str(), ""), (&image_end, &mask_end)] {
-        let stem = |name: &String, end: &str| name.strip_suffix(end).map(str::to_string);
-        let mask_stems: HashSet<String> = of_masks.iter().filter_map(|name| stem(name, mask_end)).collect();
-        let found = of_images.iter().filter_map(|name| stem(name, image_end));
-        if found.into_iter().any(|stem| !stem.is_empty() && mask_stems.contains(&stem)) {
-            return Ok((with_end("images", &images, image_end)?, with_end("masks", &masks, mask_end)?));
+    let stem = |name: &String, end: &str| name.strip_suffix(end).map(str::to_string);
+    for mask_end in shared_ends(&of_masks) {
+        let mask_stems: HashSet<String> = of_masks.iter().filter_map(|name| stem(name, &mask_end)).collect();
+        for image_end in shared_ends(&of_images) {
+            let mut stems = of_images.iter().filter_map(|name| stem(name, &image_end));
+            if stems.any(|stem| !stem.is_empty() && mask_stems.contains(&stem)) {
+                return Ok((with_end("images", &images, &image_end)?, with_end("masks", &masks, &mask_end)?));
+            }
         }
     }
     Ok((images, masks))
 }
 
-/// What all names end in, from a `_`, `-` or `.` on: digits alone are part of a name.
-fn shared_end(names: &[String]) -> String {
-    let Some(first) = names.first() else { return String::new() };
-    let shared = (0..=first.len())
-        .filter(|&start| first.is_char_boundary(start))
-        .map(|start| &first[start..])
-        .find(|end| names.iter().all(|name| name.ends_with(end)))
-        .unwrap_or("");
-    shared.find(['_', '-', '.']).map_or_else(String::new, |start| shared[start..].to_string())
+/// What all names end in, the shortest first: nothing, then each end that begins with `_`, `-` or `.`.
+fn shared_ends(names: &[String]) -> Vec<String> {
+    let Some(first) = names.first() else { return Vec::new() };
+    let starts = first.char_indices().rev().filter(|(_, letter)| ['_', '-', '.'].contains(letter));
+    let ends = starts.map(|(start, _)| &first[start..]);
+    let shared = ends.take_while(|end| names.iter().all(|name| name.ends_with(end)));
+    std::iter::once("").chain(shared).map(str::to_string).collect()
 }
 
 /// The first pattern of lists that has one of a usual name.

@@ -3,7 +3,7 @@
 use super::embed::{numbers, photograph, shown_size};
 use crate::Result;
 use crate::data::Example;
-use crate::eval::{PictureScores, Sure};
+use crate::eval::{Confident, PictureScores};
 use crate::render::overlay::picture;
 use crate::render::palette::occurring;
 use crate::task::ClassSet;
@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy)]
 pub struct Prediction<'a> {
     /// Classes and confidence.
-    pub sure: &'a Sure,
+    pub sure: &'a Confident,
     /// Against the truth.
     pub scores: &'a PictureScores,
 }

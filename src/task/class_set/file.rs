@@ -127,7 +127,11 @@ impl ClassFile {
             std::io::ErrorKind::InvalidData => Error::file(path, "is not a text file; expected a TOML class set"),
             _ => Error::file(path, format!("cannot be read: {}", plain_cause(&cause))),
         })?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        // A classes.toml is called after the folder of its data.
+        let stem = path.file_stem().unwrap_or_default();
+        let full = std::path::absolute(path).unwrap_or_default();
+        let folder = full.parent().and_then(Path::file_name).filter(|_| stem == "classes");
+        let name = folder.unwrap_or(stem).to_string_lossy();
         Self::parse(&text, &name).map_err(|message| Error::file(path, message))
     }
 

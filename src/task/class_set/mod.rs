@@ -64,7 +64,7 @@ pub enum Unlisted {
 /// The classes of a dataset. Checkpoints, run folders, reports and exports each hold theirs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassSet {
-    /// Name of the preset, or of the file without its suffix; for messages.
+    /// Name of the preset, of the file without its suffix, or of the folder of a `classes.toml`; for messages.
     pub name: String,
     /// Ids on disk of pixels without a class.
     #[serde(default)]
