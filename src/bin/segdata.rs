@@ -38,7 +38,7 @@ enum Command {
         split: Vec<String>,
     },
     /// Write a first classes.toml for a folder of images and masks: every id or color that the masks hold, with its share
-    /// of the pixels and a weight for the loss.
+    /// of the pixels and the weight that balances its frequency.
     Classes {
         /// Folder of the dataset; see `segtrain --dataset folder`.
         #[arg(value_name = "DIR")]
@@ -198,10 +198,13 @@ fn run_classes(root: &Path, keys: &LayoutKeys, out: Option<PathBuf>) -> Result<(
     let bar = Bar::new("masks");
     let scan = folder::classes::scan(root, keys, &|done, of| bar.show(done, of));
     drop(bar);
-    let text = scan?.to_toml(root, keys)?;
+    let scan = scan?;
+    let text = scan.to_toml(root, keys)?;
     files::write_atomic(&out, |file| file.write_all(text.as_bytes()))?;
     cli::print(&text)?;
-    cli::print(format_args!("\nwritten to {}\n", out.display()))
+    cli::print(format_args!("\nwritten to {}\n", out.display()))?;
+    scan.remark().into_iter().for_each(|remark| cli::say(format_args!("segdata: {remark}")));
+    Ok(())
 }
 
 /// How far a check has come: a bar at a terminal, nothing elsewhere.

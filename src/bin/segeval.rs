@@ -377,14 +377,18 @@ fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
 fn write(evaluation: &Evaluation, out: &Path, scored: Scored, protocols: &[(&str, f64)]) -> Result<ExitCode> {
     let path = out.join("report.json");
     if let Ok(Report { scored: Some(before), .. }) = Report::read(&path)
-        && (before.protocol() != scored.protocol() || before.split != scored.split)
+        && (before.protocol() != scored.protocol()
+            || before.split != scored.split
+            || before.data_root != scored.data_root)
     {
         cli::say(format_args!(
-            "segeval: {}: a report of {} ({}) is replaced by one of {} ({})",
+            "segeval: {}: a report of {} in {} ({}) is replaced by one of {} in {} ({})",
             path.display(),
             before.split,
+            before.data_root.display(),
             before.protocol(),
             scored.split,
+            scored.data_root.display(),
             scored.protocol()
         ));
     }

@@ -297,7 +297,7 @@ fn refuse_unused_root(root: Option<&Path>, config: &RunConfig) -> Result<()> {
                 )
             }
             _ => format!(
-                "--data-root {}: the built-in scenes are not read from a folder; say `--dataset cityscapes`",
+                "--data-root {}: the built-in scenes are not read from a folder; set --dataset folder or cityscapes",
                 root.display()
             ),
         })),

@@ -218,7 +218,10 @@ fn check_root(root: &Path, parts: &[&str]) -> Result<()> {
         if !root.join(part).is_dir() {
             return Err(Error::file(
                 root,
-                format!("holds no folder {part}/; --data-root is the one with leftImg8bit/ and gtFine/ in it"),
+                format!(
+                    "holds no folder {part}/; --data-root is the one with leftImg8bit/ and gtFine/ in it, or set --dataset \
+                     folder for images and masks of another layout"
+                ),
             ));
         }
     }

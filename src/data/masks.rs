@@ -203,6 +203,11 @@ impl MaskFormat {
             let nearest = nearest.map_or_else(String::new, |class| {
                 format!("; the nearest class is \"{}\" with {:?}", class.name, class.color)
             });
+            let grey = color[0] == color[1] && color[1] == color[2];
+            let nearest = match grey {
+                true => format!("{nearest}; if the mask holds ids, remove masks_are = \"colors\""),
+                false => nearest,
+            };
             let message = format!(
                 "color {color:?} is of no class in {} (first at row {row}, column {column}; {pixels} pixels have it, {all} \
                  some unlisted color){nearest}; add it as a class or to ignore_colors, or set unlisted = \"ignore\"",

@@ -47,7 +47,7 @@ pub fn score_predictions(
         DatasetKind::Folder => {
             let listing = folder::list(&config.root, split, &folder::Layout::find(&config.root, &layout)?)?;
             listing.problems.into_iter().next().map_or(Ok(()), Err)?;
-            let predicted = matched_exactly(&listing.pairs, predictions, layout.masks_are)?;
+            let predicted = matched_exactly(&listing.pairs, split, predictions, layout.masks_are)?;
             let truths = listing.pairs.into_iter().map(|pair| Truth { name: pair.name, label: pair.label });
             (truths.zip(predicted).collect::<Vec<_>>(), layout.masks_are)
         }
@@ -74,7 +74,7 @@ pub fn score_predictions(
         .collect();
     // Sums of fractions depend on their order, and so does which mistake is reported first.
     let mut sum = Evaluation::new(Arc::clone(&classes));
-    let mut ids = vec![false; 256];
+    let mut ids = vec![false; HELD];
     for scored in scored {
         let (evaluation, held) = scored?;
         sum.merge(&evaluation);
@@ -86,10 +86,12 @@ pub fn score_predictions(
 
 /// Predictions saved as class indices score near 0 as ids on disk.
 fn looks_like_indices(classes: &ClassSet, held: &[bool], scored: &Evaluation) -> Option<String> {
-    let all_indices = held.iter().zip(0..).all(|(held, id)| !held || usize::from(id) < classes.len() || id == 255u16);
-    let differs = classes.classes.iter().zip(0..).any(|(class, index)| !class.ids.contains(&index));
+    let ids = || (0..).zip(held).filter(|(id, held)| **held && *id != 255).map(|(id, _)| id);
+    let all_indices = ids().all(|id: u16| usize::from(id) < classes.len());
+    // Ids on disk of predictions are those of classes; indices mostly are not.
+    let no_class = ids().any(|id| !classes.classes.iter().any(|class| class.ids.contains(&id)));
     let poor = scored.scores().pixel_accuracy < 0.5;
-    (all_indices && differs && poor && held.iter().any(|held| *held)).then(|| {
+    (all_indices && no_class && poor).then(|| {
         format!(
             "the predicted ids are all below {0}: they look like train ids (0 to {1}), and are scored as ids on disk of {2}; \
              save them as label ids, such as with `segpredict --format label-ids`",
@@ -100,6 +102,9 @@ fn looks_like_indices(classes: &ClassSet, held: &[bool], scored: &Evaluation) ->
     })
 }
 
+/// Ids that are looked at one by one: those of 8 bits, and all others as one.
+const HELD: usize = 257;
+
 struct Reader {
     truth: MaskFormat,
     table: IdTable,
@@ -109,17 +114,17 @@ struct Reader {
 }
 
 impl Reader {
-    /// The scores of one image, and which ids of 8 bits its prediction holds.
+    /// The scores of one image, and which ids its prediction holds.
     fn score(&self, truth: &Truth, prediction: &Path, classes: &Arc<ClassSet>) -> Result<(Evaluation, Vec<bool>)> {
         let label = self.truth.read(&truth.label)?;
         let mut evaluation = Evaluation::new(Arc::clone(classes));
         evaluation.images = 1;
-        let mut held = vec![false; 256];
+        let mut held = vec![false; HELD];
         let columns = match self.masks_are {
             MasksAre::Ids => {
                 let pred = load_ids(prediction)?;
                 self.check(prediction, &pred)?;
-                pred.iter().filter_map(|id| held.get_mut(usize::from(*id)).map(|held| *held = true)).count();
+                pred.iter().for_each(|id| held[usize::from(*id).min(HELD - 1)] = true);
                 if self.with_instances
                     && let Some(instances) = instances_of(&truth.label, label.dim(), classes)?
                 {
@@ -153,7 +158,7 @@ impl Reader {
 
 /// A prediction for every image by its name: `NAME.png`, or the name with the end that `segpredict` gives it, or the name
 /// of the mask. Names may leave out the folders where that does not mix two images up.
-fn matched_exactly(pairs: &[Pair], folder: &Path, masks_are: MasksAre) -> Result<Vec<PathBuf>> {
+fn matched_exactly(pairs: &[Pair], split: &str, folder: &Path, masks_are: MasksAre) -> Result<Vec<PathBuf>> {
     check_folder(folder)?;
     let below =
         |path: &Path| path.strip_prefix(folder).unwrap_or(path).with_extension("").to_string_lossy().into_owned();
@@ -170,7 +175,7 @@ fn matched_exactly(pairs: &[Pair], folder: &Path, masks_are: MasksAre) -> Result
     let end = if masks_are == MasksAre::Colors { "_color" } else { "_labelIds" };
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for pair in pairs {
-        let mut names = vec![pair.name.clone()];
+        let mut names = vec![pair.name.clone(), format!("{split}/{}", pair.name)];
         names.extend(short_names(pair).into_iter().filter(|name| counts[name] == 1));
         let stems = names.iter().flat_map(|name| [format!("{name}{end}"), name.clone()]);
         match stems.into_iter().find_map(|stem| by_stem.get(&stem)) {
@@ -178,7 +183,23 @@ fn matched_exactly(pairs: &[Pair], folder: &Path, masks_are: MasksAre) -> Result
             None => missing.push(&pair.name),
         }
     }
-    complain(folder, &missing, pairs.len())?;
+    if let Some(first) = missing.first() {
+        let others = by_stem.values().min().map(|path| path.strip_prefix(folder).unwrap_or(path).display().to_string());
+        let others = match (by_stem.len(), others) {
+            (number, Some(one)) => format!("{number} PNG files are there, such as {one}"),
+            (_, None) => "no PNG file is there".to_string(),
+        };
+        let format = end.trim_start_matches('_').replace("labelIds", "label-ids");
+        return Err(Error::file(
+            folder,
+            format!(
+                "no prediction of {} of {} images; the first is {first}: expected {first}{end}.png or {first}.png ({others}); \
+                 write them with `segpredict --format {format}`",
+                missing.len(),
+                pairs.len()
+            ),
+        ));
+    }
     Ok(found)
 }
 
@@ -290,6 +311,38 @@ mod tests {
         assert_eq!(pairs[0].1, folder.path().join("x/a_000001_000019_labelIds.PNG"));
         let message = matched(&truths, folder.path()).unwrap_err().to_string();
         assert!(message.contains("holds train ids by its name"), "{message}");
+    }
+
+    #[test]
+    fn class_indices_are_recognised_and_ids_of_classes_are_not() {
+        let mut set = ClassSet::numbered("mine", &["a".to_string(), "b".to_string(), "c".to_string()]);
+        set.classes.iter_mut().zip(1..).for_each(|(class, id)| class.ids = vec![id]);
+        let mut scored = Evaluation::new(Arc::new(set.clone()));
+        scored.confusion.add(&[0, 0, 0], &[1, 1, 2]);
+        let held = |ids: &[usize]| (0..HELD).map(|id| ids.contains(&id)).collect::<Vec<bool>>();
+        assert!(looks_like_indices(&set, &held(&[0, 1, 2]), &scored).is_some());
+        for ids in [&[1, 2][..], &[1, 2, 3], &[2, 256], &[]] {
+            assert!(looks_like_indices(&set, &held(ids), &scored).is_none(), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn predictions_of_a_folder_are_found_by_name_and_others_are_named() {
+        let pair = |name: &str| Pair {
+            name: name.into(),
+            image: format!("i/{name}.jpg").into(),
+            label: format!("m/{name}.png").into(),
+        };
+        let pairs = [pair("x/1"), pair("2")];
+        let folder = folder_with(&["val/x/1_labelIds.png", "2.png", "2_color.png"]);
+        let found = matched_exactly(&pairs, "val", folder.path(), MasksAre::Ids).unwrap();
+        assert_eq!(found, ["val/x/1_labelIds.png", "2.png"].map(|name| folder.path().join(name)));
+        let pairs = [pair("x/1"), pair("y/1")];
+        let folder = folder_with(&["1.png"]);
+        let message = matched_exactly(&pairs, "val", folder.path(), MasksAre::Ids).unwrap_err().to_string();
+        for token in ["x/1_labelIds.png", "1.png", "--format label-ids"] {
+            assert!(message.contains(token), "{message}");
+        }
     }
 
     #[test]

@@ -98,7 +98,16 @@ pub(super) fn fit(
         }
         weights.tensors.insert(name.clone(), with_rows(fresh, given, &pairs));
     }
-    let whose = own.map_or_else(|| format!("{theirs} classes without names"), |own| own.describe());
+    let whose = own.map_or_else(
+        || format!("{theirs} classes without names"),
+        |own| {
+            let name = |name: Option<&str>| name.map_or("none".to_string(), |name| format!("`{name}`"));
+            let differs = own.first_difference(new.classes).map_or_else(String::new, |(index, theirs, ours)| {
+                format!("; class {index} is {} there and {} here", name(theirs), name(ours))
+            });
+            format!("{}{differs}", own.describe())
+        },
+    );
     Ok(Some(match pairs.len() {
         0 => format!(
             "the file has other classes ({whose}) than this network ({ours}): the classifiers start anew; --init-classes \

@@ -31,7 +31,8 @@ fn a_missing_data_folder_is_named() {
     let data = |more: &[&str]| tiny(folder.path()).args(&["--dataset", "cityscapes", "--out", "run"]).args(more);
     let words = ["nowhere: no such folder; give the one that holds leftImg8bit/ and gtFine/ with --data-root"];
     data(&["--data-root", "nowhere"]).fails(1, &words);
-    let words = ["--data-root data: the built-in scenes are not read from a folder; say `--dataset cityscapes`"];
+    let words =
+        ["--data-root data: the built-in scenes are not read from a folder; set --dataset folder or cityscapes"];
     segtrain(folder.path()).args(&["--data-root", "data"]).fails(2, &words);
     data(&[]).fails(2, &["data.root = \"\"", "say `--data-root DIR`"]);
     fs::create_dir_all(folder.path().join("data/leftImg8bit/train")).expect("a folder");

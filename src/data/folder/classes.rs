@@ -89,7 +89,8 @@ pub fn scan(root: &Path, keys: &LayoutKeys, watch: &(dyn Fn(usize, usize) + Sync
     }
     let masks: Vec<PathBuf> = masks.into_iter().collect();
     let Some(first) = masks.first() else {
-        return Err(Error::file(root, format!("holds no mask; expected {}", layout.masks.text())));
+        let message = format!("holds no mask; expected {} as PNG (JPEG changes ids and colors)", layout.masks.text());
+        return Err(Error::file(root, message));
     };
     let masks_are = match load_ids(first) {
         Ok(_) => keys.masks_are,
@@ -134,17 +135,33 @@ impl Scan {
         self.counts.keys().filter_map(|value| if let Value::Id(id) = value { Some(*id) } else { None }).collect()
     }
 
+    /// A sentence about masks that look as if they were saved in another form than they are meant.
+    pub fn remark(&self) -> Option<&'static str> {
+        let grey = |value: &Value| matches!(value, Value::Color([red, green, blue]) if red == green && green == blue);
+        (self.masks_are == MasksAre::Colors && self.counts.keys().all(grey)).then_some(
+            "all colors are grey: these look like ids that were saved as RGB or with alpha; save them as grey PNG, and run this \
+             again, to have ids",
+        )
+    }
+
     /// A `classes.toml` with a class for each value. Id 255 is ignored, unless masks hold 0 and 255 alone.
     ///
     /// # Errors
     /// More values than there can be classes, or fewer than two.
     pub fn to_toml(&self, root: &Path, keys: &LayoutKeys) -> Result<String> {
         let binary = is_binary(&self.ids());
-        let ignored = |value: &Value| !binary && *value == Value::Id(255);
+        // With ids above it 255 is an id like any other.
+        let wide = self.ids().last().is_some_and(|largest| *largest > 255);
+        let ignored = |value: &Value| !binary && !wide && *value == Value::Id(255);
         let classes: Vec<(&Value, &Found)> = self.counts.iter().filter(|(value, _)| !ignored(value)).collect();
         if !(2..=MAX_CLASSES).contains(&classes.len()) {
             let found = crate::cli::counted(classes.len(), "value");
-            let message = format!("its masks hold {found} that could be classes; 2 to {MAX_CLASSES} are possible");
+            let remedy = match classes.len() {
+                0 | 1 => "write a classes.toml by hand, with the classes that these masks do not show",
+                _ => "are these masks of classes? They hold the same few ids or colors in every file",
+            };
+            let message =
+                format!("its masks hold {found} that could be classes; 2 to {MAX_CLASSES} are possible; {remedy}");
             return Err(Error::file(root, message));
         }
         let mut text = format!(
@@ -162,8 +179,11 @@ impl Scan {
                      ignore_colors = []\n";
         }
         text += "# Ids of pixels without a class.\n";
-        text += if binary { "ignore = []\n" } else { "ignore = [255]\n" };
-        text += "\n# weight: median frequency / frequency of the class, for a weighted loss.\n";
+        text += if binary || wide { "ignore = []" } else { "ignore = [255]" };
+        if let Some(found) = self.counts.get(&Value::Id(255)).filter(|_| !binary && !wide) {
+            text += &format!(" # {} pixels in {}", found.pixels, crate::cli::counted(found.masks as usize, "mask"));
+        }
+        text += "\n\n# weight: median frequency / frequency of the class.\n";
         let weights = median_weights(&classes);
         let all: u64 = self.counts.values().map(|found| found.pixels).sum();
         for (index, ((value, found), weight)) in classes.iter().zip(weights).enumerate() {
@@ -222,7 +242,7 @@ mod tests {
         for (i, mask) in masks.iter().enumerate() {
             let image = folder.path().join(format!("images/train/{i}.png"));
             write_png(&image, &[0; 12], (1, 4), ExtendedColorType::Rgb8).unwrap();
-            write_png(&folder.path().join(format!("masks/train/{i}.png")), mask, (1, 4), kind).unwrap();
+            write_png(folder.path().join(format!("masks/train/{i}.png")), mask, (1, 4), kind).unwrap();
         }
         folder
     }

@@ -30,7 +30,7 @@ const LISTS: [&str; 6] = [
 const SPLITS: [&str; 11] =
     ["train", "val", "test", "trainval", "valid", "validation", "training", "testing", "dev", "eval", "minival"];
 
-fn is_usual(split: &String) -> bool {
+fn is_usual(split: &str) -> bool {
     SPLITS.contains(&split.to_ascii_lowercase().as_str())
 }
 
@@ -62,8 +62,8 @@ impl Layout {
         let (images, masks) = match (&keys.images, &keys.masks) {
             (Some(images), Some(masks)) => (parse("images", images)?, parse("masks", masks)?),
             (None, None) => guess(root)?,
-            (Some(_), None) => return Err(half("images", "masks")),
-            (None, Some(_)) => return Err(half("masks", "images")),
+            (Some(_), None) => return Err(half(root, "images", "masks")),
+            (None, Some(_)) => return Err(half(root, "masks", "images")),
         };
         let lists = match &keys.splits {
             Some(text) if !text.contains("{split}") => {
@@ -71,10 +71,20 @@ impl Layout {
                     "splits = \"{text}\": has no {{split}}; use a pattern such as \"splits/{{split}}.txt\""
                 )));
             }
+            Some(text) if list_splits(root, text).is_empty() => {
+                return Err(Error::file(
+                    root,
+                    format!("splits = \"{text}\": no file here matches it; name the lists that are"),
+                ));
+            }
             Some(text) => Some(text.clone()),
             None if images.has_split() => None,
             None => usual_list(root),
         };
+        if images.has_split() && lists.is_none() && images.splits(root).is_empty() {
+            let message = format!("images = \"{}\": nothing here matches it; correct the pattern", images.text());
+            return Err(Error::file(root, message));
+        }
         Ok(Self { images, masks, lists })
     }
 
@@ -97,8 +107,9 @@ fn parse(key: &str, text: &str) -> Result<Pattern> {
     Pattern::parse(text, extensions).map_err(|message| Error::usage(format!("{key} = {message}")))
 }
 
-fn half(there: &str, missing: &str) -> Error {
-    Error::usage(format!("classes.toml: has `{there}` but not `{missing}`; give both patterns, or neither"))
+fn half(root: &Path, there: &str, missing: &str) -> Error {
+    let file = root.join(crate::data::CLASS_FILE);
+    Error::file(file, format!("has `{there}` but not `{missing}`; give both patterns, or neither"))
 }
 
 fn guess(root: &Path) -> Result<(Pattern, Pattern)> {
@@ -114,7 +125,8 @@ fn guess(root: &Path) -> Result<(Pattern, Pattern)> {
             root,
             format!(
                 "holds no pair of folders of images ({}, …) and masks ({}, …); rename them, or set `images` and `masks` in \
-                 classes.toml to patterns such as \"imgs/{{name}}_img.jpg\" and \"gts/{{name}}_gt.png\"",
+                 classes.toml (or pass --images and --masks to `segdata classes`) to patterns such as \
+                 \"imgs/{{name}}_img.jpg\" and \"gts/{{name}}_gt.png\"",
                 IMAGES[..4].join(", "),
                 MASKS[..4].join(", ")
             ),
@@ -176,7 +188,7 @@ fn shared_ends(names: &[String]) -> Vec<String> {
 
 /// The first pattern of lists that has one of a usual name.
 fn usual_list(root: &Path) -> Option<String> {
-    LISTS.iter().find(|list| list_splits(root, list).iter().any(is_usual)).map(ToString::to_string)
+    LISTS.iter().find(|list| list_splits(root, list).iter().any(|split| is_usual(split))).map(ToString::to_string)
 }
 
 /// Names that stand for `{split}` in a pattern of list files. In the root itself only usual names count.
@@ -184,7 +196,7 @@ fn list_splits(root: &Path, list: &str) -> Vec<String> {
     let pattern = Pattern::parse(&format!("{list}/{{name}}"), &MASK_EXTENSIONS);
     let mut splits = pattern.map_or_else(|_| Vec::new(), |list| list.splits(root));
     if list == LISTS[0] {
-        splits.retain(is_usual);
+        splits.retain(|split| is_usual(split));
     }
     splits
 }

@@ -83,7 +83,11 @@ pub fn list(root: &Path, split: &str, layout: &Layout) -> Result<Listing> {
     let splits = layout.splits(root);
     if !splits.is_empty() && !splits.iter().any(|known| known == split) {
         let place = layout.list(root, split).unwrap_or_else(|| layout.images.folder(root, split));
-        return Err(Error::file(place, format!("no split {split:?} here; splits found: {}", splits.join(", "))));
+        let message = format!(
+            "no split {split:?} here; splits found: {}; name one of them (--split, or --set data.train_split and data.val_split)",
+            splits.join(", ")
+        );
+        return Err(Error::file(place, message));
     }
     let mut listing = Listing::default();
     match layout.list(root, split) {

@@ -138,7 +138,7 @@ fn what_is_missing_is_named() {
 #[test]
 fn a_mask_of_another_size_names_both() {
     let data = folder(&[("images/train/a.png", "masks/train/a.png")]);
-    write_png(&data.path().join("masks/train/a.png"), &[1; 6], (2, 3), ExtendedColorType::L8).unwrap();
+    write_png(data.path().join("masks/train/a.png"), &[1; 6], (2, 3), ExtendedColorType::L8).unwrap();
     let message = open(data.path(), "train").unwrap().example(0).unwrap_err().to_string();
     for token in ["masks/train/a.png", "2x3", "images/train/a.png", "2x2"] {
         assert!(message.contains(token), "{message}");
