@@ -196,7 +196,7 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
             )));
         }
         match &pictures {
-            Some(others) => same_pictures(first, &**others, run, &*opened.pictures)?,
+            Some(others) => infoseg::eval::compare::check_same_data(first, &**others, run, &*opened.pictures)?,
             None => pictures = Some(opened.pictures),
         }
         runs.push((predictor, about));
@@ -221,31 +221,6 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
         ))?;
     }
     print_page(&path)
-}
-
-/// Runs are compared on one set of pictures, and not on two in silence.
-fn same_pictures(first: &Path, pictures: &dyn Dataset, run: &Path, others: &dyn Dataset) -> Result<()> {
-    let (one, other) = (pictures.classes(), others.classes());
-    if one.first_difference(other).is_some() || !one.reads_like(other) {
-        return Err(Error::usage(format!(
-            "--compare: {} is scored with the class set {}, {} with another one, {}; name one set for all with --classes",
-            first.display(),
-            one.describe(),
-            run.display(),
-            other.describe()
-        )));
-    }
-    let count = pictures.len();
-    let same = count == others.len() && (0..count).all(|index| pictures.name(index) == others.name(index));
-    let same_size = || Ok::<_, Error>(pictures.example(0)?.label.dim() == others.example(0)?.label.dim());
-    if same && (count == 0 || same_size()?) {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "--compare: {} is scored on other pictures than {}; say the same of both (--dataset, --data-root, --split)",
-        run.display(),
-        first.display()
-    )))
 }
 
 fn print_page(path: &Path) -> Result<ExitCode> {

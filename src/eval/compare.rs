@@ -7,6 +7,7 @@ use crate::render::page::{Prediction, Shown};
 use crate::{Error, Result};
 use ndarray::{Array2, Zip};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What came out of a comparison.
@@ -52,6 +53,34 @@ pub fn compare(
         return Err(Error::run("no picture has a labelled pixel: nothing to compare"));
     }
     Ok(Compared { evaluations, differing })
+}
+
+/// Refuses to compare runs that are scored on different images, or with different class sets.
+///
+/// # Errors
+/// What differs, with both run folders.
+pub fn check_same_data(first: &Path, pictures: &dyn Dataset, run: &Path, others: &dyn Dataset) -> Result<()> {
+    let (one, other) = (pictures.classes(), others.classes());
+    if one.first_difference(other).is_some() || !one.reads_like(other) {
+        return Err(Error::usage(format!(
+            "--compare: {} is scored with the class set {}, {} with another one, {}; name one set for all with --classes",
+            first.display(),
+            one.describe(),
+            run.display(),
+            other.describe()
+        )));
+    }
+    let count = pictures.len();
+    let same = count == others.len() && (0..count).all(|index| pictures.name(index) == others.name(index));
+    let same_size = || Ok::<_, Error>(pictures.example(0)?.label.dim() == others.example(0)?.label.dim());
+    if same && (count == 0 || same_size()?) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "--compare: {} is scored on other pictures than {}; say the same of both (--dataset, --data-root, --split)",
+        run.display(),
+        first.display()
+    )))
 }
 
 /// Share of pixels that not all predictions say the same of.
