@@ -47,7 +47,7 @@ pub struct StepBytes {
     pub title: String,
     /// In order.
     pub modules: Vec<ModuleBytes>,
-    /// Of the process.
+    /// Peak of the whole process.
     pub peak: Bytes,
     /// Seconds and bytes in use over the step.
     #[serde(skip)]

@@ -17,7 +17,7 @@ use std::time::Instant;
 /// What a module takes, and hands on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ModuleLoad {
-    /// Of a step, on one device.
+    /// Seconds of a step, on one device.
     pub seconds: f64,
     /// Bytes that go to the next module, with picture and label; 0 of the last.
     pub handed_on: u64,

@@ -58,7 +58,7 @@ pub struct Measured {
     pub device: String,
     /// Threads of the CPU.
     pub threads: usize,
-    /// Of each step.
+    /// Seconds of each step.
     pub seconds: Vec<f64>,
     /// Median of the steps behind the first.
     pub seconds_per_step: f64,
@@ -202,7 +202,7 @@ pub(super) fn comparable(cost: &StepCost, device: &Device) -> u64 {
     if memory::has_pools(device) { cost.tensors() } else { cost.peak() }
 }
 
-/// Of a step, whose backward takes twice its forward; blocks that are recomputed go forward twice.
+/// Arithmetic of a step, whose backward takes twice its forward; blocks that are recomputed go forward twice.
 fn teraflop(config: &RunConfig, num_classes: usize) -> Result<f64> {
     let costs = Costs::of(config, num_classes);
     let macs = costs.macs(&cut::module_ranges_of(config, num_classes)?);

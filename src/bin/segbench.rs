@@ -1,4 +1,4 @@
-//! Measurements of the project itself that anybody can rerun.
+//! Measurements of the project itself, to be rerun by any user.
 
 use clap::{Parser, Subcommand};
 use infoseg::bench::local::{Plan, Row};

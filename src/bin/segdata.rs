@@ -223,7 +223,7 @@ impl Bar {
 
     fn show(&self, done: usize, of: usize) {
         self.0.set_length(of as u64);
-        // Counted by whoever comes first; they may come out of order.
+        // Counted by the first thread that is free; they may come out of order.
         self.0.set_position((done as u64).max(self.0.position()));
     }
 }

@@ -48,7 +48,7 @@ struct Args {
     /// Refuse a --pretrained of another depth.
     #[arg(long, requires = "pretrained")]
     backbone: Option<Backbone>,
-    /// Of the --pretrained network, 8 or 16; it leaves no trace in a foreign checkpoint [default: 8, or as
+    /// Output stride of the --pretrained network, 8 or 16; a foreign checkpoint does not tell it [default: 8, or as
     /// segexport wrote it].
     #[arg(long, requires = "pretrained", value_parser = ["8", "16"])]
     output_stride: Option<String>,

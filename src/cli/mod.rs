@@ -89,7 +89,7 @@ pub fn print(text: impl Display) -> Result<()> {
     }
 }
 
-/// A line to stderr. Unlike `eprintln!` it does not panic where nobody listens: a run of days outlives its terminal.
+/// A line to stderr. Unlike `eprintln!` it does not panic where stderr is closed: a run of days outlives its terminal.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

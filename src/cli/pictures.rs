@@ -19,7 +19,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Of `program`, which has begun with the first of `total` pictures.
+    /// The progress of `program`, which has begun with the first of `total` pictures.
     pub fn new(program: &'static str, total: usize) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

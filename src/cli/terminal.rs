@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub struct Terminal {
     lines: MultiProgress,
     bar: ProgressBar,
-    /// Of the asynchronous schedule, one a module.
+    /// One bar for each module under the asynchronous schedule; otherwise none.
     workers: Vec<ProgressBar>,
     terminal: bool,
     total_steps: usize,

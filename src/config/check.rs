@@ -223,7 +223,7 @@ impl RunConfig {
         size("train.resolution", train.resolution)?;
         between(1, 4096, "train.batch_size", train.batch_size)?;
         let (alone, schedule) = (self.local.num_modules == 1, train.schedule);
-        let message = "one local module alone has nobody to work beside; use --local-k 2 or more, or sequential";
+        let message = "asynchronous training needs at least two local modules; use --local-k 2 or more, or sequential";
         ensure(!alone || schedule != Schedule::Async, "train.schedule", said(schedule), message)?;
         between(0, 64, "train.queue_depth", train.queue_depth)?;
         between(0, 1024, "train.worker_threads", train.worker_threads)?;

@@ -112,7 +112,7 @@ impl Layers {
         Ok(self.load_with_note()?.0)
     }
 
-    /// The same, and what of it somebody may not expect, as a line to be said once the configuration is used.
+    /// The same, and what of it the user may not expect, as a line to be printed once the configuration is used.
     ///
     /// # Errors
     /// See [`Layers::load`].
@@ -290,7 +290,7 @@ impl Merged {
         Ok(())
     }
 
-    /// Warm-up that nobody chose keeps its share of a run whose length somebody did.
+    /// Where the run's length was chosen but the warm-up was not, the warm-up keeps its share of the run.
     fn follow_length(&mut self) -> Result<()> {
         let config = self.config()?;
         if self.layer_of("train.steps") > 0 && self.layer_of("optim.warmup_steps") == 0 {
@@ -301,7 +301,7 @@ impl Merged {
         Ok(())
     }
 
-    /// Of classification, what nobody says follows the method: dgl and greedy have the paper's cross-entropy, InfoPro its
+    /// In classification, unset values follow the method: dgl and greedy have the paper's cross-entropy, InfoPro its
     /// loss weights for this network and K, where it has some.
     fn follow_paper(&mut self) -> Result<()> {
         let config = self.config()?;

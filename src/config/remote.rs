@@ -74,7 +74,7 @@ impl RemoteAddress {
     /// Opens the device of the worker there.
     ///
     /// # Errors
-    /// Nobody listens there, or not to us; the worker is of another version; this build has no remote devices.
+    /// No worker listens there, or it refuses the token; the worker has another version; this build has no remote devices.
     #[cfg(feature = "remote")]
     pub fn open(&self, token: Option<&str>) -> Result<Device> {
         use burn::remote::{ConnectError, RemoteHost};
@@ -125,7 +125,7 @@ impl RemoteAddress {
         )))
     }
 
-    /// Whether somebody listens there.
+    /// Whether a worker listens there.
     ///
     /// # Errors
     /// Why it seems not so, as a clause.

@@ -87,7 +87,7 @@ impl Augment {
         Ok(self.pad(&rgb, &label, window))
     }
 
-    /// Draws the place of the crop, again while one class holds too much of it (ignored pixels count for nobody).
+    /// Draws the place of the crop, again while one class holds too much of it (ignored pixels count for no class).
     fn draw_crop(
         &self,
         label: &[u16],

@@ -1,4 +1,4 @@
-//! Random numbers that follow from what they are for, whoever draws first.
+//! Random numbers that follow from what they are for, in whatever order they are drawn.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

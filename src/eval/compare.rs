@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// What came out of a comparison.
 #[derive(Debug)]
 pub struct Compared {
-    /// Of each run, in their order.
+    /// One evaluation for each run, in their order.
     pub evaluations: Vec<Evaluation>,
     /// Share of each picture's pixels that not all runs predict alike, in order of pictures.
     pub differing: Vec<f64>,

@@ -42,7 +42,7 @@ pub struct PictureScores {
     pub index: usize,
     /// Mean over the classes in its truth or prediction; NaN where nothing is labelled.
     pub miou: f64,
-    /// Of each class; `None` for a class in neither.
+    /// IoU of each class; `None` for a class in neither.
     pub class_iou: Vec<Option<f64>>,
     /// Share of labelled pixels that are right; NaN where nothing is labelled.
     pub pixel_accuracy: f64,

@@ -71,7 +71,7 @@ pub struct ModuleCost {
 pub struct StepCost {
     /// Blocks of each module.
     pub ranges: Vec<Range<usize>>,
-    /// Of each module.
+    /// One entry for each module.
     pub modules: Vec<ModuleCost>,
     /// There whatever module is at work: weights, momentum, pictures and labels, batches under way.
     pub fixed: u64,
@@ -110,7 +110,7 @@ struct BlockCost {
     name: String,
     input: FeatureShape,
     block: Footprint,
-    /// Of a local module that ends with this block: the task head, and the decoder.
+    /// The task head and the decoder of a local module that ends with this block.
     head: Footprint,
     decoder: Footprint,
 }
@@ -125,7 +125,7 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// Of the configured network, for `num_classes` classes.
+    /// Costs of the configured network, for `num_classes` classes.
     pub fn of(config: &RunConfig, num_classes: usize) -> Self {
         let network =
             network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
@@ -353,7 +353,7 @@ impl Costs {
         // A module's λ1 depends on its position; that a decoder is there does not, but for weights that reach 0.
         let cost = |i: usize, j: usize| match j {
             _ if j < i => 0,
-            // Of very deep networks not every place is tried.
+            // In very deep networks not every place is tried.
             _ if j + 1 < n && !(j + 1).is_multiple_of(stride) => u64::MAX / 4,
             _ if i > 0 && !i.is_multiple_of(stride) => u64::MAX / 4,
             _ if j + 1 == n && i == 0 => self.module(0, std::slice::from_ref(&(0..n)), execution).peak,

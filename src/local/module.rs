@@ -56,7 +56,7 @@ impl Targets {
         }
     }
 
-    /// Of these pictures alone.
+    /// The targets of these pictures alone.
     pub(crate) fn part(&self, pictures: Range<usize>) -> Self {
         let [batch, ..] = self.label.dims();
         let each = self.label_host.len() / batch;

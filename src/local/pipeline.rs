@@ -230,7 +230,7 @@ impl Worker<'_> {
                 }
                 Err(error) => (Err(error), None),
             };
-            // Nobody listens where another module has failed.
+            // The receiver is gone where another module has failed.
             let heard = reports.send(Report { step, module: index, work }).is_ok();
             let Some(features) = output.filter(|_| heard) else { return };
             if let Some(outgoing) = &outgoing {

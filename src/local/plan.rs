@@ -38,7 +38,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Of a configuration as it is.
+    /// The plan of a configuration as it is.
     ///
     /// # Errors
     /// It cannot be cut as it says.

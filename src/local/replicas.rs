@@ -1,7 +1,7 @@
 //! Data parallelism: a whole network on each of several devices, each on its part of the batch.
 //!
 //! A module's gradients are handed in as soon as its backward is done, and its weights move when the sum over all replicas
-//! is there, which is looked at after the next module's turn: nobody waits for a slower replica meanwhile. Shares
+//! is there, which is looked at after the next module's turn: no replica waits for a slower one meanwhile. Shares
 //! of the losses add up to the whole batch's (see [`super::step`]), so that gradients are added, not averaged: with BatchNorm's
 //! statistics in common the replicas are one network on the whole batch.
 
@@ -53,7 +53,7 @@ pub fn train(
             inboxes.push(inbox);
             let reports = reports_in.clone();
             let work = move || {
-                // However it ends, nobody waits for it any more.
+                // However it ends, no other replica waits for it any more.
                 let _leaving = Leaving(rank.clone(), reports.clone());
                 let mut worker = Worker { network, rank, index, together };
                 let stream = worker.network.modules[0].own_stream();
@@ -126,7 +126,7 @@ fn added(a: &[Losses], b: &[Losses]) -> Vec<Losses> {
 /// What a replica has to say of a step; `None` once it has left.
 type Report = Option<Result<Vec<Losses>>>;
 
-/// Tells the others, and whoever reads the reports, that a replica leaves.
+/// Tells the other replicas, and the reader of the reports, that a replica leaves.
 struct Leaving(Rank, Sender<Report>);
 
 impl Drop for Leaving {
@@ -180,7 +180,7 @@ impl Worker<'_> {
         Ok(losses)
     }
 
-    /// Before a sum among devices, which nobody can leave once others have begun it: all losses are to be finite.
+    /// Before a sum among devices, which no replica can leave once others have begun it: all losses are to be finite.
     fn agree(&self, finite: bool) {
         if !self.together.collective.is_empty() && self.rank.sum(vec![f32::from(u8::from(!finite))])[0] > 0.0 && finite
         {

@@ -32,7 +32,7 @@ pub enum Mark {
     Updated,
 }
 
-/// Somebody who measures.
+/// What measures a step.
 pub type Watch<'a> = &'a mut dyn FnMut(Mark);
 
 /// What a block leaves for its backward.
@@ -71,9 +71,9 @@ impl Terms {
 /// Share of a micro-batch, or of a replica's part, in its batch's losses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
-    /// Of what is averaged over pictures.
+    /// Weight of what is averaged over pictures.
     pictures: f64,
-    /// Of what is averaged over labelled pixels.
+    /// Weight of what is averaged over labelled pixels.
     labelled: f64,
 }
 
@@ -141,7 +141,7 @@ impl LocalModule {
     fn contrast(&self, embeddings: Tensor<4>, targets: &Targets, seed: u64) -> Tensor<1> {
         let [_, _, h, w] = embeddings.dims();
         let shape = targets.label.dims();
-        // Of classification every picture takes part.
+        // In classification every picture takes part.
         let samples = if [h, w] == [1, 1] { targets.label_host.len() } else { self.local.contrast_samples };
         let sample = loss::sample_pixels(&targets.label_host, self.num_classes, shape, [h, w], samples, seed);
         loss::contrast(embeddings, &sample, self.local.contrast_temperature)

@@ -15,7 +15,7 @@ pub fn total() -> Option<u64> {
     Some(group_limit().map_or(machine, |group| group.min(machine)))
 }
 
-/// Bytes that nobody uses now, as the system estimates it.
+/// Bytes that are free now, as the system estimates it.
 pub fn available() -> Option<u64> {
     kibibytes(&read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }

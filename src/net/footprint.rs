@@ -20,19 +20,19 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Of nothing: the input as it is.
+    /// The cost of no layer at all: the input passes as it is.
     pub const fn nothing(x: FeatureShape) -> Self {
         Self { output: x, kept: 0, working: 0, largest: x.len(), macs: 0, parameters: 0 }
     }
 
-    /// Of a convolution from `x` to `output` with so many weights. Kept is its output alone, as the input of what follows.
+    /// The cost of a convolution from `x` to `output` with so many weights. Only its output is kept, as the next layer's input.
     pub fn conv(x: FeatureShape, output: FeatureShape, weights: usize) -> Self {
         let macs = weights * output.pixels();
         let largest = output.len().max(x.len());
         Self { output, kept: output.len(), working: output.len() + x.len(), largest, macs, parameters: weights }
     }
 
-    /// Of a convolution that reads `x`, and BatchNorm and ReLU behind it. Kept is what the convolution wrote (BatchNorm's
+    /// The cost of a convolution that reads `x`, with BatchNorm and ReLU behind it. Kept is what the convolution wrote (BatchNorm's
     /// input) and what came out. Backward, the output's gradient becomes BatchNorm's in place; what the convolution wrote is
     /// gone before the input's gradient stands beside it.
     pub fn normalized(self, x: FeatureShape) -> Self {
@@ -40,7 +40,7 @@ impl Footprint {
         Self { kept: 2 * output.len(), working: output.len().max(x.len()), parameters, ..self }
     }
 
-    /// Of the same-size 3×3 or 1×1 units that heads are made of.
+    /// The cost of a same-size 3×3 or 1×1 unit, as heads are made of.
     pub fn unit(x: FeatureShape, channels: usize, kernel: usize, stride: usize) -> Self {
         let (height, width) = (x.height.div_ceil(stride), x.width.div_ceil(stride));
         let weights = x.channels * channels * kernel * kernel;

@@ -50,7 +50,7 @@ pub struct Pending {
 }
 
 impl Rank {
-    /// Of so many replicas, the first first.
+    /// The ranks of `number` replicas, in order.
     pub fn group(number: usize) -> Vec<Self> {
         let group = Arc::new(Group { number, state: Mutex::default(), changed: Condvar::new() });
         (0..number).map(|rank| Self { group: Arc::clone(&group), rank, asked: Arc::default() }).collect()

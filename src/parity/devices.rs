@@ -1,7 +1,7 @@
 //! The same program on two devices: what flex computes, the GPU of this build computes as well.
 //!
-//! Tests of a machine that has such a GPU: `cargo test --release --features cuda devices` (or `vulkan`). Of a build with both,
-//! `BURN_DEVICE` chooses one.
+//! Tests of a machine that has such a GPU: `cargo test --release --features cuda devices` (or `vulkan`). `BURN_DEVICE`
+//! chooses one where a build has both.
 
 use super::compare::{Table, Tolerances};
 use super::{large, networks, units};

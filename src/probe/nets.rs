@@ -58,7 +58,7 @@ impl Classifier {
 }
 
 impl Probe {
-    /// For `features` of pictures of the size `picture`. Of `decoder` its kind and its channels count.
+    /// For `features` of pictures of the size `picture`. Only the kind and the channels of `decoder` are used.
     pub fn new(
         init: &mut Init,
         task: Task,
@@ -82,7 +82,7 @@ impl Probe {
             + ops::upsample_cross_entropy(scores, targets.label.clone(), false)
     }
 
-    /// Of features `[batch, channels, h, w]` outside autodiff: logits of the picture `[batch, 3, height, width]` and of the
+    /// For features `[batch, channels, h, w]` outside autodiff: logits of the picture `[batch, 3, height, width]` and of the
     /// label `[batch, classes, …]`.
     pub fn outputs(&self, features: Tensor<4>, picture: [usize; 2]) -> (Tensor<4>, Tensor<4>) {
         let (net, pass) = (self.valid(), Pass::evaluation());

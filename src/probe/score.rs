@@ -41,7 +41,7 @@ pub struct BlockScore {
     pub reconstruction_loss: f64,
     /// Share of pictures, or of labelled pixels, that are told right: the more, the larger I(h, y).
     pub accuracy: f64,
-    /// Of segmentation: mean IoU, as `segeval` counts it.
+    /// Mean IoU, as `segeval` counts it; `None` for classification.
     pub miou: Option<f64>,
 }
 
@@ -59,7 +59,7 @@ pub struct Baseline {
 /// Scores of one run's probes.
 #[derive(Debug, Clone)]
 pub struct Scored {
-    /// Of each probed block, in order.
+    /// One entry for each probed block, in order.
     pub blocks: Vec<BlockScore>,
     /// Without the picture.
     pub baseline: Baseline,

@@ -27,7 +27,7 @@ pub struct State {
     pub model: ModelConfig,
     /// How it was cut.
     pub local: LocalConfig,
-    /// Of the staged schedule: steps of each module. Steps are then counted through all of them.
+    /// Steps of each module under the staged schedule, where steps are counted through all modules; `None` under others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged_steps: Option<usize>,
     /// The classes that the network tells apart.
@@ -55,7 +55,7 @@ fn class_set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClassSet, D::
 }
 
 impl State {
-    /// Of a staged run that is not over: how many of its modules are trained.
+    /// How many modules of a staged run are trained; `None` once all are, and for other schedules.
     pub fn unfinished(&self) -> Option<usize> {
         let trained = self.step / self.staged_steps?.max(1);
         (trained < self.local.num_modules).then_some(trained)
@@ -151,7 +151,7 @@ pub fn save(run: &Path, network: &LocalNetwork, state: &State, keep: usize) -> R
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     let aside = builder.tempdir_in(&folder).map_err(in_folder)?;
     network.save(aside.path()).map_err(|error| match error {
-        // The folder aside is gone by the time somebody reads this.
+        // The folder aside is gone by the time a user reads this.
         Error::File { message, .. } => Error::file(&folder, format!("no checkpoint saved: {message}")),
         other => other,
     })?;

@@ -12,7 +12,7 @@ use crate::{Result, memory};
 use std::ops::ControlFlow;
 
 impl Trainer {
-    /// Scores and plots; returns the class table, or `None` where somebody asked to stop meanwhile.
+    /// Scores and plots; returns the class table, or `None` if a stop was asked for meanwhile.
     pub fn evaluate(&mut self, val: &dyn Dataset, step: usize, overlays: usize) -> Result<Option<String>> {
         let device = self.devices[0].clone();
         // Whole pictures have tensors of other sizes than a step: neither keeps the pages of the other.

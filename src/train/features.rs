@@ -158,7 +158,7 @@ fn folder_of(run: &Path, module: usize) -> PathBuf {
     run.join("features").join(format!("module{}", module + 1))
 }
 
-/// Removes a module's features that nobody will read again. What cannot be removed does no harm.
+/// Removes a module's features, which are not read again. What cannot be removed does no harm.
 pub fn remove(run: &Path, module: usize) {
     let _ = fs::remove_dir_all(folder_of(run, module));
     let _ = fs::remove_dir(run.join("features")); // where it is empty

@@ -48,7 +48,7 @@ pub struct ModuleLine {
     pub task: f32,
     /// λ1·R + λ2·T
     pub total: f32,
-    /// Of the asynchronous schedule.
+    /// What the asynchronous schedule adds.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerLine>,
 }
@@ -70,7 +70,7 @@ impl ModuleLine {
         losses.iter().enumerate().map(|(index, losses)| Self::of(index, losses, works.get(index))).collect()
     }
 
-    /// Of one module, counted from 0.
+    /// The line of module `index`, counted from 0.
     pub fn of(index: usize, losses: &Losses, work: Option<&Work>) -> Self {
         let worker = work.map(|work| WorkerLine { queued: work.queued, staleness: work.staleness, busy: work.busy });
         let Losses { reconstruction, task, total } = *losses;
@@ -124,7 +124,7 @@ fn finite(score: f64) -> Option<f64> {
 }
 
 impl LoggedScores {
-    /// Of segmentation.
+    /// The scores of a segmentation network.
     pub fn of_segmentation(scores: &Scores) -> Self {
         Self::Pixels {
             miou: finite(scores.miou),
@@ -133,7 +133,7 @@ impl LoggedScores {
         }
     }
 
-    /// Of classification.
+    /// The scores of a classifier.
     pub fn of_classification(counted: &Classification) -> Self {
         Self::Pictures { top1: finite(counted.top1_error()), top5: finite(counted.top5_error()) }
     }

@@ -24,9 +24,9 @@ pub fn create(config: &mut RunConfig) -> Result<(PathBuf, RunLock)> {
     if folder.exists() && !folder.is_dir() {
         return Err(Error::file(&folder, "is a file; name a folder with --out"));
     }
-    // Somebody may be at it, and then what is there is not to be touched.
+    // Another process may be writing it; then what is there is not to be touched.
     let earlier = if folder.join(lock::NAME).exists() { Some(RunLock::take(&folder)?) } else { None };
-    // Of a run that ended before its first step, such as for want of memory. A configuration alone may be somebody's own.
+    // Left by a run that ended before its first step, such as for want of memory. A configuration alone may be the user's own.
     if folder.join("metrics.jsonl").exists() && is_unstarted(&folder) {
         remove_files(&folder);
     }
@@ -59,7 +59,7 @@ pub fn remove_unstarted(folder: &Path) {
     }
 }
 
-/// Whether there is nothing in a run folder that has been learned, and nothing of somebody else.
+/// Whether a run folder holds nothing that has been learned, and no foreign files.
 fn is_unstarted(folder: &Path) -> bool {
     let logged = folder.join("metrics.jsonl").metadata().is_ok_and(|log| log.len() > 0);
     let ours = ["metrics.jsonl", "config.toml", CLASS_FILE, lock::NAME];

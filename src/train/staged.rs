@@ -112,7 +112,7 @@ impl Trainer {
             }
         }
         drop(loader);
-        // Of those before it nothing is read again.
+        // Features of earlier modules are not read again.
         (0..frozen).for_each(|earlier| features::remove(&self.folder, earlier));
         self.log.observer.message(&format!(
             "module {module} is frozen; its features of {number} {} are in {} ({})",
@@ -123,7 +123,7 @@ impl Trainer {
         Ok(Some(Some(store)))
     }
 
-    /// Trains one module to its end, or until somebody asks to stop; returns the steps done, all modules' counted.
+    /// Trains one module to its end, or until a stop is asked for; returns the steps done, all modules' counted.
     fn train_alone(
         &mut self,
         module: usize,

@@ -28,9 +28,9 @@ pub(super) struct RunLog {
     pub seconds_before: f64,
     pub devices: Vec<Device>,
     pub optim: OptimConfig,
-    /// Of each module.
+    /// Steps of each module.
     pub steps: usize,
-    /// Of the run: of the staged schedule those of all modules.
+    /// Steps of the whole run: under the staged schedule, of all modules together.
     pub total_steps: usize,
     pub log_every_steps: usize,
     pub board: Option<Board>,
@@ -71,7 +71,7 @@ impl RunLog {
 }
 
 impl Trainer {
-    /// Trains on these steps, or on fewer where somebody asks to stop; returns the number of steps done.
+    /// Trains on these steps, or on fewer if a stop is asked for; returns the number of steps done.
     pub fn train(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         match self.config.train.schedule {
             Schedule::Sequential if !self.replicas.is_empty() => self.replicated(loader, steps, first_step),
@@ -147,7 +147,7 @@ impl Trainer {
         })
     }
 
-    /// Gives `train` the work of these steps, or of fewer where somebody asks to stop; it counts the steps that it has told
+    /// Gives `train` the work of these steps, or of fewer if a stop is asked for; it counts the steps that it has told
     /// of.
     fn streamed(
         &mut self,

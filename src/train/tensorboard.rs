@@ -1,7 +1,7 @@
 //! Event files that TensorBoard reads: `RUN/tensorboard/events.out.tfevents.<seconds>.infoseg`.
 //!
 //! A file is a row of records (length, its checksum, an `Event` message, its checksum: TensorFlow's `record_writer.h`);
-//! checksums are CRC-32C, masked. Of the messages (`event.proto`, `summary.proto`) only what is used here is written.
+//! checksums are CRC-32C, masked. Only those fields of `event.proto` and `summary.proto` that a run needs are written.
 
 use crate::files::{make_folder, plain_cause};
 use crate::{Error, Result};

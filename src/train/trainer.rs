@@ -48,7 +48,7 @@ pub enum Outcome {
 /// # Errors
 /// Anything wrong with data, configuration, device or disk; a loss that is not finite. The last checkpoint stays good.
 pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'static, stop: Stop) -> Result<Outcome> {
-    // First of all: whoever else is at this run may still be changing it.
+    // First: another process may still be changing this run.
     let mut lock = if resume { Some(RunLock::take(&config.train.out)?) } else { None };
     let checkpoint = match resume {
         true => Some(checkpoint::last(&config.train.out)?),
@@ -226,7 +226,7 @@ pub(super) struct Trainer {
     /// The first is where pictures arrive, and where the network is scored.
     pub devices: Vec<Device>,
     pub network: LocalNetwork,
-    /// Of data parallelism: those beside `network`.
+    /// The replicas beside `network` under data parallelism.
     pub replicas: Vec<LocalNetwork>,
     pub log: RunLog,
     pub folder: PathBuf,

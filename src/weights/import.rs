@@ -204,7 +204,7 @@ impl Checkpoint {
     /// It is no ResNet of a depth that we build.
     pub fn model(&self) -> Result<(ModelConfig, usize)> {
         let given = &self.weights.tensors;
-        // Of a convolution; anything else under its name tells nothing.
+        // Only a convolution's weight tells; anything else under its name does not.
         let rows = |name: &str| match given.get(name)?.shape().as_slice() {
             &[rows, a, b, c] if rows * a * b * c > 0 => Some(rows),
             _ => None,

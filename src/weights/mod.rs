@@ -34,12 +34,12 @@ pub struct Weights {
 /// What became of each name when weights were put into a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mapping {
-    /// Of the network, found and put in.
+    /// Tensors of the network that were found and put in.
     pub loaded: Vec<String>,
-    /// Of the network, but not given: as they were.
+    /// Tensors of the network that were not given; they are as they were.
     pub missing: Vec<String>,
     /// Given, but not of the network.
     pub unexpected: Vec<String>,
-    /// Of both, but of another shape, so left as they were: name, the network's shape, the given one.
+    /// Tensors whose given shape is another one, so left as they were: name, the network's shape, the given one.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
 }

@@ -47,7 +47,7 @@ impl std::fmt::Display for Naming {
 }
 
 impl Naming {
-    /// Whose names these are; `None` where they are nobody's we know.
+    /// The library whose names these are; `None` for unknown names.
     pub fn detect(weights: &Weights) -> Option<Self> {
         let has = |name: &str| weights.tensors.contains_key(name);
         let any = |prefix: &str| weights.tensors.keys().any(|name| name.starts_with(prefix));
@@ -122,7 +122,7 @@ impl Naming {
         }
     }
 
-    /// Of a network's names, those of PyTorch's counters of batches, one for each BatchNorm.
+    /// The names of PyTorch's batch counters in a network, one for each BatchNorm.
     pub fn counters(self, weights: &Weights) -> Vec<String> {
         let statistics = weights.tensors.keys().filter_map(|name| name.strip_suffix(".running_mean"));
         match self {

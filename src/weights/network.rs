@@ -92,7 +92,7 @@ impl Path {
 /// What is collected of each tensor.
 enum What<'a> {
     Values,
-    /// Of those that have one.
+    /// The gradients of the tensors that have one.
     Gradients(&'a GradientsParams),
 }
 

@@ -61,7 +61,7 @@ fn depths_that_cannot_be_are_refused() {
     let folder = folder();
     tiny(folder.path()).args(&["--queue-depth", "-1"]).fails(2, &["--queue-depth"]);
     tiny(folder.path()).args(&["--queue-depth", "65"]).fails(2, &["train.queue_depth = 65", "at most 64"]);
-    tiny_with(folder.path(), &[("--local-k", "1")]).args(&["--schedule", "async"]).fails(2, &["nobody to work beside"]);
+    tiny_with(folder.path(), &[("--local-k", "1")]).args(&["--schedule", "async"]).fails(2, &["async", "--local-k 2"]);
     tiny(folder.path()).args(&["--schedule", "sometimes"]).fails(2, &["--schedule", "async"]);
 }
 

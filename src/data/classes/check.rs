@@ -30,7 +30,7 @@ pub struct Report {
 /// Sizes of pictures and problems, while they are counted.
 type Found = (BTreeMap<(usize, usize), usize>, Vec<Error>);
 
-/// Splits to look through where nobody names one: those that have files of their own. SVHN's `extra` may be left out, and
+/// Splits to look through where none is named: those that have files of their own. SVHN's `extra` may be left out, and
 /// STL-10's folds are asked for where there is a list of them.
 pub fn splits(layout: Layout, root: &Path) -> Vec<String> {
     let there = |file: &str| {

@@ -91,7 +91,7 @@ impl Vehicle {
     pub fn paint(&self, canvas: &mut Canvas, layout: &Layout, rng: &mut impl Rng) {
         self.shadow(canvas, layout);
         let sides = [-1.0, 1.0].map(|sign: f32| (sign, self.x + sign * self.width / 2.0));
-        // Of a box to the right of the camera the left side shows, and the other way round.
+        // A box to the right of the camera shows its left side, and the other way round.
         if let Some((sign, x)) = sides.into_iter().find(|(sign, x)| sign * x < 0.0) {
             self.side(canvas, layout, x, layout.light_on(-sign));
         }

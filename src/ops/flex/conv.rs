@@ -148,7 +148,7 @@ struct Matrix(*const f32, usize, usize);
 /// `target = (add ? target : 0) + left · right` for a row-major target with rows `target_step` apart.
 ///
 /// # Safety
-/// `target`, `left [m, k]` and `right [k, n]` lie in live buffers, and nobody else touches the target.
+/// `target`, `left [m, k]` and `right [k, n]` lie in live buffers, and no other thread touches the target.
 unsafe fn product(
     m: usize,
     n: usize,

@@ -185,7 +185,7 @@ pub(super) fn relu_grad(output: &FlexTensor, grad: FlexTensor) -> FlexTensor {
     tensor(grad, shape)
 }
 
-/// The values of a gradient, to be worked on in place; copied if somebody else still reads them.
+/// The values of a gradient, to be worked on in place; copied if another tensor still reads them.
 fn into_values(tensor: FlexTensor) -> Vec<f32> {
     tensor.into_data().try_into_vec::<f32>().expect("callers pass float32 gradients")
 }

@@ -31,7 +31,7 @@ pub struct Shown {
     pub picture: String,
     /// Class indices of the truth as grey, 255 where it is ignored.
     pub truth: String,
-    /// Of each network.
+    /// One for each network.
     pub preds: Vec<ShownPrediction>,
     /// Classes in the truth or in a prediction.
     pub classes: Vec<u16>,
@@ -46,9 +46,9 @@ pub struct ShownPrediction {
     pub ids: String,
     /// 0..=255 for probabilities 0..=1, as grey.
     pub confidence: String,
-    /// Of this picture alone.
+    /// Mean IoU over this picture alone.
     pub miou: Option<f64>,
-    /// Of this picture alone, of each class.
+    /// IoU of each class over this picture alone.
     pub iou: Vec<Option<f64>>,
     /// Share of this picture's labelled pixels that are wrong.
     pub wrong: Option<f64>,

@@ -25,8 +25,8 @@ pub fn class_iou_bars(path: impl AsRef<Path>, classes: &ClassSet, class_iou: &[O
     bars.save(path)
 }
 
-/// Accuracy of each class in percent as horizontal bars, in order of classes; `None` shows as absent. Of more classes than
-/// bars can show, the sorted accuracies as a curve, and bars of the best and the worst.
+/// Accuracy of each class in percent as horizontal bars, in order of classes; `None` shows as absent. With more
+/// classes than bars can show: the sorted accuracies as a curve, and bars of the best and the worst.
 ///
 /// `names`, `accuracy` in 0..=1: of each class. `mean`: of all pictures, marked by a line.
 ///

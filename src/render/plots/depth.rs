@@ -32,7 +32,7 @@ pub struct DepthCurve {
 /// What goes on the axes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DepthAxes<'a> {
-    /// Of the right panel, such as "mIoU (%)".
+    /// The axis title of the right panel, such as "mIoU (%)".
     pub score: &'a str,
     /// Error and score of who has not seen the picture: a dotted line in each panel.
     pub without: (f64, f64),
