@@ -1,8 +1,9 @@
 // Pictures with a slider between each and one of its layers.
 
 function gallery() {
-  // With all 256 classes there is no number left for it.
-  const IGNORED = data.classes.length > 255 ? 256 : 255;
+  // With all 256 classes no grey is left for it: labels have their high byte in green.
+  const WIDE = data.classes.length > 255;
+  const IGNORED = WIDE ? 256 : 255;
   const stage = one("#stage");
   const [under, over, cross] = [one(".under", stage), one(".over", stage), one(".cross", stage)];
   const [filter, order, slide, pixel, thumbs] = ["filter", "order", "slide", "pixel", "thumbs"].map((id) => one(`#${id}`));
@@ -35,9 +36,13 @@ function gallery() {
     image.src = address;
   });
   const numbers = async (address) => (await pixels(address)).data.filter((_, index) => index % 4 === 0);
+  const wideNumbers = async (address) => {
+    const bytes = (await pixels(address)).data;
+    return Uint16Array.from({ length: bytes.length / 4 }, (_, i) => bytes[4 * i] + 256 * bytes[4 * i + 1]);
+  };
   const decode = async (item) => ({
     picture: await pixels(item.picture),
-    truth: await numbers(item.truth),
+    truth: WIDE ? await wideNumbers(item.truth) : await numbers(item.truth),
     preds: await Promise.all(item.preds.map(async (pred) => ({ ids: await numbers(pred.ids), confidence: await numbers(pred.confidence) }))),
   });
 

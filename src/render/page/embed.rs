@@ -53,16 +53,37 @@ fn jpeg(picture: &RgbImage) -> Result<String> {
 /// # Errors
 /// It cannot be encoded.
 pub(super) fn numbers(numbers: ArrayView2<u8>) -> Result<String> {
+    let (grey, size) = nearest(numbers);
+    Ok(address("image/png", &png(&grey, size, ExtendedColorType::L8)?))
+}
+
+/// Class indices of a label, encoded as [`numbers`] are, ignored pixels as 255. A set of all 256 classes leaves no grey for
+/// them: its labels are RGB, the low byte in red and the high byte in green, and ignored pixels are 256.
+///
+/// # Errors
+/// It cannot be encoded.
+pub(super) fn label(label: ArrayView2<u16>, num_classes: usize) -> Result<String> {
+    if num_classes <= 255 {
+        return numbers(label.mapv(|class| class.min(255) as u8).view());
+    }
+    let (classes, size) = nearest(label);
+    let rgb: Vec<u8> =
+        classes.iter().flat_map(|&class| if class < 256 { [class as u8, 0, 0] } else { [0, 1, 0] }).collect();
+    Ok(address("image/png", &png(&rgb, size, ExtendedColorType::Rgb8)?))
+}
+
+/// The number of the nearest pixel for each pixel that is shown, and the size `(width, height)` that they are shown at.
+fn nearest<T: Copy>(numbers: ArrayView2<T>) -> (Vec<T>, (u32, u32)) {
     let (height, width) = numbers.dim();
     let (shown_width, shown_height) = shown_size((height, width));
     let nearest = |at: usize, shown: u32, of: usize| ((2 * at + 1) * of / (2 * shown as usize)).min(of - 1);
     let columns: Vec<usize> = (0..shown_width as usize).map(|x| nearest(x, shown_width, width)).collect();
-    let mut grey = Vec::with_capacity(shown_width as usize * shown_height as usize);
+    let mut sampled = Vec::with_capacity(shown_width as usize * shown_height as usize);
     for y in 0..shown_height as usize {
         let row = numbers.row(nearest(y, shown_height, height));
-        grey.extend(columns.iter().map(|&x| row[x]));
+        sampled.extend(columns.iter().map(|&x| row[x]));
     }
-    Ok(address("image/png", &png(&grey, (shown_width, shown_height), ExtendedColorType::L8)?))
+    (sampled, (shown_width, shown_height))
 }
 
 fn png(pixels: &[u8], (width, height): (u32, u32), color: ExtendedColorType) -> Result<Vec<u8>> {
@@ -92,6 +113,16 @@ mod tests {
         let ids = array![[0, 18, 255], [7, 1, 2]];
         let back = decoded(&numbers(ids.view()).unwrap()).into_luma8();
         assert_eq!((back.dimensions(), back.into_raw()), ((3, 2), vec![0, 18, 255, 7, 1, 2]));
+    }
+
+    #[test]
+    fn the_last_of_256_classes_is_told_from_ignored_pixels() {
+        let label_of = |num_classes| {
+            let address = label(array![[0, 254, 255, crate::task::IGNORE_INDEX]].view(), num_classes).unwrap();
+            decoded(&address).into_rgb8().into_raw()
+        };
+        assert_eq!(label_of(256), [[0, 0, 0], [254, 0, 0], [255, 0, 0], [0, 1, 0]].concat());
+        assert_eq!(label_of(255), [[0; 3], [254; 3], [255; 3], [255; 3]].concat());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A picture of the gallery: all that a reader may click on.
 
-use super::embed::{numbers, photograph, shown_size};
+use super::embed::{label, numbers, photograph, shown_size};
 use crate::Result;
 use crate::data::Example;
 use crate::eval::{Confident, PictureScores};
@@ -29,7 +29,7 @@ pub struct Shown {
     pub shown: [u32; 2],
     /// The picture, as a `data:` address.
     pub picture: String,
-    /// Class indices of the truth as grey, 255 where it is ignored.
+    /// Class indices of the truth as grey, 255 where it is ignored; with 256 classes their two bytes as red and green.
     pub truth: String,
     /// One for each network.
     pub preds: Vec<ShownPrediction>,
@@ -78,7 +78,7 @@ impl Shown {
             size: [height, width],
             shown: [shown_height, shown_width],
             picture: photograph(&picture(sample.image.view()))?,
-            truth: numbers(sample.label.mapv(|class| class.min(255) as u8).view())?,
+            truth: label(sample.label.view(), classes.len())?,
             preds: predictions.iter().map(pred).collect::<Result<_>>()?,
             classes: occurring(classes, Some(sample.label.view()), masks),
             differing: None,
