@@ -6,8 +6,8 @@ use crate::messages::say;
 use crate::{Error, Result, memory};
 use toml::Value;
 
-/// The checked configuration that these flags and their files mean, fitted into the memory that it may take where
-/// somebody asked for that. Says how.
+/// The checked configuration that these flags and their files mean, fitted into the memory that it may take if
+/// that was asked for. Says how.
 ///
 /// # Errors
 /// See [`TrainArgs::load`]; nothing fits, or memory cannot be measured.

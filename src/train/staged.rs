@@ -57,8 +57,8 @@ impl Trainer {
         Loader::cycled(Arc::clone(pictures), batch, self.config.seed, workers, first, period)
     }
 
-    /// What module `module` learns from: the whole store of the one before, `Some(None)` of the first. `None` where somebody
-    /// asked to stop.
+    /// What module `module` learns from: the whole store of the one before, `Some(None)` of the first. `None` if a stop was
+    /// asked for.
     fn features_before(
         &mut self,
         module: usize,

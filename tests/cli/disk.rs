@@ -1,4 +1,4 @@
-//! Disks that are full or that nobody may write to.
+//! Disks that are full or cannot be written to.
 #![cfg(target_os = "linux")]
 
 use super::support::{folder, names, segeval, segprobe, segtrain, semantic, tiny};
@@ -17,7 +17,7 @@ impl<'a> Disk<'a> {
         mount.output().is_ok_and(|output| output.status.success()).then(|| Self(folder))
     }
 
-    /// Lets nobody write to it from now on.
+    /// Forbids writing to it from now on.
     fn lock(&self) {
         let mut mount = std::process::Command::new("mount");
         let done = mount.args(["-o", "remount,ro"]).arg(self.0).status();
@@ -74,7 +74,7 @@ fn a_disk_that_is_read_only_is_told_before_any_work() {
     let mounted = Disk::mount(&disk);
     tiny(folder.path()).args(&["--out", "disk/run"]).succeeds();
     let before = names(disk.join("run"));
-    // Whoever may not mount a disk may, as a rule, not write to a folder without permission either.
+    // A user who may not mount a disk may, as a rule, not write to a folder without permission either.
     let cause = match &mounted {
         Some(mounted) => {
             mounted.lock();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 const SAVING: [&str; 6] = ["--set", "train.save_every_steps=1", "--set", "train.eval_every_steps=4", "--keep", "3"];
 
 /// Kills it with SIGKILL at `kills` moments, and brings it to its end by resuming; what comes out must be what comes out of
-/// a run that nobody touched, to the bit.
+/// an undisturbed run, to the bit.
 fn killed_again_and_again(kills: usize, steps: &str, args: &[&str], seed: u64) {
     let folder = folder();
     let start =
@@ -104,7 +104,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
     assert_eq!(names(folder.path().join("run/checkpoints")), ["step-000002", "step-000003", "step-000004"]);
 }
 
-/// A clock that is set back by an hour each time that somebody looks at it.
+/// A clock that is set back by an hour each time it is read.
 #[cfg(target_os = "linux")]
 const CLOCK: &str = r#"
 #define _GNU_SOURCE

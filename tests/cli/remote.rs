@@ -138,7 +138,7 @@ fn who_may_reach_a_worker_is_said() {
     tiny_with(folder.path(), &[]).args(&nobody).fails(2, &["remote://127.0.0.1:1", "no worker answers", "segworker"]);
     let unknown = ["--devices", "cpu,remote://no-such-host.invalid:7700"];
     tiny_with(folder.path(), &[]).args(&unknown).fails(2, &["no host `no-such-host.invalid`"]);
-    // Somebody else's server.
+    // A server of another program.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

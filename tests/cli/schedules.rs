@@ -175,7 +175,7 @@ fn damaged_or_foreign_features_are_refused() {
         fs::remove_dir_all(run.join(format!("checkpoints/step-{step:06}"))).unwrap();
     }
     let resume = || super::support::segtrain(folder.path()).args(&["--resume", "run"]);
-    // Somebody else's features are where this run's will be.
+    // Features of another run are where this run's will be.
     let features = run.join("features/module1");
     fs::create_dir_all(&features).unwrap();
     fs::write(features.join("features.json"), "{\"seed\": 77}").unwrap();

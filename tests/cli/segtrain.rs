@@ -200,7 +200,7 @@ fn a_crop_larger_than_the_picture_is_padded() {
 /// Flags of a run that is long enough to be stopped on its way, with evaluations and checkpoints in between.
 const LONG: [&str; 6] = ["--set", "train.eval_every_steps=20", "--set", "train.save_every_steps=15", "--out", "run"];
 
-/// The log of a run of sixty steps that nobody stopped.
+/// The log of an undisturbed run of sixty steps.
 fn uninterrupted() -> Vec<Value> {
     let folder = folder();
     tiny_with(folder.path(), &[("--steps", "60")]).args(&LONG).succeeds();
