@@ -50,20 +50,21 @@ pub fn search(folder: &Path, wanted: &dyn Fn(&str, bool) -> bool) -> Result<Vec<
     Ok(found)
 }
 
+/// A temporary folder with these empty files.
+#[cfg(test)]
+pub(crate) fn folder_with(files: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in files {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    folder
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    fn folder_with(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        folder
-    }
 
     fn found(folder: &Path) -> Vec<String> {
         let found = search(folder, &|name, is_folder| !is_folder && name.ends_with(".x")).unwrap();

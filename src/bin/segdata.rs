@@ -38,7 +38,7 @@ enum Command {
         split: Vec<String>,
     },
     /// Write a first classes.toml for a folder of images and masks: every id or color that the masks hold, with its share
-    /// of the pixels and the weight that balances its frequency.
+    /// of the pixels and its loss weight by frequency.
     Classes {
         /// Folder of the dataset; see `segtrain --dataset folder`.
         #[arg(value_name = "DIR")]

@@ -112,7 +112,7 @@ impl Layers {
         Ok(self.load_with_note()?.0)
     }
 
-    /// The same, and what of it the user may not expect, as a line to be printed once the configuration is used.
+    /// [`Layers::load`], with a line about what the user may not expect, to be printed once the configuration is used.
     ///
     /// # Errors
     /// See [`Layers::load`].

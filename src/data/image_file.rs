@@ -36,8 +36,8 @@ fn has_suffix(name: &str, suffixes: &[&str]) -> bool {
     name.rsplit_once('.').is_some_and(|(_, suffix)| suffixes.iter().any(|known| known.eq_ignore_ascii_case(suffix)))
 }
 
-/// The problem that a file of `folder` looks like a picture and is not used: as its format is not read, or else for want
-/// of what `help` says.
+/// The problem that a file of `folder` looks like a picture and is not used: its format is not read, or else `help` says
+/// what is missing.
 pub(crate) fn passed_over(folder: &Path, below: &Path, help: &str) -> Error {
     let help = if is_picture(&below.to_string_lossy()) { help } else { "save it as PNG or JPEG" };
     Error::file(folder.join(below), format!("looks like a picture and is passed over; {help}"))

@@ -166,7 +166,7 @@ impl MaskFormat {
         let largest = ids.iter().copied().filter(|id| *id != 255).max().unwrap_or(0);
         let indices_alone = usize::from(largest) < self.classes.len();
         match self.expects == self.classes.name && self.classes.name == "cityscapes" && indices_alone {
-            // The same ids with 255 for void are what mmsegmentation trains on.
+            // mmsegmentation trains on these ids, with 255 for void.
             true => "are these train ids? Name such files *_gtFine_labelTrainIds.png".into(),
             false => format!(
                 "list it under ids or ignore in classes.toml, set unlisted = \"ignore\", or name another class set with \

@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Up to so many classes the table has a line for each.
 const LISTED: usize = 40;
-/// With more classes it shows so many of the best and of the worst; it shows so many confusions in any case.
+/// With more classes it shows so many of the best and of the worst; the number of confusions is always this one.
 const SHOWN: usize = 10;
 
 /// Result of the evaluation of a classification, as written to `report.json`.

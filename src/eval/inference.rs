@@ -93,7 +93,7 @@ impl Predictor {
         Ok(means.remove(0))
     }
 
-    /// The same once for each protocol. The network sees a version once, however many protocols average it; the last protocol averages
+    /// Predicts once for each protocol. The network sees a version once, however many protocols average it; the last protocol averages
     /// all that any does.
     ///
     /// # Errors

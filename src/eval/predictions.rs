@@ -157,7 +157,7 @@ impl Reader {
 }
 
 /// A prediction for every image by its name: `NAME.png`, or the name with the end that `segpredict` gives it, or the name
-/// of the mask. Names may leave out the folders where that does not mix two images up.
+/// of the mask. Names may leave out the folders if every image is still told apart.
 fn matched_exactly(pairs: &[Pair], split: &str, folder: &Path, masks_are: MasksAre) -> Result<Vec<PathBuf>> {
     check_folder(folder)?;
     let below =
@@ -273,18 +273,7 @@ fn matched<'a>(truths: &'a [Truth], folder: &Path) -> Result<Vec<(&'a Truth, Pat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use tempfile::TempDir;
-
-    fn folder_with(files: &[&str]) -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        folder
-    }
+    use crate::folders::folder_with;
 
     fn truth(name: &str) -> Truth {
         Truth { name: name.into(), label: PathBuf::new() }

@@ -1,4 +1,4 @@
-//! What is learned: the classes that are told apart.
+//! What a network learns: class sets.
 
 pub mod class_set;
 

@@ -1,8 +1,8 @@
 //! Folders of pictures, one per class: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`, or in folders below.
 //!
 //! The classes are the folders of `train`, sorted by name, whichever split is read. ImageNet names them by WordNet id,
-//! such as `n01440764`. PNG and what else torchvision's `ImageFolder` takes is read as well, and formats are told by
-//! content: one of ImageNet's `.JPEG` is a PNG, and some are gray or CMYK.
+//! such as `n01440764`. The other formats of torchvision's `ImageFolder`, such as PNG, are read as well. The content of a file tells
+//! its format: one of ImageNet's `.JPEG` is a PNG, and some are gray or CMYK.
 
 use crate::data::image_file::{is_picture, load_image, looks_like_picture};
 use crate::files::plain_cause;

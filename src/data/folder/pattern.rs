@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// File name extensions that are tried where a pattern of images names none.
 pub(super) use crate::data::image_file::SUFFIXES as IMAGE_EXTENSIONS;
-/// The same for masks.
+/// Suffixes of mask files.
 pub(super) const MASK_EXTENSIONS: [&str; 1] = ["png"];
 
 /// A pattern below the root of a dataset. `{name}` stands for the name of an example and may span folders, `{split}` for
@@ -163,31 +163,24 @@ impl Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folders::folder_with;
 
     fn pattern(text: &str) -> Pattern {
         Pattern::parse(text, &IMAGE_EXTENSIONS).unwrap()
     }
 
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        folder
-    }
-
     #[test]
     fn names_are_what_stands_between_the_ends() {
-        let folder = folder(&["imgs/a_img.jpg", "imgs/b_IMG.JPG", "imgs/a.jpg", "imgs/.c_img.jpg", "gts/a_img.jpg"]);
+        let folder =
+            folder_with(&["imgs/a_img.jpg", "imgs/b_IMG.JPG", "imgs/a.jpg", "imgs/.c_img.jpg", "gts/a_img.jpg"]);
         let files = pattern("imgs/{name}_img.jpg").files(folder.path(), "train").unwrap();
         assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
     fn without_an_extension_any_image_matches_in_any_folder() {
-        let folder = folder(&["images/train/x/1.PNG", "images/train/2.jpeg", "images/train/3.txt", "images/val/4.png"]);
+        let folder =
+            folder_with(&["images/train/x/1.PNG", "images/train/2.jpeg", "images/train/3.txt", "images/val/4.png"]);
         let pattern = pattern("images/{split}/{name}");
         let files = pattern.files(folder.path(), "train").unwrap();
         assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["2", "x/1"]);
@@ -198,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_split_may_be_part_of_a_name() {
-        let folder = folder(&["train_images/a.jpg", "val_images/b.jpg", "val_segmentations/b.png", "lists/x.txt"]);
+        let folder = folder_with(&["train_images/a.jpg", "val_images/b.jpg", "val_segmentations/b.png", "lists/x.txt"]);
         let pattern = pattern("{split}_images/{name}.jpg");
         assert_eq!(pattern.splits(folder.path()), ["train", "val"]);
         assert_eq!(pattern.files(folder.path(), "val").unwrap()[0].name, "b");
@@ -207,7 +200,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_link_to_a_folder_above_is_not_followed() {
-        let folder = folder(&["images/a.png"]);
+        let folder = folder_with(&["images/a.png"]);
         std::os::unix::fs::symlink(folder.path().join("images"), folder.path().join("images/loop")).unwrap();
         assert_eq!(pattern("images/{name}.png").files(folder.path(), "").unwrap().len(), 1);
     }
