@@ -24,6 +24,7 @@ pub mod predict;
 pub mod probe;
 pub mod render;
 pub mod task;
+pub mod text;
 pub mod train;
 pub mod weights;
 

@@ -1,6 +1,5 @@
 //! Pictures in, label pictures and overlays out.
 
-use crate::cli::counted;
 use crate::data::cityscapes::strip_suffix;
 use crate::data::image_file::{is_picture, load_image, looks_like_picture, say_passed_over};
 use crate::eval::{Predictor, TestTime, ids_of};
@@ -9,6 +8,7 @@ use crate::folders::search;
 use crate::messages::say;
 use crate::render::{overlay, palette, save_png};
 use crate::task::ClassSet;
+use crate::text::counted;
 use crate::weights::{Weights, safetensors};
 use crate::{Error, Result};
 use burn::tensor::Tensor;

@@ -3,11 +3,12 @@
 //! Each run is a process of its own, so that its peak memory is its own; a run that is done already is not done again.
 
 use super::table::{Cell, Table};
-use crate::cli::{counted, duration, interrupt};
+use crate::cli::interrupt;
 use crate::config::{Flag, Layers, Method, RunConfig, TaskLoss};
 use crate::files::{make_folder, plain_cause};
 use crate::local::cut;
 use crate::messages::say;
+use crate::text::{counted, duration};
 use crate::train::checkpoint;
 use crate::train::metrics::{Line, LoggedScores, Metrics, has_evaluation};
 use crate::{Error, Result};

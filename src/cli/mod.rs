@@ -5,7 +5,8 @@ pub mod interrupt;
 mod pictures;
 pub mod terminal;
 
-pub use pictures::{Pictures, counted, duration};
+pub use crate::text::{counted, duration};
+pub use pictures::Pictures;
 
 use crate::train::exhaustion;
 use crate::{Error, Result, messages};

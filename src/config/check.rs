@@ -1,7 +1,7 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
 use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Resolution, RunConfig, Schedule, Task};
-use crate::cli::counted;
+use crate::text::counted;
 use crate::{Error, Result};
 use std::fmt::Display;
 

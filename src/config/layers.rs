@@ -1,8 +1,8 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
 use super::{DatasetKind, RunConfig, Task, paper};
-use crate::cli::counted;
 use crate::files::plain_cause;
+use crate::text::counted;
 use crate::{Error, Result};
 use clap::ValueEnum;
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 
 use super::check::{Problem, at_least, ensure, problem};
 use super::{DeviceChoice, Precision, RemoteAddress, RunConfig, Schedule, read_token};
-use crate::cli::counted;
+use crate::text::counted;
 use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};

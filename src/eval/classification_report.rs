@@ -4,7 +4,7 @@ use super::classification::Classification;
 use super::json::{self, Named, named, nan_if_null};
 use super::report::percent;
 use crate::Result;
-use crate::cli::counted;
+use crate::text::counted;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::fmt::{self, Display, Formatter, Write as _};

@@ -6,9 +6,9 @@
 
 use super::cost::{Costs, Execution, StepCost};
 use super::cut;
-use crate::cli::counted;
 use crate::config::{Cuts, RunConfig, Schedule, Task, TaskLoss};
 use crate::memory::human;
+use crate::text::counted;
 use crate::{Error, Result};
 
 /// Most modules that are tried, with recomputation and without.

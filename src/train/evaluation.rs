@@ -3,11 +3,11 @@
 use super::metrics::{EvaluationLine, Line, LoggedScores};
 use super::trainer::Trainer;
 use super::{checkpoint, exhaustion};
-use crate::cli::counted;
 use crate::config::Task;
 use crate::data::Dataset;
 use crate::data::classes::augment::ClassAugment;
 use crate::eval::{Predictor, Protocol, Scored, TestTime, classify, evaluate};
+use crate::text::counted;
 use crate::{Result, memory};
 use std::ops::ControlFlow;
 
@@ -56,7 +56,7 @@ impl Trainer {
             "step {step}: top-1 error {:.2} %, top-5 error {:.2} % on {}",
             100.0 * counted.top1_error(),
             100.0 * counted.top5_error(),
-            crate::cli::counted(counted.images(), "picture"),
+            crate::text::counted(counted.images(), "picture"),
         ));
         Ok(Some(counted.report().to_string()))
     }

@@ -1,7 +1,7 @@
 //! The first step on a GPU: it compiles kernels and measures which are the fastest, for minutes on a GPU that is new to this program.
 
-use crate::cli::duration;
 use crate::local::{LocalModule, Mark};
+use crate::text::duration;
 use std::time::{Duration, Instant};
 
 /// A step that takes no longer is not told of: its kernels are known.

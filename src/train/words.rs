@@ -3,11 +3,11 @@
 use super::checkpoint;
 use super::schedule::learning_rate;
 use crate::Result;
-use crate::cli::counted;
 use crate::config::{RunConfig, Schedule, Task};
 use crate::data::Dataset;
 use crate::local::LocalNetwork;
 use crate::messages::say;
+use crate::text::counted;
 use std::path::Path;
 
 /// What there is of a run to go on from, as a clause.

@@ -3,8 +3,8 @@
 use super::imagenet::Listing;
 use super::records::Loaded;
 use super::{Layout, Read, read, stl10, svhn};
-use crate::cli::counted;
 use crate::data::image_file::{passed_over, size_of};
+use crate::text::counted;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;

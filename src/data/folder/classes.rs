@@ -155,7 +155,7 @@ impl Scan {
         let ignored = |value: &Value| !binary && !wide && *value == Value::Id(255);
         let classes: Vec<(&Value, &Found)> = self.counts.iter().filter(|(value, _)| !ignored(value)).collect();
         if !(2..=MAX_CLASSES).contains(&classes.len()) {
-            let found = crate::cli::counted(classes.len(), "value");
+            let found = crate::text::counted(classes.len(), "value");
             let remedy = match classes.len() {
                 0 | 1 => "write a classes.toml by hand, with the classes that these masks do not show",
                 _ => "are these masks of classes? They hold the same few ids or colors in every file",
@@ -181,7 +181,7 @@ impl Scan {
         text += "# Ids of pixels without a class.\n";
         text += if binary || wide { "ignore = []" } else { "ignore = [255]" };
         if let Some(found) = self.counts.get(&Value::Id(255)).filter(|_| !binary && !wide) {
-            text += &format!(" # {} pixels in {}", found.pixels, crate::cli::counted(found.masks as usize, "mask"));
+            text += &format!(" # {} pixels in {}", found.pixels, crate::text::counted(found.masks as usize, "mask"));
         }
         text += "\n\n# weight: median frequency / frequency of the class.\n";
         let weights = median_weights(&classes);
@@ -206,7 +206,7 @@ impl Scan {
                 "\n[[class]] # {} pixels ({share:.3} %) in {}, weight {weight:.4}\nname = \"{name}\"\ncolor = {color:?}\nids = \
                  [{ids}]",
                 found.pixels,
-                crate::cli::counted(found.masks as usize, "mask"),
+                crate::text::counted(found.masks as usize, "mask"),
             );
         }
         Ok(text)
