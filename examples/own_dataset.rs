@@ -3,12 +3,13 @@
 //! Discs and squares on a grey ground. A folder of images and masks needs no code at all: see `--dataset folder`.
 
 use burn::tensor::{Device, Tensor};
-use infoseg::config::{DatasetKind, Resolution, Task, defaults_for};
+use infoseg::config::{DatasetKind, Task, defaults_for};
 use infoseg::data::loader::Loader;
 use infoseg::data::training_set::TrainingSet;
 use infoseg::data::{Dataset, Example};
 use infoseg::eval::{Predictor, Protocol, TestTime, evaluate};
 use infoseg::local::{LocalNetwork, Targets};
+use infoseg::size::Resolution;
 use infoseg::task::ClassSet;
 use ndarray::{Array2, Array3};
 use std::ops::ControlFlow;

@@ -1,7 +1,8 @@
 //! Prediction from a run folder: `cargo run --release --example predict RUN IMAGE`.
 
-use infoseg::config::{DeviceChoice, RunConfig};
+use infoseg::config::RunConfig;
 use infoseg::data::cityscapes::load_image;
+use infoseg::device::DeviceChoice;
 use infoseg::train::checkpoint;
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! A run's own weights and optimizer state, as if their checksums were right.
 #![no_main]
 
-use infoseg::config::{DatasetKind, DeviceChoice, defaults_for};
+use infoseg::config::{DatasetKind, defaults_for};
+use infoseg::device::DeviceChoice;
 use infoseg::local::LocalNetwork;
 use infoseg_fuzz::{choice, only_what_escapes, with_files};
 use std::cell::RefCell;

@@ -4,12 +4,13 @@
 
 use super::child;
 use super::local::Row;
-use crate::config::{Flag, Layers, Method, Precision, Resolution, RunConfig, TaskLoss};
+use crate::config::{Flag, Layers, Method, Precision, RunConfig, TaskLoss};
 use crate::local::cost::{Costs, Execution, StepCost};
 use crate::local::cut;
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
 use crate::memory;
+use crate::size::Resolution;
 use crate::{Error, Result};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};

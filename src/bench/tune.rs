@@ -1,11 +1,12 @@
 //! `segbench tune`: a GPU's kernels compiled, measured and chosen ahead of a run.
 
 use super::step::batch;
-use crate::config::{Resolution, RunConfig};
+use crate::config::RunConfig;
 use crate::eval::Predictor;
 use crate::local::LocalNetwork;
 use crate::local::schedule::mix;
 use crate::messages::say;
+use crate::size::Resolution;
 use crate::train::first_step::FirstStep;
 use crate::{Error, Result, memory};
 use ndarray::Array3;

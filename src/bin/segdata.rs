@@ -2,9 +2,10 @@
 //! Cityscapes layout.
 
 use clap::{Parser, Subcommand};
-use infoseg::config::{DataConfig, DatasetKind, Resolution, defaults_for};
+use infoseg::config::{DataConfig, DatasetKind, defaults_for};
 use infoseg::data::scenes::Scenes;
 use infoseg::data::{self, SCENES_SEED, check, classes, folder, synth};
+use infoseg::size::Resolution;
 use infoseg::task::class_set::LayoutKeys;
 use infoseg::{Error, Result, cli, files};
 use std::io::Write;

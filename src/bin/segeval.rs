@@ -2,9 +2,10 @@
 
 use clap::Parser;
 use infoseg::cli::{self, Pictures};
-use infoseg::config::{DataArgs, DatasetKind, DeviceChoice, RunConfig, Task, defaults_for};
+use infoseg::config::{DataArgs, DatasetKind, RunConfig, Task, defaults_for};
 use infoseg::data::classes::augment::ClassAugment;
 use infoseg::data::{self, Dataset};
+use infoseg::device::DeviceChoice;
 use infoseg::eval::report::Report;
 use infoseg::eval::test_time::TestTimeArgs;
 use infoseg::eval::{

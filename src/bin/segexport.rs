@@ -1,7 +1,8 @@
 //! Writes a run's weights for other programs.
 
 use clap::Parser;
-use infoseg::config::{DeviceChoice, RunConfig, Task};
+use infoseg::config::{RunConfig, Task};
+use infoseg::device::DeviceChoice;
 use infoseg::files::make_folder;
 use infoseg::local::LocalNetwork;
 use infoseg::train::checkpoint;

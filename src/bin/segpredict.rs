@@ -1,7 +1,8 @@
 //! Segments pictures with a trained run, or with a checkpoint of another program.
 
 use clap::{Parser, ValueEnum};
-use infoseg::config::{Backbone, DeviceChoice, RunConfig, Task};
+use infoseg::config::{Backbone, RunConfig, Task};
+use infoseg::device::DeviceChoice;
 use infoseg::eval::{Predictor, test_time::TestTimeArgs};
 use infoseg::predict::{Format, jobs, predict};
 use infoseg::task::ClassSet;

@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use infoseg::cli::{self, duration};
-use infoseg::config::{DataArgs, DeviceChoice, RunConfig};
+use infoseg::config::{DataArgs, RunConfig};
 use infoseg::data;
+use infoseg::device::DeviceChoice;
 use infoseg::files::make_writable_folder;
 use infoseg::probe::report::{self, ProbedRun};
 use infoseg::probe::{Probed, Settings, check_alike};

@@ -1,7 +1,7 @@
 //! Lends this machine's device to `segtrain` on other machines.
 
 use clap::Parser;
-use infoseg::config::{DeviceChoice, read_token};
+use infoseg::device::{DeviceChoice, read_token};
 use infoseg::{Error, Result, cli};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

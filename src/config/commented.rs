@@ -50,7 +50,8 @@ fn edit_value(value: &toml::Value, single: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Cuts, DatasetKind, DeviceChoice, defaults_for};
+    use crate::config::{Cuts, DatasetKind, defaults_for};
+    use crate::device::DeviceChoice;
 
     #[test]
     fn a_saved_configuration_reads_back_the_same() {

@@ -7,28 +7,23 @@ mod args;
 mod check;
 mod choices;
 mod commented;
-mod cuda;
 mod cuts;
-mod device;
 mod layers;
 mod local_k;
 pub mod paper;
 mod parallel;
-mod remote;
-mod resolution;
 
+pub use crate::device::DeviceChoice;
 pub use crate::local::method::Method;
+pub use crate::size::Resolution;
 pub use args::{DataArgs, TrainArgs};
 pub use choices::{
     Backbone, Crop, DatasetKind, DecodeHead, DecoderKind, LocalHeadKind, LrScheduleKind, Precision, Schedule, Stem,
     Task, TaskLoss,
 };
-pub use device::DeviceChoice;
 pub use layers::{Flag, Layers, defaults_for};
 pub use local_k::LocalK;
 pub use parallel::ParallelConfig;
-pub use remote::{RemoteAddress, read_token, still_answers};
-pub use resolution::Resolution;
 
 use crate::task::ClassSet;
 use crate::{Error, Result};

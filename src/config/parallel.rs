@@ -1,7 +1,8 @@
 //! Several devices: which there are, and which of them each local module or replica is on.
 
 use super::check::{Problem, at_least, ensure, problem};
-use super::{DeviceChoice, Precision, RemoteAddress, RunConfig, Schedule, read_token};
+use super::{DeviceChoice, Precision, RunConfig, Schedule};
+use crate::device::{RemoteAddress, read_token};
 use crate::text::counted;
 use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};

@@ -7,7 +7,8 @@
 use super::keyed::keyed_rng;
 use super::normalize::{self, Normalization};
 use super::{Example, photometric};
-use crate::config::{AugmentConfig, Resolution};
+use crate::config::AugmentConfig;
+use crate::size::Resolution;
 use crate::task::IGNORE_INDEX;
 use crate::{Error, Result};
 use fast_image_resize as fir;

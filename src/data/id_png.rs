@@ -21,7 +21,7 @@ struct Stored {
 ///
 /// # Errors
 /// A file that is missing, damaged, neither grey nor palette, or over
-/// [`Resolution::MAX_SIDE`](crate::config::Resolution::MAX_SIDE) pixels a side.
+/// [`Resolution::MAX_SIDE`](crate::size::Resolution::MAX_SIDE) pixels a side.
 pub fn load_ids(path: &Path) -> Result<Array2<u16>> {
     let stored = load(path)?;
     let (height, width) = (stored.height, stored.width);

@@ -1,9 +1,9 @@
 //! Picture files: which files are some, and what is in them.
 
 use super::jpeg;
-use crate::config::Resolution;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
 use crate::messages::say;
+use crate::size::Resolution;
 use crate::{Error, Result};
 use image::error::LimitErrorKind;
 use image::metadata::Orientation;

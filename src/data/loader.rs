@@ -7,7 +7,7 @@
 use super::augment::TrainSample;
 use super::keyed::keyed_rng;
 use super::training_set::TrainingSet;
-use crate::config::Resolution;
+use crate::size::Resolution;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
 use rand::seq::SliceRandom;

@@ -102,8 +102,8 @@ fn rim(ids: &Array2<u16>, start: (usize, usize)) -> Vec<[usize; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Resolution;
     use crate::data::scenes::{Scenes, label_ids};
+    use crate::size::Resolution;
 
     fn polygons(ids: Array2<u16>) -> Vec<(String, Vec<[usize; 2]>)> {
         Annotation::trace(&ClassSet::cityscapes(), &ids)

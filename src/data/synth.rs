@@ -68,8 +68,8 @@ fn colors(classes: &ClassSet, label: &Array2<u16>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Resolution;
     use crate::data::cityscapes::Cityscapes;
+    use crate::size::Resolution;
 
     #[test]
     fn written_scenes_read_back_as_drawn() {

@@ -5,7 +5,8 @@ use super::augment::{Augment, TrainSample};
 use super::classes::augment::ClassAugment;
 use super::normalize::Normalization;
 use crate::Result;
-use crate::config::{AugmentConfig, DatasetKind, Resolution, Task};
+use crate::config::{AugmentConfig, DatasetKind, Task};
+use crate::size::Resolution;
 
 impl DatasetKind {
     /// How its images become the network's input.

@@ -55,7 +55,8 @@ pub struct PictureScores {
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use infoseg::config::{DatasetKind, Resolution, defaults_for};
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::size::Resolution;
 /// use infoseg::data::scenes::Scenes;
 /// use infoseg::eval::{Predictor, Protocol, TestTime, evaluate};
 /// use infoseg::local::LocalNetwork;

@@ -1,12 +1,12 @@
 //! From a picture to class scores and class ids.
 
 use super::test_time::{self, Protocol, TestTime, VersionScores, WindowScores, best_of_mean};
-use crate::config::Resolution;
 use crate::data::augment::resized;
 use crate::data::normalize::{Normalization, normalize};
 use crate::local::LocalNetwork;
 use crate::net::{Block, Pass};
 use crate::ops::upsample_argmax;
+use crate::size::Resolution;
 use crate::weights::{Checkpoint, Report};
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -5,8 +5,8 @@
 //! version. Here the scores stay at the network's own resolution, and every row of the average is made on its own out of
 //! all of them, so that twelve versions of a 1024×2048 picture cost some 43 MB instead of gigabytes.
 
-use crate::config::Resolution;
 use crate::ops::Resize;
+use crate::size::Resolution;
 use crate::{Error, Result};
 use rayon::prelude::*;
 

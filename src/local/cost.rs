@@ -7,7 +7,8 @@
 
 use super::cut;
 use super::heads::{decoder_footprint, head_footprint};
-use crate::config::{DeviceChoice, RunConfig, Schedule, Task, TaskLoss};
+use crate::config::{RunConfig, Schedule, Task, TaskLoss};
+use crate::device::DeviceChoice;
 use crate::net::{FeatureShape, Footprint, Init, network};
 use crate::{Error, Result};
 use burn::tensor::Device;

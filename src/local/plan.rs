@@ -217,7 +217,8 @@ pub fn budget_text(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, Resolution, defaults_for};
+    use crate::config::{DatasetKind, defaults_for};
+    use crate::size::Resolution;
 
     fn configured(k: usize) -> Result<RunConfig> {
         let mut config = defaults_for(DatasetKind::Cityscapes);

@@ -3,11 +3,12 @@
 use super::pipeline::{Job, Work, Workers};
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
-use crate::config::{Cuts, DatasetKind, Method, Precision, Resolution, RunConfig, TaskLoss, defaults_for};
+use crate::config::{Cuts, DatasetKind, Method, Precision, RunConfig, TaskLoss, defaults_for};
 use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
 use crate::net::{Init, Pass, network};
 use crate::ops;
+use crate::size::Resolution;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 

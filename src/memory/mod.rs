@@ -8,7 +8,7 @@ mod size;
 pub use pool::{give_back, has_pools, lasting, reserve};
 pub use size::{MemorySize, human};
 
-use crate::config::DeviceChoice;
+use crate::device::DeviceChoice;
 use burn::tensor::Device;
 
 /// Peak bytes since the process began, or `None` where neither device nor system tell.

@@ -5,7 +5,7 @@
 
 use super::compare::{Table, Tolerances};
 use super::{large, networks, units};
-use crate::config::DeviceChoice;
+use crate::device::DeviceChoice;
 use crate::ops;
 use burn::tensor::Device;
 use std::sync::{Mutex, MutexGuard, PoisonError};

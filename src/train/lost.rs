@@ -1,7 +1,7 @@
 //! A worker of another machine that is gone: the run ends within seconds, with what is left of it.
 
 use super::words::left_of;
-use crate::config::{RemoteAddress, still_answers};
+use crate::device::{RemoteAddress, still_answers};
 use crate::messages::say;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

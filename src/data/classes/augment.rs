@@ -4,10 +4,11 @@
 //! The steps and their ranges are torchvision's: `RandomCrop` with padding and `RandomHorizontalFlip` for small
 //! pictures, `RandomResizedCrop` against `Resize` and `CenterCrop` for photographs.
 
-use crate::config::{AugmentConfig, Crop, Resolution};
+use crate::config::{AugmentConfig, Crop};
 use crate::data::Example;
 use crate::data::augment::{Window, augment_rng, contiguous, flip_rows};
 use crate::data::normalize::{self, Normalization};
+use crate::size::Resolution;
 use crate::{Error, Result};
 use fast_image_resize as fir;
 use ndarray::Array3;

@@ -1,8 +1,10 @@
 //! Where to compute.
 
-use super::RemoteAddress;
-#[cfg(feature = "cuda")]
-use super::cuda;
+mod cuda;
+mod remote;
+
+pub use remote::{RemoteAddress, read_token, still_answers};
+
 use crate::{Error, Result};
 use burn::tensor::Device;
 #[cfg(feature = "vulkan")]
