@@ -3,7 +3,7 @@
 //! Discs and squares on a grey ground. A folder of images and masks needs no code at all: see `--dataset folder`.
 
 use burn::tensor::{Device, Tensor};
-use infoseg::config::{DatasetKind, Task, defaults_for};
+use infoseg::config::{DatasetKind, defaults_for};
 use infoseg::data::loader::Loader;
 use infoseg::data::training_set::TrainingSet;
 use infoseg::data::{Dataset, Example};
@@ -11,6 +11,7 @@ use infoseg::eval::{Predictor, Protocol, TestTime, evaluate};
 use infoseg::local::{LocalNetwork, Targets};
 use infoseg::size::Resolution;
 use infoseg::task::ClassSet;
+use infoseg::task::TaskKind;
 use ndarray::{Array2, Array3};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -31,8 +32,8 @@ impl Shapes {
 }
 
 impl Dataset for Shapes {
-    fn task(&self) -> Task {
-        Task::Segmentation
+    fn task(&self) -> TaskKind {
+        TaskKind::Segmentation
     }
 
     fn classes(&self) -> &Arc<ClassSet> {

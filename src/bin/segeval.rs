@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use infoseg::cli::{self, Pictures};
-use infoseg::config::{DataArgs, DatasetKind, RunConfig, Task, defaults_for};
+use infoseg::config::{DataArgs, DatasetKind, RunConfig, defaults_for};
 use infoseg::data::classes::augment::ClassAugment;
 use infoseg::data::{self, Dataset};
 use infoseg::device::DeviceChoice;
@@ -13,6 +13,7 @@ use infoseg::eval::{
 };
 use infoseg::files::make_writable_folder;
 use infoseg::render::page::{self, About};
+use infoseg::task::TaskKind;
 use infoseg::train::checkpoint::{self, Checkpoint};
 use infoseg::{Error, Result};
 use std::ops::ControlFlow;
@@ -148,7 +149,7 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
         None => Protocol::only(test_time),
     };
     let opened = Opened::new(args, run)?;
-    if opened.pictures.task() == Task::Classification
+    if opened.pictures.task() == TaskKind::Classification
         && (args.protocol.is_some() || !protocols.iter().all(|p| p.test_time.is_plain()))
     {
         return Err(Error::usage(
@@ -170,8 +171,8 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     make_writable_folder(&out)?;
     let about = || opened.about(run, protocols[0].test_time.in_words());
     match opened.pictures.task() {
-        Task::Segmentation => of_segmentation(args, &opened, &predictor, &protocols, &out, about),
-        Task::Classification => of_classification(args, &opened.config, &predictor, &*opened.pictures, &out, about),
+        TaskKind::Segmentation => of_segmentation(args, &opened, &predictor, &protocols, &out, about),
+        TaskKind::Classification => of_classification(args, &opened.config, &predictor, &*opened.pictures, &out, about),
     }
 }
 
@@ -190,7 +191,7 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
     for run in &args.compare {
         let opened = Opened::new(args, run)?;
         let (predictor, about) = (opened.predictor()?, opened.about(run, test_time.in_words())?);
-        if opened.pictures.task() == Task::Classification {
+        if opened.pictures.task() == TaskKind::Classification {
             return Err(Error::usage(format!(
                 "--compare {}: classifies whole pictures; runs that say a class of each pixel can be compared",
                 run.display()

@@ -1,10 +1,11 @@
 //! Writes a run's weights for other programs.
 
 use clap::Parser;
-use infoseg::config::{RunConfig, Task};
+use infoseg::config::RunConfig;
 use infoseg::device::DeviceChoice;
 use infoseg::files::make_folder;
 use infoseg::local::LocalNetwork;
+use infoseg::task::TaskKind;
 use infoseg::train::checkpoint;
 use infoseg::weights::export::{Exported, Format, absent_heads, check_format, export};
 use infoseg::{Error, Result, cli};
@@ -39,7 +40,7 @@ fn segexport(args: Args) -> Result<ExitCode> {
         return Err(Error::file(&args.out, "is there already and is never overwritten; give another --out"));
     }
     let config = RunConfig::of_run(&args.run)?;
-    if config.data.dataset.task() == Task::Classification && args.format != Format::Safetensors {
+    if config.data.dataset.task() == TaskKind::Classification && args.format != Format::Safetensors {
         return Err(Error::usage(
             "--format: this run classifies pictures, and only networks that segment are written for other programs; use \
              --format safetensors",

@@ -1,6 +1,7 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
-use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Resolution, RunConfig, Schedule, Task};
+use super::{Crop, Cuts, LocalHeadKind, LrScheduleKind, Resolution, RunConfig, Schedule};
+use crate::task::TaskKind;
 use crate::text::counted;
 use crate::{Error, Result};
 use std::fmt::Display;
@@ -116,7 +117,7 @@ impl RunConfig {
     /// What goes with a class for each pixel, and what with a class for each picture.
     fn check_task(&self) -> Result<(), Problem> {
         let (dataset, crop, backbone) = (self.data.dataset, self.augment.crop, self.model.backbone);
-        let (on, pixels) = (dataset.name(), dataset.task() == Task::Segmentation);
+        let (on, pixels) = (dataset.name(), dataset.task() == TaskKind::Segmentation);
         let each = if pixels { "pixel" } else { "picture" };
         let fits = pixels == (crop == Crop::Scaled);
         let would_do = if pixels { "\"scaled\"" } else { "\"reflect-padded\", \"zero-padded\" or \"resized\"" };

@@ -1,7 +1,8 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
-use super::{DatasetKind, RunConfig, Task, paper};
+use super::{DatasetKind, RunConfig, paper};
 use crate::files::plain_cause;
+use crate::task::TaskKind;
 use crate::text::counted;
 use crate::{Error, Result};
 use clap::ValueEnum;
@@ -305,7 +306,7 @@ impl Merged {
     /// loss weights for this network and K, where it has some.
     fn follow_paper(&mut self) -> Result<()> {
         let config = self.config()?;
-        if config.data.dataset.task() != Task::Classification {
+        if config.data.dataset.task() != TaskKind::Classification {
             return Ok(());
         }
         if let Some(task_loss) = config.local.method.traits().default_task_loss

@@ -1,6 +1,7 @@
 //! The paper's cuts and loss weights, network by network (its tables 8 and 9, and the reference's `configs.py`).
 
-use super::{Backbone, Cuts, DatasetKind, RunConfig, Task, TaskLoss};
+use super::{Backbone, Cuts, DatasetKind, RunConfig, TaskLoss};
+use crate::task::TaskKind;
 
 /// A cut after `(stage, block)`: `(2, 8)` is `layer2.8`, `(0, 0)` the stem.
 type After = (usize, usize);
@@ -10,10 +11,10 @@ pub fn cuts(config: &RunConfig) -> Option<Vec<String>> {
     let (backbone, dataset, k) = (config.model.backbone, config.data.dataset, config.local.num_modules);
     let cuts = match (dataset.task(), &config.local.cuts) {
         (_, Cuts::After(_)) => None,
-        (Task::Segmentation, _) => segmentation(backbone, k),
-        (Task::Classification, _) if !backbone.is_cifar() => imagenet(backbone, k),
-        (Task::Classification, Cuts::Auto) => even(backbone, k),
-        (Task::Classification, Cuts::Balanced) => balanced(backbone, dataset, k),
+        (TaskKind::Segmentation, _) => segmentation(backbone, k),
+        (TaskKind::Classification, _) if !backbone.is_cifar() => imagenet(backbone, k),
+        (TaskKind::Classification, Cuts::Auto) => even(backbone, k),
+        (TaskKind::Classification, Cuts::Balanced) => balanced(backbone, dataset, k),
     }?;
     Some(cuts.iter().map(name).collect())
 }

@@ -4,10 +4,10 @@
 //! `RandomCrop`, `RandomFlip`, `PhotoMetricDistortion`, `Normalize`, `Pad`). Only the part of the picture that the crop
 //! shows is ever resized.
 
+use super::config::AugmentConfig;
 use super::keyed::keyed_rng;
 use super::normalize::{self, Normalization};
 use super::{Example, photometric};
-use crate::config::AugmentConfig;
 use crate::size::Resolution;
 use crate::task::IGNORE_INDEX;
 use crate::{Error, Result};

@@ -1,11 +1,11 @@
 //! Looks through a whole dataset before a run does: counts, sizes, class frequencies, and everything that is wrong.
 
 use super::cityscapes::{self, Formats};
+use super::config::{DataConfig, DatasetKind};
 use super::folder::{self, Layout};
 use super::masks::{MaskFormat, Value};
 use super::pairs::{Listing, Pair};
 use super::{class_file, folder::classes::BINARY, folder::classes::is_binary};
-use crate::config::{DataConfig, DatasetKind};
 use crate::task::class_set::ClassFile;
 use crate::task::{ClassSet, IGNORE_INDEX};
 use crate::text::counted;

@@ -17,9 +17,9 @@ use super::image_file::{is_picture, looks_like_picture, passed_over, say_passed_
 use super::masks::MaskFormat;
 use super::pairs::{Listing, Pair, load_pair};
 use super::{Dataset, Example};
-use crate::config::Task;
 use crate::folders::search;
 use crate::task::ClassSet;
+use crate::task::TaskKind;
 use crate::task::class_set::{IdTable, Meaning};
 use crate::{Error, Result};
 use ndarray::Array2;
@@ -80,8 +80,8 @@ impl Cityscapes {
 }
 
 impl Dataset for Cityscapes {
-    fn task(&self) -> Task {
-        Task::Segmentation
+    fn task(&self) -> TaskKind {
+        TaskKind::Segmentation
     }
 
     fn classes(&self) -> &Arc<ClassSet> {

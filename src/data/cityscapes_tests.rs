@@ -46,7 +46,7 @@ fn open(root: &Path, split: &str) -> Result<Cityscapes> {
 
 /// What `segdata check` finds in the split `train`.
 fn checked(root: &Path) -> crate::data::check::SplitReport {
-    let mut config = crate::config::defaults_for(crate::config::DatasetKind::Cityscapes).data;
+    let mut config = crate::config::defaults_for(crate::data::config::DatasetKind::Cityscapes).data;
     config.root = root.to_path_buf();
     crate::data::check::Masks::open(&config).unwrap().check("train").unwrap()
 }

@@ -7,6 +7,7 @@ pub mod augment;
 pub mod check;
 pub mod cityscapes;
 pub mod classes;
+pub mod config;
 pub mod folder;
 pub mod id_png;
 pub mod image_file;
@@ -22,8 +23,9 @@ pub mod scenes;
 pub mod synth;
 pub mod training_set;
 
-use crate::config::{DataConfig, DatasetKind, Task};
+use super::config::{DataConfig, DatasetKind};
 use crate::task::ClassSet;
+use crate::task::TaskKind;
 use crate::task::class_set::{ClassFile, LayoutKeys};
 use crate::{Error, Result};
 use ndarray::{Array2, Array3};
@@ -59,7 +61,7 @@ pub struct Example {
 /// `examples/own_dataset.rs` implements it.
 pub trait Dataset: Debug + Send + Sync {
     /// Whether labels are of pixels or of whole images.
-    fn task(&self) -> Task;
+    fn task(&self) -> TaskKind;
 
     /// The classes that labels are of.
     fn classes(&self) -> &Arc<ClassSet>;

@@ -3,10 +3,11 @@
 use super::Dataset;
 use super::augment::{Augment, TrainSample};
 use super::classes::augment::ClassAugment;
+use super::config::{AugmentConfig, DatasetKind};
 use super::normalize::Normalization;
 use crate::Result;
-use crate::config::{AugmentConfig, DatasetKind, Task};
 use crate::size::Resolution;
+use crate::task::TaskKind;
 
 impl DatasetKind {
     /// How its images become the network's input.
@@ -38,10 +39,10 @@ impl TrainingSet {
         normalization: Normalization,
     ) -> Self {
         let transform = match examples.task() {
-            Task::Segmentation => {
+            TaskKind::Segmentation => {
                 Transform::Pixels(Augment::new(config, crop, examples.classes().len(), normalization))
             }
-            Task::Classification => Transform::Images(ClassAugment::of(config, crop, normalization)),
+            TaskKind::Classification => Transform::Images(ClassAugment::of(config, crop, normalization)),
         };
         Self { examples, transform, crop }
     }

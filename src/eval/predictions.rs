@@ -4,8 +4,8 @@
 
 use super::Evaluation;
 use super::scores::Confusion;
-use crate::config::{DataConfig, DatasetKind};
 use crate::data::cityscapes::{self, Truth, instances_of, same_size};
+use crate::data::config::{DataConfig, DatasetKind};
 use crate::data::id_png::load_ids;
 use crate::data::masks::MaskFormat;
 use crate::data::pairs::Pair;

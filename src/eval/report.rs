@@ -4,7 +4,7 @@ use super::instances::InstanceTally;
 use super::json::{self, Named, named, nan_if_null};
 use super::scores::{Confusion, mean};
 use super::test_time::TestTime;
-use crate::config::DataConfig;
+use crate::data::config::DataConfig;
 use crate::task::ClassSet;
 use crate::text::counted;
 use crate::{Error, Result};

@@ -5,11 +5,13 @@
 //! share. Not counted are a dataset that is held in memory, and the scoring of whole pictures
 //! that are larger than the crops.
 
+use super::config::TaskLoss;
 use super::cut;
 use super::heads::{decoder_footprint, head_footprint};
-use crate::config::{RunConfig, Schedule, Task, TaskLoss};
+use crate::config::{RunConfig, Schedule};
 use crate::device::DeviceChoice;
 use crate::net::{FeatureShape, Footprint, Init, network};
+use crate::task::TaskKind;
 use crate::{Error, Result};
 use burn::tensor::Device;
 use std::ops::Range;
@@ -297,8 +299,8 @@ impl Costs {
     fn contrast(&self, pictures: usize) -> u64 {
         let samples = match (self.config.local.task_loss, self.config.data.dataset.task()) {
             (TaskLoss::Softmax, _) => 0,
-            (TaskLoss::Contrast, Task::Segmentation) => self.config.local.contrast_samples,
-            (TaskLoss::Contrast, Task::Classification) => pictures,
+            (TaskLoss::Contrast, TaskKind::Segmentation) => self.config.local.contrast_samples,
+            (TaskLoss::Contrast, TaskKind::Classification) => pictures,
         };
         (CONTRASTS * samples * samples * VALUE) as u64
     }
@@ -313,8 +315,8 @@ impl Costs {
     fn labels(&self) -> usize {
         let batch = self.config.train.batch_size;
         match self.config.data.dataset.task() {
-            Task::Segmentation => batch * self.picture.pixels(),
-            Task::Classification => batch,
+            TaskKind::Segmentation => batch * self.picture.pixels(),
+            TaskKind::Classification => batch,
         }
     }
 

@@ -5,9 +5,10 @@
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 
+use super::config::Cuts;
 use super::heads;
 use super::pooled::Features;
-use crate::config::{Cuts, RunConfig, paper};
+use crate::config::{RunConfig, paper};
 use crate::net::{FeatureShape, Init, Network, network};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -213,7 +214,8 @@ pub(super) fn balanced<Cost: Copy + Ord>(costs: &[Vec<Cost>], k: usize) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
 
     /// Costs of modules over blocks that cost `blocks`, without heads.
     fn sums(blocks: &[usize]) -> Vec<Vec<usize>> {

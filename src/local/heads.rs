@@ -1,9 +1,9 @@
 //! The small networks beside a local module: the decoder that reconstructs the picture (the paper's `w`), and the task
 //! head. They train with the module and are gone at inference.
 
+use super::config::{DecoderKind, LocalConfig, TaskLoss};
 use super::method::HeadKind;
 use super::pooled::{self, Features, PooledHead};
-use crate::config::{DecoderKind, LocalConfig, TaskLoss};
 use crate::net::{Conv2d, ConvBnAct, FcnHead, FeatureShape, Footprint, Init, Pass};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -161,7 +161,8 @@ pub fn decoder_footprint(config: &LocalConfig, x: FeatureShape, picture: Feature
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
 
     #[test]
     fn the_decoder_reaches_any_picture_size_from_any_stride() {

@@ -1,8 +1,8 @@
 //! Local learning methods: what each gives a local module to learn from. A new method is a variant here and an arm of
 //! [`Method::traits`]; cut, cost, heads and module ask this file, and nothing else reads the variants.
 
+use super::config::{LocalConfig, LocalHeadKind, TaskLoss};
 use super::loss;
-use crate::config::{LocalConfig, LocalHeadKind, TaskLoss};
 use serde::{Deserialize, Serialize};
 
 /// Local learning method.
@@ -98,7 +98,8 @@ impl LocalConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
 
     #[test]
     fn methods_differ_in_their_terms_and_heads() {

@@ -4,6 +4,7 @@
 //! a module learns from), [`module`] (one module), [`step`] (its training pass), `sgd` (its update), [`schedule`], [`pipeline`] and [`replicas`]
 //! (who steps when).
 
+pub mod config;
 pub mod cost;
 pub mod cut;
 pub mod heads;

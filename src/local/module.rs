@@ -1,10 +1,11 @@
 //! One local module: its blocks, its heads, its optimizer, and the one door to train it.
 
+use super::config::LocalConfig;
 use super::heads::{LocalHead, ReconDecoder};
 use super::pooled::Features;
 use super::sgd::sgd;
 use super::step::{Mark, Watch};
-use crate::config::{LocalConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
 use crate::{Error, Result, memory, ops};

@@ -4,10 +4,12 @@
 //! statistics; up to four modules, the fewer the better; recomputation, which changes no number but takes about a quarter
 //! more time (as much as the heads of four more modules do), again with as few modules as can be.
 
+use super::config::{Cuts, TaskLoss};
 use super::cost::{Costs, Execution, StepCost};
 use super::cut;
-use crate::config::{Cuts, RunConfig, Schedule, Task, TaskLoss};
+use crate::config::{RunConfig, Schedule};
 use crate::memory::human;
+use crate::task::TaskKind;
 use crate::text::counted;
 use crate::{Error, Result};
 
@@ -171,7 +173,7 @@ fn parts(config: &RunConfig) -> Vec<usize> {
     if config.parallel.replicas > 1 {
         return vec![own]; // replicas make a batch in parts already
     }
-    let pictures_alone = config.data.dataset.task() == Task::Classification;
+    let pictures_alone = config.data.dataset.task() == TaskKind::Classification;
     if config.local.task_loss == TaskLoss::Contrast && pictures_alone {
         return vec![own]; // pictures are contrasted within a part: small ones have nothing to contrast
     }
@@ -217,7 +219,8 @@ pub fn budget_text(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
     use crate::size::Resolution;
 
     fn configured(k: usize) -> Result<RunConfig> {

@@ -3,7 +3,7 @@
 //! `<a>c<b>f` is a 3×3 convolutions, global average, b linear layers, as the reference names them. Its convolutions double
 //! the channels up to the network's most, and halve the size as long as the network itself still will.
 
-use crate::config::{LocalConfig, LocalHeadKind};
+use super::config::{LocalConfig, LocalHeadKind};
 use crate::net::{Conv2d, ConvBnAct, FeatureShape, Footprint, Init, Pass};
 use crate::ops::global_average;
 use burn::module::Module;
@@ -89,7 +89,8 @@ pub fn footprint(kind: LocalHeadKind, config: &LocalConfig, features: Features, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
     use crate::net::layers::trainable;
     use burn::tensor::Device;
 

@@ -1,10 +1,11 @@
 //! The cut network, and who of its modules steps when.
 
+use super::config::Precision;
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use super::plan::Plan;
 use super::step::Mark;
-use crate::config::{Precision, RunConfig};
+use crate::config::RunConfig;
 use crate::data::normalize::Normalization;
 use crate::files::{cause_in, unless_it_panics};
 use crate::net::{Init, Network, network};
@@ -289,7 +290,8 @@ pub fn mix(seed: u64, salt: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
 
     /// Found by fuzzing: burn's reader panics where the values are of another kind than the parameter's.
     #[test]

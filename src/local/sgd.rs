@@ -3,7 +3,7 @@
 //! On a GPU weights and momentum stay where they are. burn's own operations would put the new weight where the gradient was:
 //! between activations, where it keeps a page of the pool from going back.
 
-use crate::config::OptimConfig;
+use super::config::OptimConfig;
 use crate::ops;
 use burn::optim::{ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};

@@ -4,10 +4,10 @@
 //! begins, and a head's before anything else does: what two of them keep never adds up. With recomputation a block has
 //! no tape at all until its turn to go backward; until then its input alone is kept.
 
+use super::config::TaskLoss;
 use super::loss;
 use super::module::{Heads, LocalModule, Losses, ModuleNet, Targets, TaskHeads};
 use super::schedule::mix;
-use crate::config::TaskLoss;
 use crate::net::{Block, Pass, Replica};
 use crate::ops;
 use burn::module::Module;

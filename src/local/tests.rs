@@ -1,9 +1,12 @@
 //! What makes local learning local, on a network small enough to train in a test.
 
+use crate::data::config::DatasetKind;
+use super::config::{Cuts, Precision, TaskLoss};
+use super::method::Method;
 use super::pipeline::{Job, Work, Workers};
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
-use crate::config::{Cuts, DatasetKind, Method, Precision, RunConfig, TaskLoss, defaults_for};
+use crate::config::{RunConfig, defaults_for};
 use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
 use crate::net::{Init, Pass, network};

@@ -1,8 +1,8 @@
 //! DeepLabV3's decode head (ASPP) and the FCN auxiliary head.
 
+use super::config::DecodeHead;
 use super::layers::{Conv2d, ConvBnAct, Init, Pass};
 use super::{FeatureShape, Footprint, resnet};
-use crate::config::DecodeHead;
 use crate::ops::global_average;
 use burn::module::Module;
 use burn::tensor::Tensor;

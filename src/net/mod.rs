@@ -3,6 +3,7 @@
 //! Read in this order: [`layers`], [`resnet`], [`densenet`], [`heads`], [`classifier`], [`mod@network`].
 
 pub mod classifier;
+pub mod config;
 pub mod densenet;
 mod footprint;
 pub mod heads;

@@ -1,12 +1,13 @@
 //! The list of blocks.
 
 use super::classifier::ClassHead;
+use super::config::ModelConfig;
 use super::densenet::{self, DenseLayer, DenseStem, Transition};
 use super::heads::{AsppHead, FcnHead};
 use super::layers::{Init, Pass};
 use super::resnet::{self, Residual, Stem};
 use super::{FeatureShape, Footprint};
-use crate::config::{ModelConfig, Task};
+use crate::task::TaskKind;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -70,11 +71,12 @@ pub struct NamedBlock {
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use infoseg::config::{DatasetKind, Task, defaults_for};
+/// use infoseg::config::{DatasetKind, defaults_for};
+/// use infoseg::task::TaskKind;
 /// use infoseg::net::{Init, network};
 ///
 /// let model = defaults_for(DatasetKind::Synthetic).model;
-/// let network = network(&mut Init::new(1, &Device::flex()), &model, Task::Segmentation, 19);
+/// let network = network(&mut Init::new(1, &Device::flex()), &model, TaskKind::Segmentation, 19);
 /// assert_eq!(network.blocks[0].name, "stem");
 /// assert_eq!(network.blocks.last().unwrap().name, "head");
 /// ```
@@ -89,10 +91,10 @@ pub struct Network {
 ///
 /// # Panics
 /// If it is to segment on a backbone made for CIFAR's pictures, which the check of a configuration refuses.
-pub fn network(init: &mut Init, model: &ModelConfig, task: Task, num_classes: usize) -> Network {
+pub fn network(init: &mut Init, model: &ModelConfig, task: TaskKind, num_classes: usize) -> Network {
     match task {
-        Task::Segmentation => deeplab(init, model, num_classes),
-        Task::Classification => classification(init, model, num_classes),
+        TaskKind::Segmentation => deeplab(init, model, num_classes),
+        TaskKind::Classification => classification(init, model, num_classes),
     }
 }
 
@@ -101,7 +103,7 @@ fn classification(init: &mut Init, config: &ModelConfig, num_classes: usize) -> 
     let Some(layout) = resnet::layout(config.backbone) else {
         return Network { blocks: densenet::blocks(init, config.width, num_classes), aux_head: None };
     };
-    let (mut blocks, outputs) = resnet::blocks(init, config, layout, Task::Classification);
+    let (mut blocks, outputs) = resnet::blocks(init, config, layout, TaskKind::Classification);
     let channels = outputs[outputs.len() - 1];
     let head = Block::Class(ClassHead::new(init, [channels, num_classes], false));
     blocks.push(NamedBlock { name: "head".into(), block: head });
@@ -111,7 +113,7 @@ fn classification(init: &mut Init, config: &ModelConfig, num_classes: usize) -> 
 /// DeepLabV3 on a dilated ResNet.
 fn deeplab(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
     let layout = resnet::layout(config.backbone).expect("the configuration was checked");
-    let (mut blocks, outputs) = resnet::blocks(init, config, layout, Task::Segmentation);
+    let (mut blocks, outputs) = resnet::blocks(init, config, layout, TaskKind::Segmentation);
     let [layer3, layer4] = [outputs[2], outputs[3]];
     let channels = [layer4, config.aspp_channels, num_classes];
     let head = AsppHead::new(init, channels, &config.atrous_rates, config.decode_head, config.dropout);
@@ -126,7 +128,9 @@ fn deeplab(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backbone, DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
+    use crate::net::config::Backbone;
     use crate::net::layers::trainable;
     use burn::tensor::Device;
 

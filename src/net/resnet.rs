@@ -5,9 +5,10 @@
 //! ("ResNet v1.5", as torchvision and mmsegmentation). A dilated stage's first block uses half the stage's dilation
 //! (mmsegmentation's `contract_dilation`, torchvision's `replace_stride_with_dilation`).
 
+use super::config::{Backbone, ModelConfig, Stem as StemKind};
 use super::layers::{ConvBnAct, Init, Pass};
 use super::{Block, FeatureShape, Footprint, NamedBlock};
-use crate::config::{Backbone, ModelConfig, Stem as StemKind, Task};
+use crate::task::TaskKind;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
@@ -210,17 +211,17 @@ pub fn width_of(given: [usize; 4]) -> Option<f64> {
 }
 
 /// Strides and dilations of the stages.
-fn strides(backbone: Backbone, task: Task, output_stride: usize) -> ([usize; 4], [usize; 4]) {
+fn strides(backbone: Backbone, task: TaskKind, output_stride: usize) -> ([usize; 4], [usize; 4]) {
     match (task, output_stride) {
         _ if backbone.is_cifar() => ([1, 2, 2, 0], [1; 4]),
-        (Task::Classification, _) => ([1, 2, 2, 2], [1; 4]),
-        (Task::Segmentation, 16) => ([1, 2, 2, 1], [1, 1, 1, 2]),
-        (Task::Segmentation, _) => ([1, 2, 1, 1], [1, 1, 2, 4]),
+        (TaskKind::Classification, _) => ([1, 2, 2, 2], [1; 4]),
+        (TaskKind::Segmentation, 16) => ([1, 2, 2, 1], [1, 1, 1, 2]),
+        (TaskKind::Segmentation, _) => ([1, 2, 1, 1], [1, 1, 2, 4]),
     }
 }
 
 /// Stem and residual blocks of this layout, and the channels of each stage's output.
-pub fn blocks(init: &mut Init, config: &ModelConfig, layout: Layout, task: Task) -> (Vec<NamedBlock>, Vec<usize>) {
+pub fn blocks(init: &mut Init, config: &ModelConfig, layout: Layout, task: TaskKind) -> (Vec<NamedBlock>, Vec<usize>) {
     let cifar = config.backbone.is_cifar();
     let (strides, dilations) = strides(config.backbone, task, config.output_stride);
     let narrowest = if cifar { 16 } else { 64 };

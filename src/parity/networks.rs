@@ -1,10 +1,11 @@
 //! Whole networks in local modules: `eval/parity/cases/*.toml`, each an ordinary run configuration.
 
 use super::{Fixture, Tensors, drawn, path};
-use crate::config::{RunConfig, Task};
+use crate::config::RunConfig;
 use crate::local::{LocalNetwork, Targets};
 use crate::net::Pass;
 use crate::ops;
+use crate::task::TaskKind;
 use crate::train::schedule::learning_rate;
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -38,7 +39,7 @@ pub fn fixture(case: &str) -> Fixture {
 
 /// Whether the case's fixture holds results alone, and of large ones some of their numbers: classification.
 pub fn is_drawn(case: &str) -> bool {
-    config(case).data.dataset.task() == Task::Classification
+    config(case).data.dataset.task() == TaskKind::Classification
 }
 
 fn classes(fixture: &Fixture) -> usize {

@@ -1,9 +1,10 @@
 //! The networks that are trained afresh on frozen features.
 
-use crate::config::{LocalConfig, Task};
+use crate::config::LocalConfig;
 use crate::local::{ReconDecoder, Targets};
 use crate::net::{Conv2d, ConvBnAct, FeatureShape, Init, Pass, Residual};
 use crate::ops::{self, global_average};
+use crate::task::TaskKind;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -31,8 +32,8 @@ struct Classifier {
 }
 
 impl Classifier {
-    fn new(init: &mut Init, task: Task, features: FeatureShape, picture: FeatureShape, num_classes: usize) -> Self {
-        let pooled = task == Task::Classification;
+    fn new(init: &mut Init, task: TaskKind, features: FeatureShape, picture: FeatureShape, num_classes: usize) -> Self {
+        let pooled = task == TaskKind::Classification;
         let enough = if pooled { 8 } else { picture.height.div_ceil(8) };
         let mut height = features.height;
         let mut stride = || {
@@ -61,7 +62,7 @@ impl Probe {
     /// For `features` of pictures of the size `picture`. Only the kind and the channels of `decoder` are used.
     pub fn new(
         init: &mut Init,
-        task: Task,
+        task: TaskKind,
         features: FeatureShape,
         picture: FeatureShape,
         decoder: &LocalConfig,
@@ -104,7 +105,8 @@ mod tests {
         let picture = FeatureShape { channels: 3, height: 32, width: 32 };
         let probe = |channels: usize, side: usize| {
             let features = FeatureShape { channels, height: side, width: side };
-            let probe = Probe::new(&mut Init::new(1, &device), Task::Classification, features, picture, &decoder, 10);
+            let probe =
+                Probe::new(&mut Init::new(1, &device), TaskKind::Classification, features, picture, &decoder, 10);
             let x = Tensor::zeros([2, channels, side, side], &device);
             let map = probe.classifier.first.forward(x.clone(), &Pass::evaluation());
             let map = probe.classifier.body.iter().fold(map, |x, block| block.forward(x, &Pass::evaluation()));

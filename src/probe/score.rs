@@ -1,7 +1,7 @@
 //! What the probes have learned, on pictures that neither they nor the network were trained on.
 
 use super::{Probed, Settings};
-use crate::config::{RunConfig, Task};
+use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::data::check::Colours;
 use crate::data::classes::augment::ClassAugment;
@@ -15,6 +15,7 @@ use crate::ops;
 use crate::render::drawn::tile;
 use crate::render::overlay::picture;
 use crate::task::ClassSet;
+use crate::task::TaskKind;
 use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData, activation};
 use image::RgbImage;
@@ -152,7 +153,7 @@ impl Probed {
         let mut all: Vec<usize> = (0..val.len()).collect();
         let (indices, _) = all.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
         indices.sort_unstable();
-        let segmentation = val.task() == Task::Segmentation;
+        let segmentation = val.task() == TaskKind::Segmentation;
         let mut seen = Seen::default();
         let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
         let mut sums: Vec<Sums> =
@@ -235,8 +236,8 @@ impl View {
         let example = val.example(index)?;
         let label = example.label.iter().copied().collect();
         let image = match val.task() {
-            Task::Segmentation => example.image,
-            Task::Classification => augment.view(&example)?,
+            TaskKind::Segmentation => example.image,
+            TaskKind::Classification => augment.view(&example)?,
         };
         Ok(Self { input: normalize(&image, normalization), image, label })
     }

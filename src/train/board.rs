@@ -2,7 +2,6 @@
 
 use super::metrics::{EvaluationLine, StepLine};
 use super::tensorboard::EventFile;
-use crate::config::Task;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::normalize;
 use crate::data::{Dataset, Example};
@@ -10,6 +9,7 @@ use crate::eval::Predictor;
 use crate::files::png;
 use crate::local::LocalNetwork;
 use crate::render::panels::panels;
+use crate::task::TaskKind;
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::ExtendedColorType;
@@ -72,7 +72,7 @@ impl Board {
         device: &Device,
     ) -> Result<()> {
         let input = match val.task() {
-            Task::Segmentation => {
+            TaskKind::Segmentation => {
                 let samples = (0..PICTURES.min(val.len())).map(|i| val.example(i)).collect::<Result<Vec<_>>>()?;
                 for sample in &samples {
                     let pred = predictor.predict(&sample.image)?;
@@ -86,7 +86,7 @@ impl Board {
                 let (height, width, _) = image.dim();
                 TensorData::new(normalize(image, network.normalization), [1, 3, height, width])
             }
-            Task::Classification => {
+            TaskKind::Classification => {
                 let input = augment.evaluation(&val.example(0)?)?;
                 let size = augment.resolution();
                 TensorData::new(input, [1, 3, size.height, size.width])

@@ -3,10 +3,10 @@
 use super::metrics::{EvaluationLine, Line, LoggedScores};
 use super::trainer::Trainer;
 use super::{checkpoint, exhaustion};
-use crate::config::Task;
 use crate::data::Dataset;
 use crate::data::classes::augment::ClassAugment;
 use crate::eval::{Predictor, Protocol, Scored, TestTime, classify, evaluate};
+use crate::task::TaskKind;
 use crate::text::counted;
 use crate::{Result, memory};
 use std::ops::ControlFlow;
@@ -30,8 +30,8 @@ impl Trainer {
             board.look(step, &self.network, &predictor, val, &augment, &self.devices[0])?;
         }
         match val.task() {
-            Task::Segmentation => self.evaluate_pixels(predictor, val, step, overlays),
-            Task::Classification => self.evaluate_pictures(predictor, val, step, overlays),
+            TaskKind::Segmentation => self.evaluate_pixels(predictor, val, step, overlays),
+            TaskKind::Classification => self.evaluate_pictures(predictor, val, step, overlays),
         }
     }
 

@@ -8,7 +8,7 @@ use super::observer::{Observer, Stop};
 use super::steps::RunLog;
 use super::words::{describe, left_of, tell_new_schedule, tell_same_images, tell_unlabelled};
 use super::{exhaustion, features, lost, metrics, run_folder};
-use crate::config::{RunConfig, Schedule, Task};
+use crate::config::{RunConfig, Schedule};
 use crate::data::Dataset;
 use crate::data::loader::Loader;
 use crate::data::training_set::TrainingSet;
@@ -16,6 +16,7 @@ use crate::local::{LocalNetwork, cost::StepCost, cut, place};
 use crate::memory;
 use crate::messages::say;
 use crate::task::ClassSet;
+use crate::task::TaskKind;
 use crate::weights::Checkpoint;
 use crate::weights::classifiers::{ClassMap, NewClasses};
 use crate::{Error, Result, data};
@@ -84,7 +85,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
     for (dataset, split) in [(&train, &config.data.train_split), (&val, &config.data.val_split)] {
         tell_unlabelled(&**dataset, split)?;
     }
-    if train.task() == Task::Segmentation {
+    if train.task() == TaskKind::Segmentation {
         tell_same_images(&*train, &*val)?;
     }
     let classes = Arc::clone(train.classes());
@@ -112,7 +113,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         }
     };
     let resumed = checkpoint.is_some();
-    if config.data.dataset.task() == Task::Segmentation {
+    if config.data.dataset.task() == TaskKind::Segmentation {
         run_folder::write_classes(&folder, &data::class_file(&config.data)?)?;
     }
     let lock = lock; // until the end of the run

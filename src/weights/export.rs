@@ -2,7 +2,7 @@
 
 use super::naming::{Naming, is_bottleneck};
 use super::{Weights, safetensors};
-use crate::config::{Backbone, DecodeHead, ModelConfig, Stem};
+use crate::net::config::{Backbone, DecodeHead, ModelConfig, Stem};
 use crate::task::ClassSet;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
@@ -152,7 +152,8 @@ fn obstacles(model: &ModelConfig, format: Format) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
 
     #[test]
     fn torchvision_takes_its_own_network_and_no_other() {

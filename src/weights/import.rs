@@ -6,8 +6,10 @@ use super::naming::Naming;
 use super::nesting::Nesting;
 use super::source::Source;
 use super::{Mapping, Report, Weights};
-use crate::config::{Backbone, DatasetKind, DecodeHead, ModelConfig, RunConfig, Stem, defaults_for};
+use crate::config::{RunConfig, defaults_for};
+use crate::data::config::DatasetKind;
 use crate::local::LocalNetwork;
+use crate::net::config::{Backbone, DecodeHead, ModelConfig, Stem};
 use crate::net::resnet;
 use crate::task::ClassSet;
 use crate::{Error, Result};
@@ -311,7 +313,7 @@ impl Checkpoint {
         let mut config: RunConfig = defaults_for(DatasetKind::Cityscapes);
         config.model = model;
         config.local.num_modules = 1;
-        config.local.cuts = crate::config::Cuts::Auto;
+        config.local.cuts = crate::local::config::Cuts::Auto;
         config.check().map_err(|error| Error::file(&self.path, format!("is of a network that cannot be: {error}")))?;
         if classes > 256 {
             return Err(Error::file(

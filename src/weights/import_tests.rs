@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Cuts;
+use crate::local::config::Cuts;
 use crate::weights::export::{Format, export};
 use crate::weights::safetensors;
 

@@ -14,7 +14,7 @@
 //! Backbone names carry `backbone.` in front, but for a file that is a backbone alone.
 
 use super::Weights;
-use crate::config::{Backbone, DecodeHead, ModelConfig, Stem};
+use crate::net::config::{Backbone, DecodeHead, ModelConfig, Stem};
 use crate::net::resnet;
 
 /// Whose names a file uses.
@@ -227,7 +227,8 @@ fn mmsegmentation_head(unit: &[&str], leaf: Leaf) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetKind, defaults_for};
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
 
     #[test]
     fn names_are_theirs() {

@@ -157,7 +157,8 @@ impl ModuleMapper for Insert<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{DatasetKind, RunConfig, defaults_for};
+    use crate::config::{RunConfig, defaults_for};
+    use crate::data::config::DatasetKind;
     use crate::local::LocalNetwork;
     use burn::tensor::Device;
 

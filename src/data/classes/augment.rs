@@ -4,9 +4,9 @@
 //! The steps and their ranges are torchvision's: `RandomCrop` with padding and `RandomHorizontalFlip` for small
 //! pictures, `RandomResizedCrop` against `Resize` and `CenterCrop` for photographs.
 
-use crate::config::{AugmentConfig, Crop};
 use crate::data::Example;
 use crate::data::augment::{Window, augment_rng, contiguous, flip_rows};
+use crate::data::config::{AugmentConfig, Crop};
 use crate::data::normalize::{self, Normalization};
 use crate::size::Resolution;
 use crate::{Error, Result};

@@ -25,8 +25,8 @@ mod svhn;
 use super::image_file::say_passed_over;
 use super::normalize::Normalization;
 use super::{Dataset, Example};
-use crate::config::Task;
 use crate::task::ClassSet;
+use crate::task::TaskKind;
 use crate::{Error, Result};
 use digits::Digits;
 use imagenet::Listing;
@@ -176,8 +176,8 @@ impl Classes {
 }
 
 impl Dataset for Classes {
-    fn task(&self) -> Task {
-        Task::Classification
+    fn task(&self) -> TaskKind {
+        TaskKind::Classification
     }
 
     fn classes(&self) -> &Arc<ClassSet> {

@@ -19,11 +19,11 @@ pub use pattern::Pattern;
 use super::masks::MaskFormat;
 use super::pairs::{Listing, Pair, load_pair};
 use super::{Dataset, Example};
-use crate::config::Task;
 use crate::data::image_file::{looks_like_picture, passed_over, say_passed_over};
 use crate::files::plain_cause;
 use crate::folders::search;
 use crate::task::ClassSet;
+use crate::task::TaskKind;
 use crate::task::class_set::LayoutKeys;
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
@@ -54,8 +54,8 @@ impl Folder {
 }
 
 impl Dataset for Folder {
-    fn task(&self) -> Task {
-        Task::Segmentation
+    fn task(&self) -> TaskKind {
+        TaskKind::Segmentation
     }
 
     fn classes(&self) -> &Arc<ClassSet> {

@@ -14,8 +14,8 @@ mod vehicles;
 use super::keyed::{hash_of, keyed_rng};
 use super::{Dataset, Example};
 use crate::Result;
-use crate::config::Task;
 use crate::size::Resolution;
+use crate::task::TaskKind;
 use crate::task::{ClassSet, IGNORE_INDEX};
 use canvas::{Canvas, Rgb, hash, mix};
 use layout::Layout;
@@ -85,8 +85,8 @@ impl Scenes {
 }
 
 impl Dataset for Scenes {
-    fn task(&self) -> Task {
-        Task::Segmentation
+    fn task(&self) -> TaskKind {
+        TaskKind::Segmentation
     }
 
     fn classes(&self) -> &Arc<ClassSet> {

@@ -1,0 +1,224 @@
+//! The sections `[local]` and `[optim]`: how the network is cut, what each local module learns from, and how.
+
+use super::method::Method;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+/// How the network is cut, and what each local module learns from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalConfig {
+    /// K: number of gradient-isolated local modules; 1 is end-to-end training.
+    pub num_modules: usize,
+    /// Local learning method.
+    pub method: Method,
+    /// T: the task term of a local loss.
+    pub task_loss: TaskLoss,
+    /// Where the network is cut.
+    pub cuts: Cuts,
+    /// λ1, weight of the reconstruction term, for the `[first, last]` local module but the network's last; linear between.
+    pub recon_weight: [f64; 2],
+    /// λ2, weight of the task term, likewise.
+    pub task_weight: [f64; 2],
+    /// Local task head of dgl and infopro (greedy's is linear).
+    #[serde(default)]
+    pub head: LocalHeadKind,
+    /// Hidden channels of the head `fcn`.
+    pub head_channels: usize,
+    /// Multiplies the hidden channels of the heads `0c1f` … `2c2f` and of the decoder `direct`.
+    #[serde(default = "one")]
+    pub widen: f64,
+    /// Hidden features of the heads `0c1f` … `2c2f`, and dimensions of a contrastive embedding.
+    #[serde(default = "feature_dim")]
+    pub feature_dim: usize,
+    /// How features become a picture.
+    #[serde(default)]
+    pub decoder: DecoderKind,
+    /// Channels of the decoder's layers before the picture.
+    pub decoder_channels: Vec<usize>,
+    /// Pixel embeddings sampled per batch by the contrastive loss; of classification all pictures take part.
+    pub contrast_samples: usize,
+    /// Temperature of the contrastive loss.
+    pub contrast_temperature: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn feature_dim() -> usize {
+    128
+}
+
+/// Where the network is cut: `"auto"`, `"balanced"`, or the names of the blocks after which to cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cuts {
+    /// The paper's cuts where it names some. Else networks for small pictures are cut into modules of the same number of
+    /// blocks, and others balanced by activation memory.
+    Auto,
+    /// InfoPro*: the paper's memory-balanced cuts where it names some, else balanced by activation memory.
+    Balanced,
+    /// K − 1 block names such as `layer3.12`, in order.
+    After(Vec<String>),
+}
+
+/// Optimizer and learning-rate schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimConfig {
+    /// Initial learning rate.
+    pub lr: f64,
+    /// SGD momentum (PyTorch's: no dampening).
+    pub momentum: f64,
+    /// Nesterov's momentum.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// L2 penalty added to the gradient.
+    pub weight_decay: f64,
+    /// Learning rate over steps.
+    pub schedule: LrScheduleKind,
+    /// Exponent of the poly schedule.
+    pub power: f64,
+    /// The schedule's learning rate never falls below this (warm-up does).
+    pub min_lr: f64,
+    /// Steps of linear warm-up from zero.
+    pub warmup_steps: usize,
+    /// Schedule `step`: shares of the run, in 0..1 and rising, after which `gamma` multiplies the learning rate.
+    #[serde(default)]
+    pub milestones: Vec<f64>,
+    /// Schedule `step`: factor at each of `milestones`.
+    #[serde(default = "gamma")]
+    pub gamma: f64,
+}
+
+fn gamma() -> f64 {
+    0.1
+}
+
+/// Number format of activations and matrix products in training. Weights, statistics and losses are float32 always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32
+    #[default]
+    F32,
+    /// bfloat16: half the memory, for GPUs
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of a value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
+/// Local task head of dgl and infopro. `1c2f` is one convolution, two linear layers: the reference's names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalHeadKind {
+    /// 3×3 convolution, spatial dropout, 1×1 convolution: a class for each pixel.
+    #[default]
+    #[serde(rename = "fcn")]
+    Fcn,
+    /// Average, linear: greedy supervised learning's.
+    #[serde(rename = "0c1f")]
+    C0F1,
+    /// Average, two linear layers.
+    #[serde(rename = "0c2f")]
+    C0F2,
+    /// 3×3 convolution, average, linear.
+    #[serde(rename = "1c1f")]
+    C1F1,
+    /// 3×3 convolution, average, two linear layers.
+    #[serde(rename = "1c2f")]
+    C1F2,
+    /// 3×3 convolution, average, three linear layers.
+    #[serde(rename = "1c3f")]
+    C1F3,
+    /// Two 3×3 convolutions, average, two linear layers.
+    #[serde(rename = "2c2f")]
+    C2F2,
+    /// 1×1 → 128, 3×3 stride 2 → 256, 3×3 stride 2 → 512, 1×1 → 2048, average, linear.
+    #[serde(rename = "imagenet")]
+    Imagenet,
+}
+
+/// How features become a picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecoderKind {
+    /// 1×1 convolution, then an upsampling and a 3×3 convolution for each of `decoder_channels` (Cityscapes, ImageNet).
+    #[default]
+    Stepwise,
+    /// Upsampled at once, then a 3×3 convolution for each of `decoder_channels` (CIFAR, SVHN, STL-10).
+    Direct,
+}
+
+/// T: the task term of a local loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskLoss {
+    /// Cross-entropy of each pixel, or of each picture.
+    Softmax,
+    /// Supervised contrastive loss over embeddings: of sampled pixels, or of all pictures of the batch.
+    Contrast,
+}
+
+/// Learning rate over steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LrScheduleKind {
+    /// `(lr − min_lr)·(1 − step/steps)^power + min_lr`.
+    Poly,
+    /// Half a cosine from `lr` to `min_lr`.
+    Cosine,
+    /// `lr` throughout.
+    Constant,
+    /// `lr`, multiplied by `gamma` at each of `milestones`.
+    Step,
+}
+
+impl Serialize for Cuts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Balanced => serializer.serialize_str("balanced"),
+            Self::After(blocks) => blocks.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Cuts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CutsVisitor)
+    }
+}
+
+struct CutsVisitor;
+
+impl<'de> de::Visitor<'de> for CutsVisitor {
+    type Value = Cuts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""auto", "balanced" or a list of block names such as ["layer3.12"]"#)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Cuts, E> {
+        match text {
+            "auto" => Ok(Cuts::Auto),
+            "balanced" => Ok(Cuts::Balanced),
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut blocks: A) -> Result<Cuts, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = blocks.next_element::<String>()? {
+            names.push(name);
+        }
+        Ok(Cuts::After(names))
+    }
+}

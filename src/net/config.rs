@@ -1,0 +1,109 @@
+//! The section `[model]`: which network.
+
+use serde::{Deserialize, Serialize};
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Network that computes the features.
+    pub backbone: Backbone,
+    /// Multiplies every backbone channel count.
+    pub width: f64,
+    /// First layers of the backbone.
+    pub stem: Stem,
+    /// Picture size / feature size of a segmentation network: 8 or 16.
+    pub output_stride: usize,
+    /// What comes after the backbone.
+    #[serde(default)]
+    pub decode_head: DecodeHead,
+    /// Dilations of the ASPP branches; 1 stands for the 1×1 branch.
+    pub atrous_rates: Vec<usize>,
+    /// Channels of each ASPP branch and of the decode head.
+    pub aspp_channels: usize,
+    /// Channels of the FCN auxiliary head.
+    pub aux_channels: usize,
+    /// Weight of the FCN auxiliary head on layer3 in the last module's loss.
+    pub aux_weight: f64,
+    /// Spatial dropout before each classifier (torchvision's decode head: behind `project`).
+    pub dropout: f64,
+}
+
+/// Network that computes the features: ImageNet's residual networks, which segmentation takes too, and those of CIFAR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Backbone {
+    #[value(name = "resnet18")]
+    Resnet18,
+    #[value(name = "resnet34")]
+    Resnet34,
+    #[value(name = "resnet50")]
+    Resnet50,
+    #[value(name = "resnet101")]
+    Resnet101,
+    #[value(name = "resnet152")]
+    Resnet152,
+    #[value(name = "resnext50-32x4d")]
+    #[serde(rename = "resnext50-32x4d")]
+    Resnext50,
+    #[value(name = "resnext101-32x8d")]
+    #[serde(rename = "resnext101-32x8d")]
+    Resnext101,
+    #[value(name = "resnet20")]
+    Resnet20,
+    #[value(name = "resnet32")]
+    Resnet32,
+    #[value(name = "resnet44")]
+    Resnet44,
+    #[value(name = "resnet56")]
+    Resnet56,
+    #[value(name = "resnet110")]
+    Resnet110,
+    #[value(name = "resnet164")]
+    Resnet164,
+    #[value(name = "resnet1202")]
+    Resnet1202,
+    #[value(name = "densenet-bc-100-12")]
+    #[serde(rename = "densenet-bc-100-12")]
+    DensenetBc100,
+}
+
+impl Backbone {
+    /// Whether it is made for small pictures, 32 to 96 pixels a side: three stages, no pooling in front.
+    pub const fn is_cifar(self) -> bool {
+        use Backbone as B;
+        match self {
+            B::Resnet18 | B::Resnet34 | B::Resnet50 | B::Resnet101 | B::Resnet152 => false,
+            B::Resnext50 | B::Resnext101 => false,
+            B::Resnet20 | B::Resnet32 | B::Resnet44 | B::Resnet56 | B::Resnet110 | B::Resnet164 => true,
+            B::Resnet1202 | B::DensenetBc100 => true,
+        }
+    }
+
+    /// As it is said in files and flags, such as `resnet110`.
+    pub fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_string())
+    }
+}
+
+/// First layers of a ResNet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stem {
+    /// One 7×7 convolution, as torchvision.
+    Torchvision,
+    /// Three 3×3 convolutions (ResNet-v1c), as the paper.
+    V1c,
+}
+
+/// DeepLabV3's head, as one of two libraries builds it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecodeHead {
+    /// The branches are joined by a 3×3 convolution, as the paper.
+    #[default]
+    Mmsegmentation,
+    /// The branches are joined by a 1×1 convolution, and a 3×3 one follows.
+    Torchvision,
+}
