@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex().autodiff();
     let train = data::open(&config.data, "train")?;
     let num_classes = train.classes().len();
-    let mut network = LocalNetwork::new(&config, num_classes, &device)?;
+    let mut network = LocalNetwork::new(&config.spec(), num_classes, &device)?;
     let crops = TrainingSet::new(train, &config.augment, config.train.resolution, network.normalization);
     let mut loader = Loader::new(crops, 4, config.seed, 2, 0);
 

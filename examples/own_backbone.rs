@@ -30,7 +30,7 @@ fn main() -> infoseg::Result<()> {
     let device = Device::flex().autodiff();
     let mut init = Init::new(config.seed, &device);
     let network = network(&mut init);
-    let mut network = LocalNetwork::of_blocks(&mut init, network, &config, NUM_CLASSES)?;
+    let mut network = LocalNetwork::of_blocks(&mut init, network, &config.spec(), NUM_CLASSES)?;
 
     let input = Tensor::<4>::random([2, 3, 64, 96], Distribution::Normal(0.0, 1.0), &device);
     let label = (0..2 * 64 * 96).map(|i| (i % 96 / 24) as u16).collect(); // four stripes

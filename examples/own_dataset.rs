@@ -83,7 +83,7 @@ fn main() -> infoseg::Result<()> {
 
     let (train, val) = (Shapes::new(0, 40), Shapes::new(1000, 8));
     let device = Device::flex().autodiff();
-    let mut network = LocalNetwork::new(&config, train.classes().len(), &device)?;
+    let mut network = LocalNetwork::new(&config.spec(), train.classes().len(), &device)?;
     let crops = TrainingSet::new(Box::new(train), &config.augment, config.train.resolution, network.normalization);
     let mut loader = Loader::new(crops, 8, 1, 2, 0);
     for step in 0..steps {

@@ -16,6 +16,7 @@ pub mod error;
 pub mod eval;
 pub mod files;
 pub mod folders;
+mod keys;
 pub mod local;
 pub mod memory;
 pub mod messages;

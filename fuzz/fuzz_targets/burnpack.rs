@@ -18,7 +18,7 @@ fn network() -> LocalNetwork {
     let mut config = defaults_for(DatasetKind::SyntheticDigits);
     (config.model.width, config.local.num_modules) = (0.05, 1);
     let device = DeviceChoice::Cpu.open().expect("there is a CPU");
-    LocalNetwork::new(&config, 10, &device).expect("the network can be made")
+    LocalNetwork::new(&config.spec(), 10, &device).expect("the network can be made")
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

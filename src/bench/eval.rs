@@ -35,7 +35,7 @@ pub struct Measured {
 /// The device cannot be had.
 pub fn measure(config: &RunConfig, rounds: usize) -> Result<Measured> {
     let device = config.open_device()?;
-    let network = LocalNetwork::new(config, config.num_classes_expected(), &device)?;
+    let network = LocalNetwork::new(&config.spec(), config.num_classes_expected(), &device)?;
     let predictor = Predictor::of(&network, &device);
     let (height, width) = (config.train.resolution.height, config.train.resolution.width);
     let image = Array3::from_shape_fn((height, width, 3), |(y, x, c)| (y * 7 + x * 3 + c * 50) as u8);

@@ -137,7 +137,7 @@ impl Plan {
         let first = plan.first().ok_or_else(|| Error::usage("there is nothing to compare"))?.2[0].config.clone();
         let num_classes = crate::data::open(&first.data, &first.data.train_split)?.classes().len();
         for run in plan.iter_mut().flat_map(|(.., runs)| runs) {
-            cut::name_cuts(&mut run.config, num_classes)?; // as the run will write them
+            run.config.local.cuts = cut::named_cuts(&run.config.spec(), num_classes)?; // as the run will write them
         }
         // K above the number of blocks, too, is told here. Cuts do not depend on the seed.
         let kept: Vec<u64> =
@@ -264,7 +264,7 @@ impl Run {
 
 /// What the dearest module keeps for its backward, for a batch, as the cuts are planned by.
 fn activation_bytes(config: &RunConfig, num_classes: usize) -> Result<u64> {
-    let values = cut::kept_values(config, num_classes)?;
+    let values = cut::kept_values(&config.spec(), num_classes)?;
     let dearest = values.into_iter().max().unwrap_or(0);
     Ok((dearest * config.train.batch_size * size_of::<f32>()) as u64)
 }

@@ -3,7 +3,7 @@
 use super::step::{batch, comparable};
 use crate::Result;
 use crate::config::{RunConfig, Schedule};
-use crate::local::cost::{Costs, Execution, StepCost};
+use crate::local::cost::{Costs, StepCost};
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Mark, cut};
 use crate::memory::counting::{self, Recorder};
@@ -65,13 +65,13 @@ pub fn measure(config: &RunConfig) -> Result<StepBytes> {
     config.train.schedule = Schedule::Sequential; // a module's share can be told while it is at work alone
     let config = &config;
     let num_classes = config.num_classes_expected();
-    let costs = Costs::of(config, num_classes);
-    let ranges = cut::module_ranges_of(config, num_classes)?;
-    let predicted = costs.step(&ranges, Execution::of(config), false);
+    let costs = Costs::of(&config.spec(), num_classes);
+    let ranges = cut::module_ranges_of(&config.spec(), num_classes)?;
+    let predicted = costs.step(&ranges, config.spec().execution, false);
     drop(costs);
 
     let device = config.open_device()?;
-    let mut network = LocalNetwork::new(config, num_classes, &device)?;
+    let mut network = LocalNetwork::new(&config.spec(), num_classes, &device)?;
     let (input, targets) = batch(config, num_classes, &device);
     let (lr, seed) = (config.optim.lr, config.seed);
     network.train_step(input.clone(), &targets, lr, mix(seed, 0))?;

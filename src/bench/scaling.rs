@@ -110,7 +110,7 @@ pub fn predict(modules: &[ModuleLoad], batch: usize, devices: usize, link: Link)
 pub fn measure(config: &RunConfig, devices: &[usize], link: Link, steps: usize) -> Result<Scaling> {
     let num_classes = config.num_classes_expected();
     let device = config.open_device()?;
-    let mut network = LocalNetwork::new(config, num_classes, &device)?;
+    let mut network = LocalNetwork::new(&config.spec(), num_classes, &device)?;
     let (input, targets) = batch(config, num_classes, &device);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let pool = pool.map_err(|cause| Error::run(format!("cannot start a thread: {cause}")))?;
@@ -166,8 +166,8 @@ fn job(step: usize, input: &Tensor<4>, targets: &Targets) -> Job {
 }
 
 fn loads(config: &RunConfig, num_classes: usize, seconds: &[f64]) -> Result<Vec<ModuleLoad>> {
-    let ranges = cut::module_ranges_of(config, num_classes)?;
-    let traffic = Costs::of(config, num_classes).traffic(&ranges);
+    let ranges = cut::module_ranges_of(&config.spec(), num_classes)?;
+    let traffic = Costs::of(&config.spec(), num_classes).traffic(&ranges);
     let loads = seconds.iter().zip(traffic);
     Ok(loads.map(|(&seconds, (handed_on, gradients))| ModuleLoad { seconds, handed_on, gradients }).collect())
 }

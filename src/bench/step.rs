@@ -5,7 +5,7 @@
 use super::child;
 use super::local::Row;
 use crate::config::{Flag, Layers, Method, Precision, RunConfig, TaskLoss};
-use crate::local::cost::{Costs, Execution, StepCost};
+use crate::local::cost::{Costs, StepCost};
 use crate::local::cut;
 use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Targets};
@@ -156,7 +156,7 @@ pub(super) fn batch(config: &RunConfig, num_classes: usize, device: &Device) -> 
 pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
     let device = config.open_device()?;
     let num_classes = config.num_classes_expected();
-    let mut network = LocalNetwork::new(config, num_classes, &device)?; // its steps are the sequential schedule's
+    let mut network = LocalNetwork::new(&config.spec(), num_classes, &device)?; // its steps are the sequential schedule's
     let (input, targets) = batch(config, num_classes, &device);
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..steps {
@@ -194,8 +194,8 @@ pub fn measure(config: &RunConfig, steps: usize) -> Result<Measured> {
 
 /// Most bytes of such a step: there is no loader.
 fn predicted(config: &RunConfig, num_classes: usize, device: &Device) -> Result<u64> {
-    let ranges = cut::module_ranges_of(config, num_classes)?;
-    Ok(comparable(&Costs::of(config, num_classes).step(&ranges, Execution::of(config), false), device))
+    let ranges = cut::module_ranges_of(&config.spec(), num_classes)?;
+    Ok(comparable(&Costs::of(&config.spec(), num_classes).step(&ranges, config.spec().execution, false), device))
 }
 
 /// What of a prediction [`memory::peak_bytes`] measures.
@@ -205,8 +205,8 @@ pub(super) fn comparable(cost: &StepCost, device: &Device) -> u64 {
 
 /// Arithmetic of a step, whose backward takes twice its forward; blocks that are recomputed go forward twice.
 fn teraflop(config: &RunConfig, num_classes: usize) -> Result<f64> {
-    let costs = Costs::of(config, num_classes);
-    let macs = costs.macs(&cut::module_ranges_of(config, num_classes)?);
+    let costs = Costs::of(&config.spec(), num_classes);
+    let macs = costs.macs(&cut::module_ranges_of(&config.spec(), num_classes)?);
     let again = if config.train.recompute { costs.macs_of_blocks() } else { 0 };
     Ok((2 * (3 * macs + again) * config.train.batch_size) as f64 / 1e12)
 }

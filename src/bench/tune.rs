@@ -36,7 +36,7 @@ pub fn tune(config: &RunConfig, pictures: &[Resolution]) -> Result<()> {
         )));
     }
     let num_classes = config.num_classes_expected();
-    let mut network = LocalNetwork::new(config, num_classes, &device)?;
+    let mut network = LocalNetwork::new(&config.spec(), num_classes, &device)?;
     let (input, targets) = batch(config, num_classes, &device);
     let mut first = FirstStep::new(&network.modules, config.train.micro_batches, INTERVAL);
     for step in 0..STEPS {

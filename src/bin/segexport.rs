@@ -50,7 +50,7 @@ fn segexport(args: Args) -> Result<ExitCode> {
     let checkpoint = checkpoint::last(&args.run)?;
     checkpoint.tell_damaged();
     checkpoint.check_fits(&config)?;
-    let mut network = LocalNetwork::new(&config, checkpoint.num_classes(), &DeviceChoice::Cpu.open()?)?;
+    let mut network = LocalNetwork::new(&config.spec(), checkpoint.num_classes(), &DeviceChoice::Cpu.open()?)?;
     network.load(&checkpoint.folder, false)?;
     let weights = network.weights();
     if let Some(folder) = args.out.parent() {

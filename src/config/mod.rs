@@ -26,6 +26,9 @@ pub use local_k::LocalK;
 pub use parallel::ParallelConfig;
 pub use train::{Schedule, TrainConfig};
 
+use crate::local::Spec;
+use crate::local::cost::Execution;
+use crate::local::plan::Plan;
 use crate::task::ClassSet;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -68,6 +71,36 @@ impl RunConfig {
     /// The class set of a dataset with a class for each pixel; Cityscapes' where it cannot be told.
     pub fn class_set_expected(&self) -> ClassSet {
         crate::data::class_file(&self.data).map_or_else(|_| (*ClassSet::cityscapes()).clone(), |file| file.classes)
+    }
+
+    /// What the network in local modules is made from, and how its steps are made.
+    pub fn spec(&self) -> Spec {
+        let (train, dataset) = (&self.train, self.data.dataset);
+        let cuts = paper::cuts(self).map_or_else(|| self.local.cuts.clone(), Cuts::After);
+        let queues = (train.schedule == Schedule::Async).then_some(train.queue_depth);
+        Spec {
+            seed: self.seed,
+            task: dataset.task(),
+            model: self.model.clone(),
+            local: LocalConfig { cuts, ..self.local.clone() },
+            optim: self.optim.clone(),
+            normalization: dataset.normalization(),
+            resolution: train.resolution,
+            batch_size: train.batch_size,
+            precision: train.precision,
+            execution: Execution { micro_batches: train.micro_batches, recompute: train.recompute, queues },
+            device: self.first_device().clone(),
+            replicas: self.parallel.replicas,
+            copies: self.networks_on_one(),
+        }
+    }
+
+    /// This run as it is planned to fit into some memory: its modules, their cuts, and how a step is made.
+    pub fn with_plan(mut self, plan: &Plan) -> Self {
+        let Spec { local, execution, .. } = &plan.spec;
+        (self.local.num_modules, self.local.cuts) = (local.num_modules, local.cuts.clone());
+        (self.train.micro_batches, self.train.recompute) = (execution.micro_batches, execution.recompute);
+        self
     }
 
     /// Makes paths absolute, so that a run can be used from any folder.

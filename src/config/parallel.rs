@@ -1,8 +1,9 @@
 //! Several devices: which there are, and which of them each local module or replica is on.
 
-use super::check::{Problem, at_least, ensure, problem};
 use super::{DeviceChoice, Precision, RunConfig, Schedule};
 use crate::device::{RemoteAddress, read_token};
+use crate::keys::{Checked, at_least, ensure, problem};
+use crate::local::place;
 use crate::text::counted;
 use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};
@@ -88,6 +89,23 @@ impl RunConfig {
         self.devices().iter().map(|choice| self.open(choice)).collect()
     }
 
+    /// Number of each local module's device among [`Self::devices`], as `parallel.place` says or by predicted work.
+    ///
+    /// # Errors
+    /// The network cannot be cut as the configuration says.
+    pub fn places(&self, num_classes: usize) -> Result<Vec<usize>> {
+        match self.parallel.place.as_slice() {
+            [] => place::of(&self.spec(), num_classes, self.devices().len()),
+            place => Ok(place.to_vec()),
+        }
+    }
+
+    /// Fewest local modules that this run can have: one for each device, and two where they work beside each other.
+    pub fn fewest_modules(&self) -> usize {
+        let devices = if self.parallel.replicas > 1 { 1 } else { self.devices().len() };
+        devices.max(if self.train.schedule == Schedule::Async { 2 } else { 1 })
+    }
+
     /// Most networks whose tensors are in the memory of one device.
     pub fn networks_on_one(&self) -> usize {
         if self.parallel.replicas == 1 || self.first_device().is_cpu() {
@@ -133,7 +151,7 @@ impl RunConfig {
         }
     }
 
-    pub(super) fn check_parallel(&self) -> Result<(), Problem> {
+    pub(super) fn check_parallel(&self) -> Checked {
         let (parallel, k) = (&self.parallel, self.local.num_modules);
         at_least(1, "parallel.replicas", parallel.replicas)?;
         if parallel.replicas > 1 {
@@ -171,7 +189,7 @@ impl RunConfig {
         }
     }
 
-    fn check_replicas(&self) -> Result<(), Problem> {
+    fn check_replicas(&self) -> Checked {
         let (train, replicas, devices) = (&self.train, self.parallel.replicas, self.devices());
         let is = |ok: bool, message: String| ensure(ok, "parallel.replicas", replicas, message);
         let named = if devices.len() == 1 { "1 is".to_string() } else { format!("{} are", devices.len()) };

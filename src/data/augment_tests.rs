@@ -1,6 +1,6 @@
-use crate::data::config::DatasetKind;
 use super::*;
 use crate::config::defaults_for;
+use crate::data::config::DatasetKind;
 use crate::data::normalize::Normalization;
 use ndarray::{Array2, Array3};
 use rand::{RngExt, SeedableRng};

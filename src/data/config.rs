@@ -1,6 +1,7 @@
 //! The sections `[data]` and `[augment]`: which images, and what is done to them.
 
 use super::classes::Layout;
+use crate::keys::{Checked, between, ensure, probability, size};
 use crate::size::Resolution;
 use crate::task::TaskKind;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,21 @@ pub struct DataConfig {
     pub synthetic_count: [usize; 2],
 }
 
+impl DataConfig {
+    /// What no single key's type can say.
+    pub(crate) fn check(&self) -> Checked {
+        ensure(!self.train_split.is_empty(), "data.train_split", "\"\"", "must name a split, such as \"train\"")?;
+        ensure(!self.val_split.is_empty(), "data.val_split", "\"\"", "must name a split, such as \"val\"")?;
+        between(1, 256, "data.workers", self.workers)?;
+        size("data.synthetic_resolution", self.synthetic_resolution)?;
+        let count = self.synthetic_count;
+        ensure(!count.contains(&0), "data.synthetic_count", format!("{count:?}"), "both must be at least 1")?;
+        let most = 1_000_000;
+        let ok = count.iter().all(|&count| count <= most);
+        ensure(ok, "data.synthetic_count", format!("{count:?}"), format_args!("both must be at most {most}"))
+    }
+}
+
 /// What is done to training pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +63,21 @@ pub struct AugmentConfig {
     pub flip: f32,
     /// Brightness, contrast, saturation and hue distortion.
     pub photometric: bool,
+}
+
+impl AugmentConfig {
+    /// What no single key's type can say.
+    pub(crate) fn check(&self) -> Checked {
+        let [smallest, largest] = self.scale;
+        ensure(
+            smallest.is_finite() && largest.is_finite() && smallest > 0.0 && smallest <= largest,
+            "augment.scale",
+            format!("{:?}", self.scale),
+            "must be [smallest, largest], both above 0; [1.0, 1.0] keeps the original size",
+        )?;
+        probability("augment.category_max_share", self.category_max_share)?;
+        probability("augment.flip", self.flip)
+    }
 }
 
 /// Where pictures and labels come from. The first three have a class for each pixel, the others

@@ -1,6 +1,6 @@
-use crate::data::config::{AugmentConfig, DatasetKind};
 use super::*;
 use crate::config::defaults_for;
+use crate::data::config::{AugmentConfig, DatasetKind};
 use crate::data::normalize::Normalization;
 use crate::data::scenes::Scenes;
 use std::collections::BTreeSet;

@@ -63,7 +63,7 @@ pub struct PictureScores {
 /// use std::{ops::ControlFlow, path::Path};
 ///
 /// let device = Device::flex();
-/// let network = LocalNetwork::new(&defaults_for(DatasetKind::Synthetic), 19, &device)?;
+/// let network = LocalNetwork::new(&defaults_for(DatasetKind::Synthetic).spec(), 19, &device)?;
 /// let scenes = Scenes::new(0, "val", 1, Resolution { height: 32, width: 64 });
 /// let (predictor, protocol) = (Predictor::of(&network, &device), Protocol::only(TestTime::default()));
 /// let go_on = |_: &[_]| ControlFlow::Continue(());

@@ -22,7 +22,7 @@ use ndarray::{Array2, Array3, s};
 /// use ndarray::Array3;
 ///
 /// let device = Device::flex();
-/// let network = LocalNetwork::new(&defaults_for(DatasetKind::Synthetic), 19, &device)?;
+/// let network = LocalNetwork::new(&defaults_for(DatasetKind::Synthetic).spec(), 19, &device)?;
 /// let classes = Predictor::of(&network, &device).predict(&Array3::zeros((33, 65, 3)))?;
 /// assert_eq!(classes.dim(), (33, 65));
 /// # Ok::<(), infoseg::Error>(())

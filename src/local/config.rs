@@ -1,6 +1,8 @@
 //! The sections `[local]` and `[optim]`: how the network is cut, what each local module learns from, and how.
 
 use super::method::Method;
+use crate::keys::{Checked, MAX_CHANNELS, at_least, between, channels, ensure, not_negative, positive, problem};
+use crate::text::counted;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
@@ -40,6 +42,60 @@ pub struct LocalConfig {
     pub contrast_samples: usize,
     /// Temperature of the contrastive loss.
     pub contrast_temperature: f64,
+}
+
+impl LocalConfig {
+    /// What no single key's type can say.
+    pub(crate) fn check(&self) -> Checked {
+        let k = self.num_modules;
+        at_least(1, "local.num_modules", k)?;
+        if self.method.traits().is_end_to_end && k != 1 {
+            let message = "method e2e is end-to-end training, which has one module; use 1, or method infopro";
+            return Err(problem("local.num_modules", k, message));
+        }
+        if let Cuts::After(blocks) = &self.cuts {
+            let message = format!(
+                "{} named, but local.num_modules = {k} needs {}; name as many, or use \"auto\"",
+                counted(blocks.len(), "block"),
+                counted(k - 1, "cut")
+            );
+            ensure(blocks.len() == k - 1, "local.cuts", format!("{blocks:?}"), message)?;
+        }
+        for (key, [first, last]) in [("local.recon_weight", self.recon_weight), ("local.task_weight", self.task_weight)]
+        {
+            let ok = [first, last].iter().all(|weight| weight.is_finite() && *weight >= 0.0);
+            ensure(ok, key, format!("[{first}, {last}]"), "both must be 0 or more")?;
+        }
+        between(1, MAX_CHANNELS, "local.head_channels", self.head_channels)?;
+        positive("local.widen", self.widen)?;
+        ensure(self.widen <= 64.0, "local.widen", self.widen, "must be at most 64")?;
+        between(1, MAX_CHANNELS, "local.feature_dim", self.feature_dim)?;
+        channels("local.decoder_channels", &self.decoder_channels)?;
+        between(2, 16384, "local.contrast_samples", self.contrast_samples)?;
+        positive("local.contrast_temperature", self.contrast_temperature)
+    }
+}
+
+/// The paper's for DeepLabV3-ResNet101 on Cityscapes.
+impl Default for LocalConfig {
+    fn default() -> Self {
+        Self {
+            num_modules: 2,
+            method: Method::Infopro,
+            task_loss: TaskLoss::Softmax,
+            cuts: Cuts::After(vec!["layer3.12".into()]),
+            recon_weight: [2.0; 2],
+            task_weight: [1.0; 2],
+            head: LocalHeadKind::Fcn,
+            head_channels: 512,
+            widen: one(),
+            feature_dim: feature_dim(),
+            decoder: DecoderKind::Stepwise,
+            decoder_channels: vec![128, 32, 12],
+            contrast_samples: 1024,
+            contrast_temperature: 0.07,
+        }
+    }
 }
 
 fn one() -> f64 {
@@ -89,6 +145,47 @@ pub struct OptimConfig {
     /// Schedule `step`: factor at each of `milestones`.
     #[serde(default = "gamma")]
     pub gamma: f64,
+}
+
+impl OptimConfig {
+    /// What no single key's type can say.
+    pub(crate) fn check(&self) -> Checked {
+        positive("optim.lr", self.lr)?;
+        let momentum = self.momentum;
+        ensure((0.0..1.0).contains(&momentum), "optim.momentum", momentum, "must be at least 0 and below 1")?;
+        not_negative("optim.weight_decay", self.weight_decay)?;
+        let message = "needs optim.momentum above 0";
+        ensure(!self.nesterov || momentum > 0.0, "optim.nesterov", self.nesterov, message)?;
+        positive("optim.gamma", self.gamma)?;
+        let milestones = &self.milestones;
+        let rising = milestones.windows(2).all(|pair| pair[0] < pair[1]);
+        let ok = rising && milestones.iter().all(|share| (0.0..1.0).contains(share));
+        let ok = ok && (self.schedule != LrScheduleKind::Step || !milestones.is_empty());
+        let message = "must be rising shares of the run, from 0 to below 1, such as [0.5, 0.75]";
+        ensure(ok, "optim.milestones", format!("{milestones:?}"), message)?;
+        positive("optim.power", self.power)?;
+        not_negative("optim.min_lr", self.min_lr)?;
+        let (lr, min_lr) = (self.lr, self.min_lr);
+        ensure(min_lr <= lr, "optim.min_lr", min_lr, format_args!("must not be above optim.lr = {lr}"))
+    }
+}
+
+/// The paper's on Cityscapes, at a batch of two images.
+impl Default for OptimConfig {
+    fn default() -> Self {
+        Self {
+            lr: 0.0025,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 5e-4,
+            schedule: LrScheduleKind::Poly,
+            power: 0.9,
+            min_lr: 1e-4,
+            warmup_steps: 0,
+            milestones: vec![0.5, 0.75],
+            gamma: gamma(),
+        }
+    }
 }
 
 fn gamma() -> f64 {
@@ -220,5 +317,19 @@ impl<'de> de::Visitor<'de> for CutsVisitor {
             names.push(name);
         }
         Ok(Cuts::After(names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::defaults_for;
+    use crate::data::config::DatasetKind;
+
+    #[test]
+    fn the_defaults_are_those_of_cityscapes() {
+        let config = defaults_for(DatasetKind::Cityscapes);
+        assert_eq!((config.local, config.optim), (LocalConfig::default(), OptimConfig::default()));
+        assert_eq!(config.model, crate::net::config::ModelConfig::default());
     }
 }

@@ -8,12 +8,11 @@
 use super::config::TaskLoss;
 use super::cut;
 use super::heads::{decoder_footprint, head_footprint};
-use crate::config::{RunConfig, Schedule};
+use super::spec::Spec;
 use crate::device::DeviceChoice;
-use crate::net::{FeatureShape, Footprint, Init, network};
+use crate::net::{FeatureShape, Footprint};
 use crate::task::TaskKind;
 use crate::{Error, Result};
-use burn::tensor::Device;
 use std::ops::Range;
 
 /// The program itself, its threads, and what the allocator keeps between blocks.
@@ -40,24 +39,12 @@ const CONTRASTS: usize = 5;
 /// How a step is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Execution {
-    /// See [`crate::config::TrainConfig::micro_batches`].
+    /// Parts that each local module takes a batch in, one after the other.
     pub micro_batches: usize,
-    /// See [`crate::config::TrainConfig::recompute`].
+    /// Whether blocks keep their input alone, and go forward once more before they go backward.
     pub recompute: bool,
     /// Whether all modules are at work at once, and then how many batches may wait before each.
     pub queues: Option<usize>,
-}
-
-impl Execution {
-    /// What a configuration says.
-    pub const fn of(config: &RunConfig) -> Self {
-        let train = &config.train;
-        let queues = match train.schedule {
-            Schedule::Sequential | Schedule::Staged => None,
-            Schedule::Async => Some(train.queue_depth),
-        };
-        Self { micro_batches: train.micro_batches, recompute: train.recompute, queues }
-    }
 }
 
 /// What a module will hold.
@@ -124,15 +111,14 @@ pub struct Costs {
     /// The auxiliary head, and the block that it reads.
     aux: Option<(usize, Footprint)>,
     picture: FeatureShape,
-    config: RunConfig,
+    spec: Spec,
 }
 
 impl Costs {
-    /// Costs of the configured network, for `num_classes` classes.
-    pub fn of(config: &RunConfig, num_classes: usize) -> Self {
-        let network =
-            network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
-        let picture = cut::picture(config);
+    /// Costs of this network, for `num_classes` classes.
+    pub fn of(spec: &Spec, num_classes: usize) -> Self {
+        let network = spec.blank(num_classes);
+        let picture = spec.image();
         let features = cut::features(&network, picture);
         let mut input = picture;
         let mut blocks = Vec::new();
@@ -142,8 +128,8 @@ impl Costs {
                 name: named.name.clone(),
                 input,
                 block,
-                head: head_footprint(&config.local, features, num_classes),
-                decoder: decoder_footprint(&config.local, block.output, picture),
+                head: head_footprint(&spec.local, features, num_classes),
+                decoder: decoder_footprint(&spec.local, block.output, picture),
             });
             input = block.output;
         }
@@ -151,7 +137,7 @@ impl Costs {
             let index = blocks.iter().position(|block| block.name == after)?;
             Some((index, head.footprint(blocks[index].block.output)))
         });
-        Self { blocks, aux, picture, config: config.clone() }
+        Self { blocks, aux, picture, spec: spec.clone() }
     }
 
     /// Names of the blocks, in order.
@@ -182,7 +168,7 @@ impl Costs {
     fn heads(&self, module: usize, ranges: &[Range<usize>]) -> impl Iterator<Item = Footprint> {
         let range = &ranges[module];
         let is_last = range.end == self.blocks.len();
-        let local = &self.config.local;
+        let local = &self.spec.local;
         let reconstructs = !is_last && local.recon_weight_of(module, ranges.len()) > 0.0;
         let end = &self.blocks[range.end - 1];
         let aux = self.aux.filter(|(after, _)| is_last && range.contains(after)).map(|(_, head)| head);
@@ -194,10 +180,10 @@ impl Costs {
     fn module(&self, module: usize, ranges: &[Range<usize>], execution: Execution) -> ModuleCost {
         let range = &ranges[module];
         let blocks = &self.blocks[range.clone()];
-        let batch = self.config.train.batch_size;
+        let batch = self.spec.batch_size;
         let micro_batches = execution.micro_batches.clamp(1, batch);
         let part = batch.div_ceil(micro_batches);
-        let activation = self.config.train.precision.bytes();
+        let activation = self.spec.precision.bytes();
         let of_part = |values: usize| (values * part * activation) as u64;
         let of_batch = |values: usize| (values * batch * activation) as u64;
 
@@ -256,10 +242,10 @@ impl Costs {
             + (0..ranges.len())
                 .map(|m| self.heads(m, ranges).map(|head| head.parameters).sum::<usize>())
                 .sum::<usize>();
-        let states = if self.config.optim.momentum > 0.0 { 2 } else { 1 };
-        let (pixels, labels) = (self.config.train.batch_size * self.picture.pixels(), self.labels());
+        let states = if self.spec.optim.momentum > 0.0 { 2 } else { 1 };
+        let (pixels, labels) = (self.spec.batch_size * self.picture.pixels(), self.labels());
         let targets = self.targets();
-        let device = self.config.first_device().resolve();
+        let device = self.spec.device.resolve();
         // Batches that wait are not on a GPU.
         let loaded = if loading && device.is_cpu() {
             LOADED_BATCHES * (3 * pixels * VALUE + labels * size_of::<u16>())
@@ -275,7 +261,7 @@ impl Costs {
         StepCost {
             modules: (0..ranges.len()).map(|module| self.module(module, ranges, execution)).collect(),
             ranges: ranges.to_vec(),
-            copies: self.config.networks_on_one() as u64,
+            copies: self.spec.copies as u64,
             beside: if matches!(device, DeviceChoice::Cuda(_)) { CONTEXT } else { PROCESS },
             worker: if device.is_cpu() { WORKER } else { 0 },
             margin: MARGINS[usize::from(!device.is_cpu())],
@@ -287,19 +273,19 @@ impl Costs {
 
     /// Bytes of the largest tensor of activations of a step.
     fn largest(&self, ranges: &[Range<usize>], execution: Execution) -> u64 {
-        let batch = self.config.train.batch_size;
+        let batch = self.spec.batch_size;
         let part = batch.div_ceil(execution.micro_batches.clamp(1, batch));
         let blocks = self.blocks.iter().map(|block| block.block.largest);
         let heads = (0..ranges.len()).flat_map(|module| self.heads(module, ranges).map(|head| head.largest));
         let values = blocks.chain(heads).max().unwrap_or(0);
-        (values * part * self.config.train.precision.bytes()) as u64
+        (values * part * self.spec.precision.bytes()) as u64
     }
 
     /// Bytes of the contrastive loss of so many pictures.
     fn contrast(&self, pictures: usize) -> u64 {
-        let samples = match (self.config.local.task_loss, self.config.data.dataset.task()) {
+        let samples = match (self.spec.local.task_loss, self.spec.task) {
             (TaskLoss::Softmax, _) => 0,
-            (TaskLoss::Contrast, TaskKind::Segmentation) => self.config.local.contrast_samples,
+            (TaskLoss::Contrast, TaskKind::Segmentation) => self.spec.local.contrast_samples,
             (TaskLoss::Contrast, TaskKind::Classification) => pictures,
         };
         (CONTRASTS * samples * samples * VALUE) as u64
@@ -307,14 +293,14 @@ impl Costs {
 
     /// Bytes of a batch's input, picture and label.
     fn targets(&self) -> usize {
-        let pixels = self.config.train.batch_size * self.picture.pixels();
+        let pixels = self.spec.batch_size * self.picture.pixels();
         // Input and picture in float32, labels as device integers and as they are on the host.
         2 * 3 * pixels * VALUE + self.labels() * (VALUE + size_of::<u16>())
     }
 
     fn labels(&self) -> usize {
-        let batch = self.config.train.batch_size;
-        match self.config.data.dataset.task() {
+        let batch = self.spec.batch_size;
+        match self.spec.task {
             TaskKind::Segmentation => batch * self.picture.pixels(),
             TaskKind::Classification => batch,
         }
@@ -322,8 +308,7 @@ impl Costs {
 
     /// Bytes of a batch's features behind these blocks.
     fn features(&self, range: &Range<usize>) -> usize {
-        let train = &self.config.train;
-        self.blocks[range.end - 1].block.output.len() * train.batch_size * train.precision.bytes()
+        self.blocks[range.end - 1].block.output.len() * self.spec.batch_size * self.spec.precision.bytes()
     }
 
     /// Bytes of batches between modules: features, and the picture and label that go with them.

@@ -1,26 +1,25 @@
 //! Where the network is cut.
 //!
 //! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. The paper names cuts for some
-//! networks ([`paper`]). Elsewhere networks for small pictures are cut into modules of the same number of blocks, as the
+//! networks ([`paper`](crate::config::paper)). Elsewhere networks for small pictures are cut into modules of the same number of blocks, as the
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 
 use super::config::Cuts;
 use super::heads;
 use super::pooled::Features;
-use crate::config::{RunConfig, paper};
-use crate::net::{FeatureShape, Init, Network, network};
+use super::spec::Spec;
+use crate::net::{FeatureShape, Network};
 use crate::{Error, Result};
-use burn::tensor::Device;
 use std::ops::Range;
 
 /// Blocks of each module, in order.
 ///
 /// # Errors
 /// K larger than the number of blocks, or `local.cuts` that name an unknown block, or not in order.
-pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<usize>>> {
+pub fn module_ranges(network: &Network, spec: &Spec) -> Result<Vec<Range<usize>>> {
     let names: Vec<&str> = network.blocks.iter().map(|block| block.name.as_str()).collect();
-    let k = config.local.num_modules;
+    let k = spec.local.num_modules;
     if k > names.len() {
         return Err(Error::usage(format!(
             "local.num_modules = {k}: this network has {} blocks ({} … {}) and each module needs one; \
@@ -31,11 +30,10 @@ pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<
             names.len()
         )));
     }
-    let last_blocks = match (&config.local.cuts, paper::cuts(config)) {
-        (Cuts::After(cuts), _) => named(cuts, &names)?,
-        (Cuts::Auto | Cuts::Balanced, Some(cuts)) => named(&cuts, &names)?,
-        (Cuts::Auto, None) if config.model.backbone.is_cifar() && k < names.len() => even(names.len() - 1, k),
-        (Cuts::Auto | Cuts::Balanced, None) => balanced(&module_costs(network, config), k),
+    let last_blocks = match &spec.local.cuts {
+        Cuts::After(cuts) => named(cuts, &names)?,
+        Cuts::Auto if spec.model.backbone.is_cifar() && k < names.len() => even(names.len() - 1, k),
+        Cuts::Auto | Cuts::Balanced => balanced(&module_costs(network, spec), k),
     };
     Ok(ranges(&last_blocks, names.len()))
 }
@@ -44,37 +42,33 @@ pub fn module_ranges(network: &Network, config: &RunConfig) -> Result<Vec<Range<
 ///
 /// # Errors
 /// See [`module_ranges`].
-pub fn module_ranges_of(config: &RunConfig, num_classes: usize) -> Result<Vec<Range<usize>>> {
-    module_ranges(
-        &network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes),
-        config,
-    )
+pub fn module_ranges_of(spec: &Spec, num_classes: usize) -> Result<Vec<Range<usize>>> {
+    module_ranges(&spec.blank(num_classes), spec)
 }
 
-/// Writes the cuts of a network of several modules out by name: how they are chosen may change, a run's may not.
+/// The cuts of a network of several modules by name: how they are chosen may change, a run's may not.
 ///
 /// ```
 /// use infoseg::config::{Cuts, DatasetKind, defaults_for};
-/// use infoseg::local::cut::name_cuts;
+/// use infoseg::local::cut::named_cuts;
 ///
 /// let mut config = defaults_for(DatasetKind::Synthetic);
 /// (config.local.num_modules, config.local.cuts) = (3, Cuts::Auto);
-/// name_cuts(&mut config, 19)?;
-/// assert!(matches!(&config.local.cuts, Cuts::After(blocks) if blocks.len() == 2));
+/// let cuts = named_cuts(&config.spec(), 19)?;
+/// assert!(matches!(cuts, Cuts::After(blocks) if blocks.len() == 2));
 /// # Ok::<(), infoseg::Error>(())
 /// ```
 ///
 /// # Errors
 /// See [`module_ranges`].
-pub fn name_cuts(config: &mut RunConfig, num_classes: usize) -> Result<()> {
-    if config.local.num_modules > 1 {
-        let network =
-            network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
-        let ranges = module_ranges(&network, config)?;
-        let last = |range: &Range<usize>| network.blocks[range.end - 1].name.clone();
-        config.local.cuts = Cuts::After(ranges[..ranges.len() - 1].iter().map(last).collect());
+pub fn named_cuts(spec: &Spec, num_classes: usize) -> Result<Cuts> {
+    if spec.local.num_modules == 1 {
+        return Ok(spec.local.cuts.clone());
     }
-    Ok(())
+    let network = spec.blank(num_classes);
+    let ranges = module_ranges(&network, spec)?;
+    let last = |range: &Range<usize>| network.blocks[range.end - 1].name.clone();
+    Ok(Cuts::After(ranges[..ranges.len() - 1].iter().map(last).collect()))
 }
 
 /// Blocks of each module, from the last blocks of all but the final one, of `n` blocks.
@@ -127,10 +121,10 @@ pub fn features(network: &Network, picture: FeatureShape) -> Vec<Features> {
 ///
 /// # Errors
 /// See [`module_ranges`].
-pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>> {
-    let network = network(&mut Init::blank(&Device::flex()), &config.model, config.data.dataset.task(), num_classes);
-    let (local, picture) = (&config.local, picture(config));
-    let (costs, features) = (module_costs(&network, config), features(&network, picture));
+pub fn kept_values(spec: &Spec, num_classes: usize) -> Result<Vec<usize>> {
+    let network = spec.blank(num_classes);
+    let (local, picture) = (&spec.local, spec.image());
+    let (costs, features) = (module_costs(&network, spec), features(&network, picture));
     let kept = |(index, range): (usize, &Range<usize>)| {
         let kept = costs[range.start][range.end - 1];
         // Costs are of modules in general, which have a decoder; one whose own λ1 is 0 has none.
@@ -138,22 +132,16 @@ pub fn kept_values(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>>
         let counted = is_local && local.may_reconstruct() && local.recon_weight_of(index, local.num_modules) == 0.0;
         kept - if counted { heads::decoder_footprint(local, features[range.end - 1].shape, picture).kept } else { 0 }
     };
-    Ok(module_ranges(&network, config)?.iter().enumerate().map(kept).collect())
-}
-
-/// Shape of a training picture.
-pub(crate) fn picture(config: &RunConfig) -> FeatureShape {
-    let size = config.train.resolution;
-    FeatureShape { channels: 3, height: size.height, width: size.width }
+    Ok(module_ranges(&network, spec)?.iter().enumerate().map(kept).collect())
 }
 
 /// Cost of every possible module: `costs[i][j]` is the number of values that one made of blocks `i..=j` keeps for its
 /// backward, its heads included.
-fn module_costs(network: &Network, config: &RunConfig) -> Vec<Vec<usize>> {
-    let picture = picture(config);
+fn module_costs(network: &Network, spec: &Spec) -> Vec<Vec<usize>> {
+    let picture = spec.image();
     let features = features(network, picture);
     let num_classes = features[features.len() - 1].shape.channels;
-    let local = &config.local;
+    let local = &spec.local;
     let reconstructs = local.may_reconstruct();
     let mut shape = picture;
     let (mut kept, mut behind) = (Vec::new(), Vec::new()); // of the block alone; of local heads behind it
@@ -236,9 +224,9 @@ mod tests {
     fn a_module_without_reconstruction_keeps_nothing_of_a_decoder() {
         let mut config = defaults_for(DatasetKind::SyntheticDigits);
         (config.local.num_modules, config.local.recon_weight) = (3, [1.0, 0.0]);
-        let falling = kept_values(&config, 10).unwrap();
+        let falling = kept_values(&config.spec(), 10).unwrap();
         config.local.recon_weight = [1.0, 1.0];
-        let with = kept_values(&config, 10).unwrap();
+        let with = kept_values(&config.spec(), 10).unwrap();
         assert_eq!((falling[0], falling[2]), (with[0], with[2]));
         // Twelve channels before and behind BatchNorm, three colours: of 32x32 pixels. Upsampled features are not kept.
         assert_eq!(with[1] - falling[1], (2 * 12 + 3) * 32 * 32);

@@ -1,6 +1,6 @@
 //! The paper: a network cut into K local modules that never exchange a gradient.
 //!
-//! Read in this order: [`cut`] (where), [`cost`] and [`plan`] (memory), [`place`] (devices), [`method`] (what each learns from), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
+//! Read in this order: [`spec`] (of what), [`cut`] (where), [`cost`] and [`plan`] (memory), [`place`] (devices), [`method`] (what each learns from), [`heads`] and [`pooled`] (the small networks beside each module), [`loss`] (what
 //! a module learns from), [`module`] (one module), [`step`] (its training pass), `sgd` (its update), [`schedule`], [`pipeline`] and [`replicas`]
 //! (who steps when).
 
@@ -18,11 +18,13 @@ pub mod pooled;
 pub mod replicas;
 pub mod schedule;
 pub(crate) mod sgd;
+pub mod spec;
 pub mod step;
 
 pub use heads::{LocalHead, ReconDecoder};
 pub use module::{LocalModule, Losses, Targets};
 pub use schedule::LocalNetwork;
+pub use spec::Spec;
 pub use step::Mark;
 
 #[cfg(test)]

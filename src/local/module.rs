@@ -4,8 +4,8 @@ use super::config::LocalConfig;
 use super::heads::{LocalHead, ReconDecoder};
 use super::pooled::Features;
 use super::sgd::sgd;
+use super::spec::Spec;
 use super::step::{Mark, Watch};
-use crate::config::RunConfig;
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
 use crate::{Error, Result, memory, ops};
@@ -151,9 +151,9 @@ pub(super) struct Parts {
 }
 
 impl LocalModule {
-    pub(super) fn new(init: &mut Init, parts: Parts, config: &RunConfig, num_classes: usize) -> Self {
+    pub(super) fn new(init: &mut Init, parts: Parts, spec: &Spec, num_classes: usize) -> Self {
         let Parts { index, block_names, blocks, features, aux_head } = parts;
-        let local = config.local.clone();
+        let local = spec.local.clone();
         let is_last = index + 1 == local.num_modules;
         let recon_weight = local.recon_weight_of(index, local.num_modules);
         let heads = if is_last {
@@ -161,7 +161,7 @@ impl LocalModule {
             Heads::Task(TaskHeads { aux_head, after })
         } else {
             let recon_decoder = (recon_weight > 0.0).then(|| ReconDecoder::new(init, features.shape.channels, &local));
-            let local_head = LocalHead::new(init, features, &local, num_classes, config.model.dropout);
+            let local_head = LocalHead::new(init, features, &local, num_classes, spec.model.dropout);
             Heads::Local(LocalHeads { recon_decoder, local_head })
         };
         Self {
@@ -170,14 +170,14 @@ impl LocalModule {
             device_number: 0,
             device: init.device().clone(),
             net: Some(ModuleNet { blocks, heads }),
-            optimizer: sgd(&config.optim),
+            optimizer: sgd(&spec.optim),
             recon_weight,
             task_weight: local.task_weight_of(index, local.num_modules),
-            aux_weight: config.model.aux_weight,
+            aux_weight: spec.model.aux_weight,
             num_classes,
             local,
-            recompute: config.train.recompute,
-            micro_batches: config.train.micro_batches,
+            recompute: spec.execution.recompute,
+            micro_batches: spec.execution.micro_batches,
             replica: Replica::default(),
             stream: StreamId::allocate(),
             largest: 0,

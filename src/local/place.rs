@@ -2,23 +2,20 @@
 
 use super::cost::Costs;
 use super::cut;
+use super::spec::Spec;
 use crate::Result;
-use crate::config::RunConfig;
 
-/// Number of each module's device among [`RunConfig::devices`]: as `parallel.place` says, else neighbours together, so that
-/// the device with the most work has the least that can be.
+/// Number of each module's device among `devices`: neighbours together, so that the device with the most work has the least
+/// that can be.
 ///
 /// # Errors
-/// The configuration cannot be cut as it says.
-pub fn of(config: &RunConfig, num_classes: usize) -> Result<Vec<usize>> {
-    if !config.parallel.place.is_empty() {
-        return Ok(config.parallel.place.clone());
+/// The network cannot be cut as `spec` says.
+pub fn of(spec: &Spec, num_classes: usize, devices: usize) -> Result<Vec<usize>> {
+    if devices == 1 {
+        return Ok(vec![0; spec.local.num_modules]);
     }
-    if config.devices().len() == 1 {
-        return Ok(vec![0; config.local.num_modules]);
-    }
-    let ranges = cut::module_ranges_of(config, num_classes)?;
-    Ok(balanced(&Costs::of(config, num_classes).macs_of_modules(&ranges), config.devices().len()))
+    let ranges = cut::module_ranges_of(spec, num_classes)?;
+    Ok(balanced(&Costs::of(spec, num_classes).macs_of_modules(&ranges), devices))
 }
 
 fn balanced(work: &[usize], devices: usize) -> Vec<usize> {

@@ -7,7 +7,7 @@
 use super::config::{Cuts, TaskLoss};
 use super::cost::{Costs, Execution, StepCost};
 use super::cut;
-use crate::config::{RunConfig, Schedule};
+use super::spec::Spec;
 use crate::memory::human;
 use crate::task::TaskKind;
 use crate::text::counted;
@@ -25,29 +25,29 @@ const MOST_CUTS: usize = 32;
 /// use infoseg::local::plan::Plan;
 ///
 /// let mut config = defaults_for(DatasetKind::Synthetic);
-/// let two = Plan::of(config.clone(), 19)?.peak();
+/// let two = Plan::of(config.spec(), 19)?.peak();
 /// config.local.num_modules = 1;
 /// config.local.cuts = infoseg::config::Cuts::Auto;
-/// assert!(two < Plan::of(config, 19)?.peak(), "two local modules need less memory than one");
+/// assert!(two < Plan::of(config.spec(), 19)?.peak(), "two local modules need less memory than one");
 /// # Ok::<(), infoseg::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The run's configuration with this plan in it.
-    pub config: RunConfig,
+    /// The network, cut and trained as planned.
+    pub spec: Spec,
     /// Predicted.
     pub cost: StepCost,
 }
 
 impl Plan {
-    /// The plan of a configuration as it is.
+    /// The plan of a network as it is.
     ///
     /// # Errors
     /// It cannot be cut as it says.
-    pub fn of(config: RunConfig, num_classes: usize) -> Result<Self> {
-        let ranges = cut::module_ranges_of(&config, num_classes)?;
-        let cost = Costs::of(&config, num_classes).step(&ranges, Execution::of(&config), true);
-        Ok(Self { config, cost })
+    pub fn of(spec: Spec, num_classes: usize) -> Result<Self> {
+        let ranges = cut::module_ranges_of(&spec, num_classes)?;
+        let cost = Costs::of(&spec, num_classes).step(&ranges, spec.execution, true);
+        Ok(Self { spec, cost })
     }
 
     /// Predicted peak in bytes.
@@ -73,17 +73,17 @@ impl Plan {
 /// `4 local modules (cut behind layer1.2, layer3.6, layer3.14), with recomputation, 2 micro-batches`.
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (local, train) = (&self.config.local, &self.config.train);
+        let (local, execution) = (&self.spec.local, self.spec.execution);
         match (local.num_modules, &local.cuts) {
             (1, _) => f.write_str("end to end")?,
             (k, Cuts::After(blocks)) => write!(f, "{k} local modules (cut behind {})", blocks.join(", "))?,
             (k, _) => write!(f, "{k} local modules")?,
         }
-        if train.recompute {
+        if execution.recompute {
             f.write_str(", with recomputation")?;
         }
-        if train.micro_batches > 1 {
-            write!(f, ", {} micro-batches", train.micro_batches)?;
+        if execution.micro_batches > 1 {
+            write!(f, ", {} micro-batches", execution.micro_batches)?;
         }
         Ok(())
     }
@@ -102,21 +102,11 @@ pub struct Fixed {
     pub modules_first: bool,
 }
 
-/// Fewest modules that a configuration can have: one for each device, and two where they work beside each other.
-pub fn fewest_modules(config: &RunConfig) -> usize {
-    let devices = if config.parallel.replicas > 1 { 1 } else { config.devices().len() };
-    devices.max(if config.train.schedule == Schedule::Async { 2 } else { 1 })
-}
-
-/// All ways to make the steps, the preferred first. `configure` gives the configuration for a K.
+/// All ways to make the steps, the preferred first. `configure` gives the network for a K.
 ///
 /// # Errors
 /// A configuration that cannot be.
-pub fn candidates(
-    fixed: Fixed,
-    num_classes: usize,
-    configure: impl Fn(usize) -> Result<RunConfig>,
-) -> Result<Vec<Plan>> {
+pub fn candidates(fixed: Fixed, num_classes: usize, configure: impl Fn(usize) -> Result<Spec>) -> Result<Vec<Plan>> {
     let first = configure(fixed.num_modules.unwrap_or(fixed.fewest.max(1)))?;
     let fewest = fixed.fewest.max(1);
     let blocks = Costs::of(&first, num_classes).names().len();
@@ -127,12 +117,12 @@ pub fn candidates(
     };
     let networks = ks
         .map(|k| {
-            let config = configure(k)?;
-            let costs = Costs::of(&config, num_classes);
-            Ok((config, costs))
+            let spec = configure(k)?;
+            let costs = Costs::of(&spec, num_classes);
+            Ok((spec, costs))
         })
         .collect::<Result<Vec<_>>>()?;
-    let own = Execution::of(&first);
+    let own = first.execution;
     let mut ways = Vec::new();
     if fixed.modules_first {
         ways.push((own, networks.len()));
@@ -148,34 +138,33 @@ pub fn candidates(
     let mut plans = Vec::new();
     for (execution, most) in ways {
         let modules = if fixed.cuts { Vec::new() } else { networks[networks.len() - 1].1.of_modules(execution) };
-        for (config, costs) in networks.iter().take(most) {
-            let mut config = config.clone();
-            (config.train.micro_batches, config.train.recompute) = (execution.micro_batches, execution.recompute);
+        for (spec, costs) in networks.iter().take(most) {
+            let mut spec = Spec { execution, ..spec.clone() };
             let ranges = match fixed.cuts {
-                true => cut::module_ranges_of(&config, num_classes)?,
-                false => costs.balanced(config.local.num_modules, &modules)?,
+                true => cut::module_ranges_of(&spec, num_classes)?,
+                false => costs.balanced(spec.local.num_modules, &modules)?,
             };
             if !fixed.cuts {
                 let last = |range: &std::ops::Range<usize>| costs.names().nth(range.end - 1).map(str::to_string);
                 let cuts: Vec<String> = ranges[..ranges.len() - 1].iter().filter_map(last).collect();
-                config.local.cuts = if cuts.is_empty() { Cuts::Auto } else { Cuts::After(cuts) };
+                spec.local.cuts = if cuts.is_empty() { Cuts::Auto } else { Cuts::After(cuts) };
             }
             let cost = costs.step(&ranges, execution, true);
-            plans.push(Plan { config, cost });
+            plans.push(Plan { spec, cost });
         }
     }
     Ok(plans)
 }
 
 /// Numbers of micro-batches to try, rising: those of the configuration, powers of two, one for each picture.
-fn parts(config: &RunConfig) -> Vec<usize> {
-    let (own, batch) = (config.train.micro_batches, config.train.batch_size);
-    if config.parallel.replicas > 1 {
+fn parts(spec: &Spec) -> Vec<usize> {
+    let (own, batch) = (spec.execution.micro_batches, spec.batch_size);
+    if spec.replicas > 1 {
         return vec![own]; // replicas make a batch in parts already
     }
-    let pictures_alone = config.data.dataset.task() == TaskKind::Classification;
-    if config.local.task_loss == TaskLoss::Contrast && pictures_alone {
-        return vec![own]; // pictures are contrasted within a part: small ones have nothing to contrast
+    let images_alone = spec.task == TaskKind::Classification;
+    if spec.local.task_loss == TaskLoss::Contrast && images_alone {
+        return vec![own]; // images are contrasted within a part: small ones have nothing to contrast
     }
     let powers = (0..).map(|power| 1 << power).take_while(|&parts| parts < batch);
     let mut parts: Vec<usize> = powers.chain([own, batch]).filter(|&parts| parts >= own).collect();
@@ -193,12 +182,12 @@ pub fn fit(plans: &[Plan], budget: u64, said: &str) -> Result<Plan> {
         return Ok(plan.clone());
     }
     let smallest = smallest(plans).ok_or_else(|| Error::run("there is no plan"))?;
-    let train = &smallest.config.train;
+    let spec = &smallest.spec;
     Err(Error::usage(format!(
         "{said}: no plan for {} of {} fits into {}; the smallest, {smallest}, needs --memory-budget {} (its \
          predicted {} and {:.0} % to spare); else choose a smaller --resolution or --batch-size",
-        counted(train.batch_size, "picture"),
-        train.resolution,
+        counted(spec.batch_size, "picture"),
+        spec.resolution,
         human(budget),
         budget_text(smallest.needs()),
         human(smallest.peak()),
@@ -223,24 +212,24 @@ mod tests {
     use crate::data::config::DatasetKind;
     use crate::size::Resolution;
 
-    fn configured(k: usize) -> Result<RunConfig> {
+    fn configured(k: usize) -> Result<Spec> {
         let mut config = defaults_for(DatasetKind::Cityscapes);
         config.train.resolution = Resolution { height: 512, width: 1024 };
         config.local.num_modules = k;
-        Ok(config)
+        Ok(config.spec())
     }
 
     #[test]
     fn less_memory_takes_more_modules_then_recomputation_then_parts() {
         let plans = candidates(Fixed::default(), 19, configured).unwrap();
-        let batch = plans[0].config.train.batch_size;
+        let batch = plans[0].spec.batch_size;
         let mut before = (1, false, 1);
         for gib in (1..=200).rev() {
             let Ok(plan) = fit(&plans, gib << 30, "test") else { break };
-            let train = &plan.config.train;
-            let now = (train.micro_batches, train.recompute, plan.config.local.num_modules);
+            let Execution { micro_batches, recompute, .. } = plan.spec.execution;
+            let now = (micro_batches, recompute, plan.spec.local.num_modules);
             assert!(now >= before, "{gib} GiB: {now:?} after {before:?}");
-            assert!(plan.peak() <= gib << 30 && train.micro_batches <= batch);
+            assert!(plan.peak() <= gib << 30 && micro_batches <= batch);
             before = now;
         }
         assert!(before.0 > 1, "{before:?}");
@@ -249,7 +238,7 @@ mod tests {
     #[test]
     fn nothing_fits_into_nothing_and_the_smallest_is_named() {
         let plans = candidates(Fixed { num_modules: Some(2), ..Fixed::default() }, 19, configured).unwrap();
-        assert!(plans.iter().all(|plan| plan.config.local.num_modules == 2));
+        assert!(plans.iter().all(|plan| plan.spec.local.num_modules == 2));
         let smallest = plans.iter().map(Plan::needs).min().unwrap();
         let error = fit(&plans, 1 << 20, "--memory-budget 1MiB").unwrap_err().to_string();
         let named = budget_text(smallest);

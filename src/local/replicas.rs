@@ -295,7 +295,7 @@ mod tests {
         let mut config = tiny(2);
         config.model.dropout = 0.3;
         let device = Device::flex().autodiff();
-        let new = || LocalNetwork::new(&config, 4, &device).unwrap();
+        let new = || LocalNetwork::new(&config.spec(), 4, &device).unwrap();
         let mut networks: Vec<LocalNetwork> = (0..replicas).map(|_| new()).collect();
         let jobs = (0..3).map(|step| {
             let (input, targets) = batch_of(batch);
@@ -335,7 +335,7 @@ mod tests {
         let device = Device::flex().autodiff();
         // The second has one class more, and so looks for more sums than there are: while it moves its weights.
         let mut networks: Vec<LocalNetwork> =
-            [4, 5].map(|classes| LocalNetwork::new(&tiny(2), classes, &device).unwrap()).into();
+            [4, 5].map(|classes| LocalNetwork::new(&tiny(2).spec(), classes, &device).unwrap()).into();
         let jobs = (0..3).map(|step| {
             let (input, targets) = batch_of(2);
             Job { step, input, targets, lr: 0.05, seed: 0 }
@@ -349,7 +349,7 @@ mod tests {
     fn a_replica_s_failure_ends_all() {
         let device = Device::flex().autodiff();
         let mut networks: Vec<LocalNetwork> =
-            (0..2).map(|_| LocalNetwork::new(&tiny(2), 4, &device).unwrap()).collect();
+            (0..2).map(|_| LocalNetwork::new(&tiny(2).spec(), 4, &device).unwrap()).collect();
         let jobs = (0..30).map(|step| {
             let (input, targets) = batch_of(2);
             Job { step, input, targets, lr: 1e30, seed: 0 }

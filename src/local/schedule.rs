@@ -4,8 +4,8 @@ use super::config::Precision;
 use super::cut;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use super::plan::Plan;
+use super::spec::Spec;
 use super::step::Mark;
-use crate::config::RunConfig;
 use crate::data::normalize::Normalization;
 use crate::files::{cause_in, unless_it_panics};
 use crate::net::{Init, Network, network};
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// use infoseg::local::LocalNetwork;
 ///
 /// let config = defaults_for(DatasetKind::Synthetic);
-/// let network = LocalNetwork::new(&config, 19, &Device::flex().autodiff())?;
+/// let network = LocalNetwork::new(&config.spec(), 19, &Device::flex().autodiff())?;
 /// assert_eq!(network.modules.len(), config.local.num_modules);
 /// # Ok::<(), infoseg::Error>(())
 /// ```
@@ -38,35 +38,35 @@ pub struct LocalNetwork {
 }
 
 impl LocalNetwork {
-    /// Builds the configured network on `device` (an autodiff device, to train) and cuts it.
+    /// Builds the network on `device` (an autodiff device, to train) and cuts it.
     ///
     /// # Errors
     /// See [`cut::module_ranges`].
-    pub fn new(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
+    pub fn new(spec: &Spec, num_classes: usize, device: &Device) -> Result<Self> {
         let mut largest = 0;
         if device.is_autodiff() && memory::has_pools(device) {
-            largest = Plan::of(config.clone(), num_classes)?.largest();
+            largest = Plan::of(spec.clone(), num_classes)?.largest();
             memory::reserve(device, largest);
         }
-        let mut network = memory::lasting(device, || Self::with_weights(config, num_classes, device))?;
+        let mut network = memory::lasting(device, || Self::with_weights(spec, num_classes, device))?;
         network.modules.iter_mut().for_each(|module| module.largest = largest);
         Ok(network)
     }
 
-    fn with_weights(config: &RunConfig, num_classes: usize, device: &Device) -> Result<Self> {
-        let mut init = Init::new(config.seed, device);
-        let network = network(&mut init, &config.model, config.data.dataset.task(), num_classes);
-        Self::of_blocks(&mut init, network, config, num_classes)
+    fn with_weights(spec: &Spec, num_classes: usize, device: &Device) -> Result<Self> {
+        let mut init = Init::new(spec.seed, device);
+        let network = network(&mut init, &spec.model, spec.task, num_classes);
+        Self::of_blocks(&mut init, network, spec, num_classes)
     }
 
-    /// Cuts a network that is built elsewhere, such as one with a backbone of your own, into local modules. Only the
-    /// sections of `config` about the local modules, the optimizer and the crop are read; `init` draws the local heads.
+    /// Cuts a network that is built elsewhere, such as one with a backbone of your own, into local modules. Nothing
+    /// is read of `spec.model` but the auxiliary head's weight and dropout; `init` draws the local heads.
     ///
     /// # Errors
     /// See [`cut::module_ranges`].
-    pub fn of_blocks(init: &mut Init, network: Network, config: &RunConfig, num_classes: usize) -> Result<Self> {
-        let ranges = cut::module_ranges(&network, config)?;
-        let features = cut::features(&network, cut::picture(config));
+    pub fn of_blocks(init: &mut Init, network: Network, spec: &Spec, num_classes: usize) -> Result<Self> {
+        let ranges = cut::module_ranges(&network, spec)?;
+        let features = cut::features(&network, spec.image());
         let Network { blocks, aux_head } = network;
         let mut aux_head = aux_head;
         let mut blocks = blocks.into_iter();
@@ -86,9 +86,9 @@ impl LocalNetwork {
             };
             let blocks = named.into_iter().map(|named| named.block).collect();
             let parts = Parts { index, block_names, blocks, features: features[range.end - 1], aux_head };
-            modules.push(LocalModule::new(init, parts, config, num_classes));
+            modules.push(LocalModule::new(init, parts, spec, num_classes));
         }
-        Ok(Self { modules, normalization: config.data.dataset.normalization(), precision: config.train.precision })
+        Ok(Self { modules, normalization: spec.normalization, precision: spec.precision })
     }
 
     /// Puts each module on its device, as [`super::place::of`] says.
@@ -111,7 +111,7 @@ impl LocalNetwork {
     /// let mut config = defaults_for(DatasetKind::Synthetic);
     /// config.model.width = 0.1;
     /// let device = Device::flex().autodiff();
-    /// let mut network = LocalNetwork::new(&config, 3, &device)?;
+    /// let mut network = LocalNetwork::new(&config.spec(), 3, &device)?;
     /// let input = Tensor::<4>::zeros([1, 3, 32, 64], &device);
     /// let label = vec![2; 32 * 64]; // a class for each pixel
     /// let targets = Targets::new(&input, network.normalization, label, &device);
@@ -299,7 +299,7 @@ mod tests {
         let mut config = defaults_for(DatasetKind::SyntheticDigits);
         (config.model.width, config.local.num_modules) = (0.05, 1);
         let device = Device::flex().autodiff();
-        let mut network = LocalNetwork::new(&config, 10, &device).unwrap();
+        let mut network = LocalNetwork::new(&config.spec(), 10, &device).unwrap();
         let folder = tempfile::tempdir().unwrap();
         network.save(folder.path()).unwrap();
         let path = weights_file(folder.path(), 0);

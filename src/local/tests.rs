@@ -1,12 +1,12 @@
 //! What makes local learning local, on a network small enough to train in a test.
 
-use crate::data::config::DatasetKind;
 use super::config::{Cuts, Precision, TaskLoss};
 use super::method::Method;
 use super::pipeline::{Job, Work, Workers};
 use super::schedule::mix;
 use super::{LocalNetwork, Targets};
 use crate::config::{RunConfig, defaults_for};
+use crate::data::config::DatasetKind;
 use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
 use crate::net::{Init, Pass, network};
@@ -70,7 +70,7 @@ pub(super) fn weights<M: Module>(module: &M) -> Vec<f32> {
 }
 
 fn trained(config: &RunConfig, steps: u64) -> LocalNetwork {
-    let mut network = LocalNetwork::new(config, CLASSES, &device()).unwrap();
+    let mut network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
     let (input, targets) = batch();
     for step in 0..steps {
         network.train_step(input.clone(), &targets, 0.05, mix(config.seed, step)).unwrap();
@@ -97,7 +97,7 @@ fn one_module_is_end_to_end_training() {
     let lr = 0.05;
     let (input, targets) = batch();
 
-    let mut local = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    let mut local = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
     local.train_step(input.clone(), &targets, lr, 1).unwrap();
 
     // The same network by hand: forward, both losses, backward, gradient descent.
@@ -140,7 +140,7 @@ fn one_module_is_end_to_end_training() {
 fn cutting_a_network_does_not_change_what_it_computes() {
     let image = ndarray::Array3::from_shape_fn((32, 48, 3), |(y, x, c)| (y * 5 + x * 3 + c * 40) as u8);
     let logits = |num_modules| {
-        let network = LocalNetwork::new(&tiny(num_modules), CLASSES, &device()).unwrap();
+        let network = LocalNetwork::new(&tiny(num_modules).spec(), CLASSES, &device()).unwrap();
         Predictor::of(&network, &device()).logits(&image).into_data()
     };
     let whole = logits(1);
@@ -156,7 +156,7 @@ fn every_method_and_task_loss_learns() {
             let mut config = tiny(if method == Method::E2e { 1 } else { 3 });
             config.local.method = method;
             config.local.task_loss = task_loss;
-            let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+            let mut network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
             let (input, targets) = batch();
             let mut step = |seed| network.train_step(input.clone(), &targets, 0.05, seed).expect("the loss is finite");
             let first = step(0);
@@ -183,7 +183,7 @@ fn the_total_is_the_weighted_sum_of_its_terms() {
     let mut config = tiny(3);
     config.local.recon_weight = [2.0, 0.5];
     config.local.task_weight = [0.25, 3.0];
-    let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    let mut network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
     let (input, targets) = batch();
     let losses = network.train_step(input, &targets, 0.05, 0).unwrap();
     for (losses, [recon, task]) in losses.iter().zip([[2.0, 0.25], [0.5, 3.0], [0.0, 1.0]]) {
@@ -196,10 +196,10 @@ fn the_total_is_the_weighted_sum_of_its_terms() {
 fn cuts_by_name_and_k_out_of_reach() {
     let mut config = tiny(2);
     config.local.cuts = Cuts::After(vec!["layer1.1".into()]);
-    let network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    let network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
     assert_eq!(network.modules[0].block_names, ["stem", "layer1.0", "layer1.1"]);
     assert_eq!(network.modules[1].block_names.first().unwrap(), "layer2.0");
-    let error = LocalNetwork::new(&tiny(11), CLASSES, &device()).err().unwrap().to_string();
+    let error = LocalNetwork::new(&tiny(11).spec(), CLASSES, &device()).err().unwrap().to_string();
     assert!(error.contains("local.num_modules = 11: this network has 10 blocks"), "{error}");
 }
 
@@ -209,7 +209,7 @@ fn saved_and_loaded_networks_go_on_alike() {
     let folder = tempfile::tempdir().unwrap();
     let mut network = trained(&config, 2);
     network.save(folder.path()).unwrap();
-    let mut loaded = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+    let mut loaded = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
     loaded.load(folder.path(), true).unwrap();
     let (input, targets) = batch();
     for network in [&mut network, &mut loaded] {
@@ -255,7 +255,7 @@ fn gradients_of_micro_batches_add_up() {
         config.local.task_loss = task_loss;
         let first_step = |parts| {
             config.train.micro_batches = parts;
-            let network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+            let network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
             let mut features = input.clone();
             let mut results = Vec::new();
             for module in &network.modules {
@@ -295,7 +295,7 @@ fn a_part_without_labelled_pixels_and_recomputed_parts_train() {
     let losses = |recompute| {
         let mut config = tiny(2);
         (config.train.micro_batches, config.train.recompute) = (2, recompute);
-        let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+        let mut network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
         let losses = network.train_step(input.clone(), &targets, 0.05, 3).unwrap();
         (losses, network.modules.iter().map(|module| weights(module.net())).collect::<Vec<_>>())
     };
@@ -306,7 +306,7 @@ fn a_part_without_labelled_pixels_and_recomputed_parts_train() {
 
 #[test]
 fn a_step_tells_where_it_has_come_to() {
-    let mut network = LocalNetwork::new(&tiny(2), CLASSES, &device()).unwrap();
+    let mut network = LocalNetwork::new(&tiny(2).spec(), CLASSES, &device()).unwrap();
     let (input, targets) = batch();
     let mut marks = Vec::new();
     network.train_step_watched(input, &targets, 0.05, 0, &mut |module, mark| marks.push((module, mark))).unwrap();
@@ -329,7 +329,7 @@ fn losses_in_bfloat16_follow_those_in_float32() {
     let losses = |precision| {
         let mut config = tiny(2);
         config.train.precision = precision;
-        let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+        let mut network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
         let (input, targets) = batch();
         let mut step = |seed| network.train_step(input.clone(), &targets, 0.002, seed).unwrap();
         (0..200)
@@ -351,7 +351,7 @@ fn modules_that_work_at_once_learn_what_they_learn_one_after_another() {
     let sequential = trained(&config, 5);
     let (input, targets) = batch();
     for (queue_depth, threads) in [(0, 0), (1, 1), (4, 0)] {
-        let mut network = LocalNetwork::new(&config, CLASSES, &device()).unwrap();
+        let mut network = LocalNetwork::new(&config.spec(), CLASSES, &device()).unwrap();
         let jobs = (0..5).map(|step| Job {
             step,
             input: input.clone(),
@@ -378,7 +378,7 @@ fn modules_that_work_at_once_learn_what_they_learn_one_after_another() {
 
 #[test]
 fn a_worker_that_fails_stops_the_others() {
-    let mut network = LocalNetwork::new(&tiny(3), CLASSES, &device()).unwrap();
+    let mut network = LocalNetwork::new(&tiny(3).spec(), CLASSES, &device()).unwrap();
     let (input, targets) = batch();
     let jobs = (0..50).map(|step| Job {
         step,

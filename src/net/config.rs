@@ -1,5 +1,6 @@
 //! The section `[model]`: which network.
 
+use crate::keys::{Checked, MAX_CHANNELS, between, channels, ensure, not_negative, positive};
 use serde::{Deserialize, Serialize};
 
 /// The network.
@@ -27,6 +28,40 @@ pub struct ModelConfig {
     pub aux_weight: f64,
     /// Spatial dropout before each classifier (torchvision's decode head: behind `project`).
     pub dropout: f64,
+}
+
+/// The paper's DeepLabV3-ResNet101 for Cityscapes.
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            backbone: Backbone::Resnet101,
+            width: 1.0,
+            stem: Stem::V1c,
+            output_stride: 8,
+            decode_head: DecodeHead::Mmsegmentation,
+            atrous_rates: vec![1, 12, 24, 36],
+            aspp_channels: 512,
+            aux_channels: 256,
+            aux_weight: 0.4,
+            dropout: 0.1,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// What no single key's type can say.
+    pub(crate) fn check(&self) -> Checked {
+        positive("model.width", self.width)?;
+        let stride = self.output_stride;
+        ensure(matches!(stride, 8 | 16), "model.output_stride", stride, "must be 8 or 16")?;
+        channels("model.atrous_rates", &self.atrous_rates)?;
+        ensure(self.width <= 16.0, "model.width", self.width, "must be at most 16")?;
+        between(1, MAX_CHANNELS, "model.aspp_channels", self.aspp_channels)?;
+        between(1, MAX_CHANNELS, "model.aux_channels", self.aux_channels)?;
+        not_negative("model.aux_weight", self.aux_weight)?;
+        let dropout = self.dropout;
+        ensure((0.0..1.0).contains(&dropout), "model.dropout", dropout, "must be at least 0 and below 1")
+    }
 }
 
 /// Network that computes the features: ImageNet's residual networks, which segmentation takes too, and those of CIFAR.

@@ -30,7 +30,7 @@ pub fn fixture(case: &str) -> Fixture {
     }
     let config = config(case);
     fixture.tensors.insert("input".into(), drawn::input(&config, fixture.values("label").len()));
-    let network = LocalNetwork::new(&config, classes(&fixture), &Device::flex().autodiff()).unwrap();
+    let network = LocalNetwork::new(&config.spec(), classes(&fixture), &Device::flex().autodiff()).unwrap();
     for (name, data) in network.weights().tensors {
         fixture.tensors.insert(format!("weights/{name}"), drawn::weight(&name, data.shape(), config.seed));
     }
@@ -85,7 +85,7 @@ pub fn compute(case: &str, fixture: &Fixture, device: &Device) -> Tensors {
 
 /// The case's network with the fixture's weights, all of which must find their place.
 fn network(config: &RunConfig, fixture: &Fixture, device: &Device) -> LocalNetwork {
-    let mut network = LocalNetwork::new(config, classes(fixture), device).unwrap();
+    let mut network = LocalNetwork::new(&config.spec(), classes(fixture), device).unwrap();
     let mapping = network.set_weights(&Weights { tensors: fixture.under("weights") });
     let strays = [&mapping.missing, &mapping.unexpected].map(|names| names.join(", "));
     assert!(strays == ["", ""] && mapping.misshapen.is_empty(), "{strays:?} {:?}", mapping.misshapen);

@@ -67,7 +67,7 @@ impl Probed {
     pub fn new(checkpoint: &Checkpoint, config: &RunConfig, device: &Device, settings: &Settings) -> Result<Self> {
         let num_classes = checkpoint.num_classes();
         let trained = checkpoint.network(config, device)?;
-        let picture = cut::picture(config);
+        let picture = config.spec().image();
         let blank = network(&mut Init::blank(device), &config.model, config.data.dataset.task(), num_classes);
         let shapes: Vec<FeatureShape> = cut::features(&blank, picture).iter().map(|features| features.shape).collect();
         let frozen = device.clone().without_autodiff();

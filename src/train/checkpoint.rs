@@ -284,7 +284,7 @@ impl Checkpoint {
     /// It does not fit the configuration, or cannot be read.
     pub fn network(&self, config: &RunConfig, device: &Device) -> Result<LocalNetwork> {
         self.check_fits(config)?;
-        let mut network = LocalNetwork::new(config, self.num_classes(), device)?;
+        let mut network = LocalNetwork::new(&config.spec(), self.num_classes(), device)?;
         network.load(&self.folder, false)?;
         Ok(network)
     }

@@ -14,17 +14,16 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, s
 /// # Errors
 /// The configuration cannot be cut as it says.
 pub fn prepare(config: &RunConfig, num_classes: usize) -> Result<Plan> {
-    let own = Plan::of(config.clone(), num_classes)?;
+    let own = Plan::of(config.spec(), num_classes)?;
     let fixed = Fixed {
         num_modules: config.local.method.traits().is_end_to_end.then_some(1),
-        fewest: plan::fewest_modules(config),
+        fewest: config.fewest_modules(),
         ..Fixed::default()
     };
     let plans = plan::candidates(fixed, num_classes, |k| {
         let mut config = config.clone();
         config.local.num_modules = k;
-        config.train.out.clear();
-        Ok(config)
+        Ok(config.spec())
     })?;
     let cause = format!("segtrain: out of memory: this run ({own}) was predicted to need {}", human(own.peak()));
     let advice = plans

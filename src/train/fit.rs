@@ -18,8 +18,9 @@ pub fn load(args: &TrainArgs) -> Result<RunConfig> {
         (None, Some(LocalK::Auto)) => ("--local-k auto".to_string(), None),
         _ => return Ok(config),
     };
-    let plans =
-        plan::candidates(fixed(args, &config), config.num_classes_expected(), |k| configured(args, &config, k))?;
+    let plans = plan::candidates(fixed(args, &config), config.num_classes_expected(), |k| {
+        configured(args, &config, k).map(|config| config.spec())
+    })?;
     let budget = match budget {
         Some(bytes) => memory::check_measurable(config.first_device()).map(|()| bytes),
         None => memory::available(config.first_device()),
@@ -32,9 +33,10 @@ pub fn load(args: &TrainArgs) -> Result<RunConfig> {
         None => Error::usage(format!("{said}: {why}")),
     })?;
     let plan = plan::fit(&plans, budget, &said)?;
-    plan.config.check()?;
+    let config = configured(args, &config, plan.spec.local.num_modules)?.with_plan(&plan);
+    config.check()?;
     say(format_args!("{said}: {plan}; predicted peak {}", memory::human(plan.peak())));
-    Ok(plan.config)
+    Ok(config)
 }
 
 /// What the command line leaves no choice about.
@@ -46,7 +48,7 @@ fn fixed(args: &TrainArgs, config: &RunConfig) -> Fixed {
     Fixed {
         num_modules: is_said.then_some(config.local.num_modules),
         cuts: resumed || (is_said && matches!(config.local.cuts, Cuts::After(_))),
-        fewest: plan::fewest_modules(config),
+        fewest: config.fewest_modules(),
         modules_first: args.memory_budget.is_none(),
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{RunConfig, Schedule};
 use crate::data::Dataset;
 use crate::data::loader::Loader;
 use crate::data::training_set::TrainingSet;
-use crate::local::{LocalNetwork, cost::StepCost, cut, place};
+use crate::local::{LocalNetwork, cost::StepCost, cut};
 use crate::memory;
 use crate::messages::say;
 use crate::task::ClassSet;
@@ -56,7 +56,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         false => None,
     };
     // What is wrong with the command comes before what is wrong with files. Cuts do not depend on the classes.
-    cut::module_ranges_of(&config, ClassSet::cityscapes().len())?;
+    cut::module_ranges_of(&config.spec(), ClassSet::cityscapes().len())?;
     if let Some(checkpoint) = &checkpoint {
         checkpoint.tell_damaged();
         checkpoint.check_fits(&config)?;
@@ -94,7 +94,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         checkpoint.check_ids(&classes)
     })?;
     if checkpoint.is_none() {
-        cut::name_cuts(&mut config, classes.len())?;
+        config.local.cuts = cut::named_cuts(&config.spec(), classes.len())?;
     }
     let plan = exhaustion::prepare(&config, classes.len())?;
     let remotes: Vec<_> = config.remote_devices().cloned().collect();
@@ -151,7 +151,7 @@ fn build(config: &RunConfig, classes: &ClassSet, checkpoint: Option<&checkpoint:
     let num_classes = classes.len();
     let mut networks = Vec::new();
     for (index, device) in devices[..config.parallel.replicas].iter().enumerate() {
-        let mut network = LocalNetwork::new(config, num_classes, device)?;
+        let mut network = LocalNetwork::new(&config.spec(), num_classes, device)?;
         if let Some(pretrained) = &pretrained {
             let new = NewClasses { classes, map: map.as_ref() };
             let report = pretrained.load_classes_into(&mut network, &config.model, Some(new), false)?;
@@ -165,7 +165,7 @@ fn build(config: &RunConfig, classes: &ClassSet, checkpoint: Option<&checkpoint:
     }
     let mut network = networks.remove(0);
     if networks.is_empty() {
-        network.place(&devices, &place::of(config, num_classes)?);
+        network.place(&devices, &config.places(num_classes)?);
     }
     Ok((devices, network, networks))
 }

@@ -6,12 +6,11 @@ use super::naming::Naming;
 use super::nesting::Nesting;
 use super::source::Source;
 use super::{Mapping, Report, Weights};
-use crate::config::{RunConfig, defaults_for};
 use crate::data::config::DatasetKind;
-use crate::local::LocalNetwork;
+use crate::local::{LocalNetwork, Spec};
 use crate::net::config::{Backbone, DecodeHead, ModelConfig, Stem};
 use crate::net::resnet;
-use crate::task::ClassSet;
+use crate::task::{ClassSet, TaskKind};
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, TensorData};
 use clap::ValueEnum;
@@ -211,7 +210,7 @@ impl Checkpoint {
             &[rows, a, b, c] if rows * a * b * c > 0 => Some(rows),
             _ => None,
         };
-        let mut model = defaults_for(DatasetKind::Cityscapes).model;
+        let mut model = ModelConfig::default();
         let prefix = match self.naming {
             Naming::Torchvision { backbone_only: false } | Naming::Mmsegmentation { backbone_only: false } => {
                 "backbone."
@@ -310,19 +309,17 @@ impl Checkpoint {
             rates.iter_mut().filter(|rate| **rate > 1).for_each(|rate| *rate = *rate * model.output_stride / stride);
             model.output_stride = stride;
         }
-        let mut config: RunConfig = defaults_for(DatasetKind::Cityscapes);
-        config.model = model;
-        config.local.num_modules = 1;
-        config.local.cuts = crate::local::config::Cuts::Auto;
-        config.check().map_err(|error| Error::file(&self.path, format!("is of a network that cannot be: {error}")))?;
+        model.check().map_err(|p| Error::file(&self.path, format!("is of a network that cannot be: {}", p.message)))?;
         if classes > 256 {
             return Err(Error::file(
                 &self.path,
                 format!("has {classes} classes; class ids are bytes, so 256 are the most"),
             ));
         }
-        let mut network = LocalNetwork::new(&config, classes, device)?;
-        let report = self.load_into(&mut network, &config.model, true)?;
+        let normalization = DatasetKind::Cityscapes.normalization();
+        let spec = Spec::of_inference(TaskKind::Segmentation, model, normalization);
+        let mut network = LocalNetwork::new(&spec, classes, device)?;
+        let report = self.load_into(&mut network, &spec.model, true)?;
         Ok((network, classes, report))
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::{RunConfig, defaults_for};
 use crate::local::config::Cuts;
 use crate::weights::export::{Format, export};
 use crate::weights::safetensors;
@@ -24,7 +25,7 @@ fn config(stem: Stem, head: DecodeHead, num_modules: usize) -> RunConfig {
 }
 
 fn network(config: &RunConfig, seed: u64) -> LocalNetwork {
-    LocalNetwork::new(&RunConfig { seed, ..config.clone() }, CLASSES, &Device::flex()).unwrap()
+    LocalNetwork::new(&RunConfig { seed, ..config.clone() }.spec(), CLASSES, &Device::flex()).unwrap()
 }
 
 /// Writes a network's weights and reads them as a checkpoint.
@@ -229,7 +230,7 @@ fn a_width_is_read_off_the_stages() {
 fn classifier(classes: usize, seed: u64) -> (RunConfig, LocalNetwork) {
     let mut config = config(Stem::Torchvision, DecodeHead::Mmsegmentation, 1);
     (config.data.dataset, config.seed) = (DatasetKind::SyntheticDigits, seed);
-    let network = LocalNetwork::new(&config, classes, &Device::flex()).unwrap();
+    let network = LocalNetwork::new(&config.spec(), classes, &Device::flex()).unwrap();
     (config, network)
 }
 

@@ -168,7 +168,7 @@ mod tests {
         config.model.aspp_channels = 8;
         config.local.num_modules = num_modules;
         config.seed = seed;
-        LocalNetwork::new(&config, 4, &Device::flex().autodiff()).unwrap()
+        LocalNetwork::new(&config.spec(), 4, &Device::flex().autodiff()).unwrap()
     }
 
     #[test]
