@@ -7,10 +7,9 @@ use infoseg::config::{DatasetKind, defaults_for};
 use infoseg::data;
 use infoseg::data::loader::Loader;
 use infoseg::data::training_set::TrainingSet;
-use infoseg::eval::{Predictor, Protocol, TestTime, evaluate};
+use infoseg::eval::{Predictor, Protocol, SegmentationMetric, TestTime, evaluate};
 use infoseg::local::{LocalNetwork, Targets};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let steps: usize = std::env::args().nth(1).map_or(Ok(20), |steps| steps.parse())?;
@@ -39,9 +38,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let val = data::open(&config.data, "val")?;
     let predictor = Predictor::of(&network, &device);
-    let protocol = Protocol::only(TestTime::default());
-    let evaluations = evaluate(&predictor, &*val, &protocol, false, 0, Path::new("."), |_| ControlFlow::Continue(()))?;
-    for evaluation in evaluations.iter().flatten() {
+    let mut metric = SegmentationMetric::new(&predictor, &*val, Protocol::only(TestTime::default()));
+    evaluate(&mut metric, &*val, |_| ControlFlow::Continue(()))?;
+    for evaluation in &metric.evaluations {
         println!("mIoU {:.2} %", 100.0 * evaluation.scores().miou);
     }
     Ok(())

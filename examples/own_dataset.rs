@@ -7,14 +7,13 @@ use infoseg::config::{DatasetKind, defaults_for};
 use infoseg::data::loader::Loader;
 use infoseg::data::training_set::TrainingSet;
 use infoseg::data::{Dataset, Example};
-use infoseg::eval::{Predictor, Protocol, TestTime, evaluate};
+use infoseg::eval::{Predictor, Protocol, SegmentationMetric, TestTime, evaluate};
 use infoseg::local::{LocalNetwork, Targets};
 use infoseg::size::Resolution;
 use infoseg::task::ClassSet;
 use infoseg::task::TaskKind;
 use ndarray::{Array2, Array3};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -93,9 +92,10 @@ fn main() -> infoseg::Result<()> {
         let targets = Targets::new(&input, network.normalization, label, &device);
         network.train_step(input, &targets, config.optim.lr, step as u64)?;
     }
-    let (predictor, protocol) = (Predictor::of(&network, &device), Protocol::only(TestTime::default()));
-    let evaluations = evaluate(&predictor, &val, &protocol, false, 0, Path::new("."), |_| ControlFlow::Continue(()))?;
-    for evaluation in evaluations.iter().flatten() {
+    let predictor = Predictor::of(&network, &device);
+    let mut metric = SegmentationMetric::new(&predictor, &val, Protocol::only(TestTime::default()));
+    evaluate(&mut metric, &val, |_| ControlFlow::Continue(()))?;
+    for evaluation in &metric.evaluations {
         print!("{}", evaluation.report().table());
     }
     Ok(())

@@ -9,10 +9,13 @@ use infoseg::device::DeviceChoice;
 use infoseg::eval::report::Report;
 use infoseg::eval::test_time::TestTimeArgs;
 use infoseg::eval::{
-    Evaluation, Predictor, Protocol, Scored, TestTime, classify, compare, evaluate, gallery, score_predictions,
+    ClassificationMetric, ComparisonMetric, Evaluation, Metric, Predictor, Protocol, Scored, SegmentationMetric,
+    TestTime, evaluate, score_predictions,
 };
 use infoseg::files::make_writable_folder;
-use infoseg::render::page::{self, About};
+use infoseg::page::{self, About};
+use infoseg::render::overlays::Overlays;
+use infoseg::render::written;
 use infoseg::task::TaskKind;
 use infoseg::train::checkpoint::{self, Checkpoint};
 use infoseg::{Error, Result};
@@ -208,10 +211,15 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
     };
     let (predictors, abouts): (Vec<Predictor>, Vec<About>) = runs.into_iter().unzip();
     let progress = Pictures::new("segeval", source.len());
-    let compared = compare(&predictors, &*source, &test_time, || progress.one_more(source.len(), ""));
+    let mut metric = ComparisonMetric::new(&predictors, &*source, &test_time);
+    let compared = evaluate(&mut metric, &*source, |_| {
+        progress.one_more(source.len(), "");
+        ControlFlow::Continue(())
+    });
     progress.finish();
-    let compared = compared?;
-    let shown = compared.gallery(&predictors, &*source, &test_time, args.report_pictures)?;
+    compared?;
+    let compared = metric.finish()?;
+    let shown = page::differences(&compared, &predictors, &*source, &test_time, args.report_pictures)?;
     let path = page::comparison_page(folder, &abouts, &compared, &shown)?;
     for (about, evaluation) in abouts.iter().zip(&compared.evaluations) {
         let (scores, name) = (evaluation.scores(), &about.name);
@@ -245,15 +253,16 @@ fn of_classification(
     let mut done = 0;
     let on_sheet = args.overlays.unwrap_or(36);
     let on_page = if args.report.is_some() { args.report_pictures } else { 0 };
-    let counted = classify(predictor, classes, &augment, on_sheet.max(on_page), |counted| {
-        let so_far = format!("top-1 error so far {:.2} %", 100.0 * counted.top1_error());
-        (done..counted.images()).for_each(|_| progress.one_more(classes.len(), &so_far));
-        done = counted.images();
+    let mut metric = ClassificationMetric::new(predictor, classes, augment, on_sheet.max(on_page));
+    let whole = evaluate(&mut metric, classes, |metric| {
+        (done..metric.images()).for_each(|_| progress.one_more(classes.len(), &metric.so_far()));
+        done = metric.images();
         ControlFlow::Continue(())
     });
     progress.finish();
-    let Some(counted) = counted? else { return Ok(ExitCode::FAILURE) };
-    let written = counted.write_sheet(out, on_sheet)?;
+    whole?;
+    let counted = metric.counted;
+    let written = written::write_classification(&counted, out, on_sheet)?;
     cli::print(format_args!("{}\n", counted.report()))?;
     for path in written {
         cli::print(format_args!("{}\n", path.display()))?;
@@ -275,12 +284,19 @@ fn of_segmentation(
 ) -> Result<ExitCode> {
     let source = &*opened.pictures;
     let progress = Pictures::new("segeval", source.len());
-    let evaluations = evaluate(predictor, source, protocols, true, args.overlays.unwrap_or(8), out, |counted| {
-        progress.one_more(source.len(), &so_far(protocols, counted));
+    let mut drawn = Overlays::new(out, args.overlays.unwrap_or(8), source.len())?;
+    let draw = Box::new(|example: &_, pred: &_| drawn.add(source.classes(), example, pred));
+    let mut metric =
+        SegmentationMetric::new(predictor, source, protocols.to_vec()).with_instances().on_prediction(draw);
+    let whole = evaluate(&mut metric, source, |metric| {
+        progress.one_more(source.len(), &metric.so_far());
         ControlFlow::Continue(())
     });
     progress.finish();
-    let Some(evaluations) = evaluations? else { return Ok(ExitCode::FAILURE) };
+    whole?;
+    let evaluations = std::mem::take(&mut metric.evaluations);
+    drop(metric);
+    let overlays = drawn.publish()?;
     let mious: Vec<(&str, f64)> = match protocols {
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
@@ -292,25 +308,14 @@ fn of_segmentation(
         &protocols[0].test_time,
         Some(&opened.newest.folder),
     );
-    let code = write(&evaluations[0], out, scored, &mious)?;
+    let code = write(&evaluations[0], overlays, out, scored, &mious)?;
     let Some(folder) = &args.report else { return Ok(code) };
-    let shown = gallery(predictor, source, &protocols[0].test_time, &evaluations[0], args.report_pictures)?;
+    let shown = page::gallery(predictor, source, &protocols[0].test_time, &evaluations[0], args.report_pictures)?;
     print_page(&page::segmentation_page(folder, &about()?, &evaluations[0], &mious, &shown)?)
 }
 
 fn same_folder(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// `mIoU so far SS 38.20, MS 39.01 %`: what there is of a score that takes long.
-fn so_far(protocols: &[Protocol], counted: &[Evaluation]) -> String {
-    if counted.iter().any(|evaluation| evaluation.scores().miou.is_nan()) {
-        return String::new(); // no labelled pixel yet
-    }
-    let scores = protocols.iter().zip(counted).map(|(protocol, evaluation)| {
-        format!("{} {:.2}", protocol.name, 100.0 * evaluation.scores().miou).trim_start().to_string()
-    });
-    format!("mIoU so far {} %", scores.collect::<Vec<_>>().join(", "))
 }
 
 fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
@@ -344,14 +349,20 @@ fn of_predictions(args: &Args, predictions: &Path) -> Result<ExitCode> {
     let scored = scored?;
     let out = args.out.clone().unwrap_or_else(|| predictions.join(format!("eval-{split}")));
     let of = Scored::new(&config, split, scored.evaluation.classes(), &TestTime::default(), None);
-    let code = write(&scored.evaluation, &out, of, &[])?;
+    let code = write(&scored.evaluation, 0, &out, of, &[])?;
     if let Some(remark) = scored.remark {
         cli::say(format_args!("segeval: {remark}"));
     }
     Ok(code)
 }
 
-fn write(evaluation: &Evaluation, out: &Path, scored: Scored, protocols: &[(&str, f64)]) -> Result<ExitCode> {
+fn write(
+    evaluation: &Evaluation,
+    overlays: usize,
+    out: &Path,
+    scored: Scored,
+    protocols: &[(&str, f64)],
+) -> Result<ExitCode> {
     let path = out.join("report.json");
     if let Ok(Report { scored: Some(before), .. }) = Report::read(&path)
         && (before.protocol() != scored.protocol()
@@ -369,7 +380,7 @@ fn write(evaluation: &Evaluation, out: &Path, scored: Scored, protocols: &[(&str
             scored.protocol()
         ));
     }
-    let report = evaluation.write_beside(out, scored, protocols)?;
+    let report = written::write_segmentation(evaluation, out, scored, protocols)?;
     cli::print(format_args!("{}\n", report.table()))?;
     for (name, miou) in protocols {
         cli::print(format_args!("mIoU {name:<14}{:>7.2}\n", 100.0 * miou))?;
@@ -381,7 +392,7 @@ fn write(evaluation: &Evaluation, out: &Path, scored: Scored, protocols: &[(&str
             images - annotated
         ));
     }
-    if evaluation.overlays > 0 {
+    if overlays > 0 {
         cli::print(format_args!("overlays  {}\n", out.join("overlays").display()))?;
     }
     cli::print(format_args!("plots     {}\n", out.join("plots").display()))?;

@@ -1,15 +1,10 @@
 //! Scores of a network that says one class of each picture, and the pictures it is most sure and wrong about.
 
 use super::classification_report::ClassificationReport;
-use crate::files::{make_folder, plain_cause};
-use crate::render::mistakes::{Mistake, mistakes};
-use crate::render::{plots, save_png};
 use crate::{Error, Result};
 use ndarray::{Array2, Array3};
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 
 /// How many of the best classes are looked at: the 5 of "top-5 error".
 pub const TOP: usize = 5;
@@ -172,60 +167,6 @@ impl Classification {
     pub fn report(&self) -> ClassificationReport {
         ClassificationReport::new(self)
     }
-
-    /// Writes `report.json`, `plots/accuracy.png`, `plots/confusion.png` and, where there are mistakes to show,
-    /// `mistakes.png` into a folder; without, a `mistakes.png` of an earlier evaluation is removed. Returns the paths of
-    /// what was written.
-    ///
-    /// # Errors
-    /// A file that cannot be written; no picture was counted.
-    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        self.write_sheet(folder, self.mistakes.len())
-    }
-
-    /// The same with no more than so many of the mistakes on their sheet.
-    ///
-    /// # Errors
-    /// See [`Classification::write`].
-    pub fn write_sheet(&self, folder: &Path, most_mistakes: usize) -> Result<Vec<PathBuf>> {
-        if self.images() == 0 {
-            return Err(Error::run("there is no picture: nothing to score"));
-        }
-        let plot_folder = folder.join("plots");
-        make_folder(&plot_folder)?;
-        let report = folder.join("report.json");
-        let (accuracy, confusion) = (plot_folder.join("accuracy.png"), plot_folder.join("confusion.png"));
-        self.report().write(&report)?;
-        plots::accuracy_plot(&accuracy, &self.class_names, &self.per_class_accuracy(), 1.0 - self.top1_error())?;
-        plots::class_confusion(&confusion, &self.class_names, &self.confusion)?;
-        let mut written = vec![report, accuracy, confusion];
-        written.extend(self.write_mistakes(folder.join("mistakes.png"), most_mistakes)?);
-        Ok(written)
-    }
-
-    fn write_mistakes(&self, path: PathBuf, most: usize) -> Result<Option<PathBuf>> {
-        if self.mistakes.is_empty() || most == 0 {
-            return match std::fs::remove_file(&path) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => {
-                    Err(Error::file(path, format!("cannot be removed: {}", plain_cause(&cause))))
-                }
-                _ => Ok(None),
-            };
-        }
-        let shown: Vec<Mistake> = self
-            .mistakes
-            .iter()
-            .take(most)
-            .map(|(verdict, picture)| Mistake {
-                picture: picture.view(),
-                truth: &self.class_names[usize::from(verdict.truth)],
-                predicted: &self.class_names[usize::from(verdict.top[0])],
-                confidence: verdict.confidence,
-            })
-            .collect();
-        save_png(&path, &mistakes(&shown)?)?;
-        Ok(Some(path))
-    }
 }
 
 /// The same names; one that occurred before gets its class number added, and a mark more where that is a name, too.
@@ -248,7 +189,6 @@ fn distinct(names: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn names(classes: usize) -> Vec<String> {
         (0..classes).map(|class| format!("class {class}")).collect()
@@ -305,7 +245,6 @@ mod tests {
         assert_eq!(all.confusion()[[4, 0]], 1, "rows are the truth");
         let none = Classification::new(&names(2), 0);
         assert!(none.top1_error().is_nan() && none.top5_error().is_nan());
-        assert!(none.write(Path::new("/no/such")).unwrap_err().to_string().contains("nothing to score"));
     }
 
     #[test]
@@ -354,21 +293,5 @@ mod tests {
     fn names_that_occur_twice_are_told_apart() {
         let twice = ["crane", "cat", "crane", "crane (2)"].map(String::from);
         assert_eq!(Classification::new(&twice, 0).class_names(), ["crane", "cat", "crane (2)'", "crane (2)"]);
-    }
-
-    #[test]
-    fn what_is_written_is_listed_and_old_mistakes_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut all = Classification::new(&names(3), 2);
-        all.add(verdict("a", 0, 1, 0.9), grey).unwrap();
-        let written = all.write(folder.path()).unwrap();
-        let expected = ["report.json", "plots/accuracy.png", "plots/confusion.png", "mistakes.png"];
-        assert_eq!(written, expected.map(|name| folder.path().join(name)));
-        assert!(written.iter().all(|path| path.is_file()));
-
-        let mut right = Classification::new(&names(3), 2);
-        right.add(verdict("a", 0, 0, 0.9), grey).unwrap();
-        assert_eq!(right.write(folder.path()).unwrap().len(), 3);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "report.json and plots");
     }
 }

@@ -1,42 +1,59 @@
-//! Scores of a classification network on one split.
+//! Scores of networks that say one class of each image.
 
-use super::ahead::for_each_batch;
 use super::classification::{Classification, Verdict};
 use super::inference::Predictor;
+use super::metric::{Metric, Read, Reader};
 use crate::Result;
+use crate::data::Dataset;
 use crate::data::classes::augment::ClassAugment;
-use crate::data::{Dataset, Example};
-use std::ops::ControlFlow;
 
-/// Pictures that the network sees at once.
+/// Images that the network sees at once.
 const BATCH: usize = 50;
 
-/// Classifies every picture of a split; of the `mistakes` that the network was surest of the pictures are kept.
-/// `on_pictures` sees what has been counted after each batch, and may break off: the result is then `None`.
-///
-/// # Errors
-/// A picture that cannot be read; scores that are not finite.
-pub fn classify(
-    predictor: &Predictor,
-    dataset: &dyn Dataset,
-    augment: &ClassAugment,
-    mistakes: usize,
-    mut on_pictures: impl FnMut(&Classification) -> ControlFlow<()>,
-) -> Result<Option<Classification>> {
-    let mut counted = Classification::new(&dataset.classes().names(), mistakes);
-    let read = |index| {
-        let image = dataset.example(index)?;
-        let input = augment.evaluation(&image)?;
-        Ok((image, input))
-    };
-    let all: Vec<usize> = (0..dataset.len()).collect();
-    let whole = for_each_batch(&all, BATCH, read, |batch| {
-        let (images, inputs): (Vec<Example>, Vec<Vec<f32>>) = batch.into_iter().unzip();
-        for (image, scores) in images.into_iter().zip(predictor.class_scores(&inputs, augment.resolution())?) {
-            let verdict = Verdict::new(image.name.clone(), image.label[[0, 0]], &scores);
-            counted.add(verdict, || augment.view(&image))?;
+/// Counts what a network says of whole images, which it sees as `augment` evaluates them.
+pub struct ClassificationMetric<'a> {
+    /// What has been counted.
+    pub counted: Classification,
+    predictor: &'a Predictor,
+    augment: ClassAugment,
+}
+
+impl<'a> ClassificationMetric<'a> {
+    /// Nothing counted yet; the images of the `mistakes` that the network is surest of will be kept.
+    pub fn new(predictor: &'a Predictor, dataset: &dyn Dataset, augment: ClassAugment, mistakes: usize) -> Self {
+        Self { counted: Classification::new(&dataset.classes().names(), mistakes), predictor, augment }
+    }
+}
+
+impl Metric for ClassificationMetric<'_> {
+    fn batch_size(&self) -> usize {
+        BATCH
+    }
+
+    fn reader(&self) -> Reader {
+        let augment = self.augment.clone();
+        Box::new(move |dataset, index| {
+            let example = dataset.example(index)?;
+            let input = augment.evaluation(&example)?;
+            Ok(Read { example, instances: None, input })
+        })
+    }
+
+    fn add(&mut self, mut batch: Vec<Read>) -> Result<()> {
+        let inputs: Vec<Vec<f32>> = batch.iter_mut().map(|read| std::mem::take(&mut read.input)).collect();
+        let scores = self.predictor.class_scores(&inputs, self.augment.resolution())?;
+        for (Read { example, .. }, scores) in batch.into_iter().zip(scores) {
+            let verdict = Verdict::new(example.name.clone(), example.label[[0, 0]], &scores);
+            self.counted.add(verdict, || self.augment.view(&example))?;
         }
-        Ok(on_pictures(&counted))
-    })?;
-    Ok(whole.then_some(counted))
+        Ok(())
+    }
+
+    fn images(&self) -> usize {
+        self.counted.images()
+    }
+
+    fn so_far(&self) -> String {
+        format!("top-1 error so far {:.2} %", 100.0 * self.counted.top1_error())
+    }
 }

@@ -1,12 +1,10 @@
 //! Several runs on the same pictures: what each scores, and where they differ.
 
-use super::ahead::for_each_batch;
+use super::metric::{Metric, Read};
 use super::{Evaluation, Predictor, TestTime};
 use crate::data::Dataset;
-use crate::render::page::{Prediction, Shown};
 use crate::{Error, Result};
 use ndarray::{Array2, Zip};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,40 +17,47 @@ pub struct Compared {
     pub differing: Vec<f64>,
 }
 
-/// Predicts every picture with every network; `on_picture` hears of each.
-///
-/// # Errors
-/// A picture that cannot be read or predicted; no labelled pixel in the whole split.
-pub fn compare(
-    predictors: &[Predictor],
-    dataset: &dyn Dataset,
-    test_time: &TestTime,
-    on_picture: impl Fn(),
-) -> Result<Compared> {
-    let mut evaluations: Vec<Evaluation> =
-        predictors.iter().map(|_| Evaluation::new(Arc::clone(dataset.classes()))).collect();
-    let mut differing = Vec::with_capacity(dataset.len());
-    let all: Vec<usize> = (0..dataset.len()).collect();
-    let counted = for_each_batch(
-        &all,
-        1,
-        |index| dataset.example(index),
-        |batch| {
-            for sample in batch {
-                let predict = |predictor: &Predictor| predictor.predict_mean(&sample.image, test_time);
-                let preds: Vec<Array2<u8>> = predictors.iter().map(predict).collect::<Result<_>>()?;
-                evaluations.iter_mut().zip(&preds).for_each(|(evaluation, pred)| evaluation.add(&sample, None, pred));
-                differing.push(share_differing(&preds));
-                on_picture();
-            }
-            Ok(ControlFlow::Continue(()))
-        },
-    );
-    counted?;
-    if evaluations.iter().any(|evaluation| evaluation.scores().miou.is_nan()) {
-        return Err(Error::run("no picture has a labelled pixel: nothing to compare"));
+/// Counts what several networks say of the same images.
+pub struct ComparisonMetric<'a> {
+    compared: Compared,
+    predictors: &'a [Predictor],
+    test_time: &'a TestTime,
+}
+
+impl<'a> ComparisonMetric<'a> {
+    /// Nothing counted yet.
+    pub fn new(predictors: &'a [Predictor], dataset: &dyn Dataset, test_time: &'a TestTime) -> Self {
+        let evaluations = predictors.iter().map(|_| Evaluation::new(Arc::clone(dataset.classes()))).collect();
+        Self { compared: Compared { evaluations, differing: Vec::new() }, predictors, test_time }
     }
-    Ok(Compared { evaluations, differing })
+
+    /// What has been counted.
+    ///
+    /// # Errors
+    /// No labelled pixel in the whole split.
+    pub fn finish(self) -> Result<Compared> {
+        if self.compared.evaluations.iter().any(|evaluation| evaluation.scores().miou.is_nan()) {
+            return Err(Error::run("no picture has a labelled pixel: nothing to compare"));
+        }
+        Ok(self.compared)
+    }
+}
+
+impl Metric for ComparisonMetric<'_> {
+    fn add(&mut self, batch: Vec<Read>) -> Result<()> {
+        for Read { example, .. } in batch {
+            let predict = |predictor: &Predictor| predictor.predict_mean(&example.image, self.test_time);
+            let preds: Vec<Array2<u8>> = self.predictors.iter().map(predict).collect::<Result<_>>()?;
+            let Compared { evaluations, differing } = &mut self.compared;
+            evaluations.iter_mut().zip(&preds).for_each(|(evaluation, pred)| evaluation.add(&example, None, pred));
+            differing.push(share_differing(&preds));
+        }
+        Ok(())
+    }
+
+    fn images(&self) -> usize {
+        self.compared.differing.len()
+    }
 }
 
 /// Refuses to compare runs that are scored on different images, or with different class sets.
@@ -91,38 +96,6 @@ fn share_differing(preds: &[Array2<u8>]) -> f64 {
         Zip::from(&mut differs).and(first).and(other).for_each(|differs, a, b| *differs |= a != b);
     }
     differs.iter().filter(|differs| **differs).count() as f64 / differs.len().max(1) as f64
-}
-
-impl Compared {
-    /// The `count` pictures that the runs differ most on, with the predictions of all; pictures of which they say the same
-    /// are left out.
-    ///
-    /// # Errors
-    /// A picture that can no longer be read or predicted.
-    pub fn gallery(
-        &self,
-        predictors: &[Predictor],
-        dataset: &dyn Dataset,
-        test_time: &TestTime,
-        count: usize,
-    ) -> Result<Vec<Shown>> {
-        let mut order: Vec<usize> = (0..self.differing.len()).filter(|index| self.differing[*index] > 0.0).collect();
-        order.sort_by(|a, b| self.differing[*b].total_cmp(&self.differing[*a]).then(a.cmp(b)));
-        order.truncate(count);
-        let show = |index: usize| {
-            let sample = dataset.example(index)?;
-            let sure = |predictor: &Predictor| predictor.predict_with_confidence(&sample.image, test_time);
-            let sure: Vec<_> = predictors.iter().map(sure).collect::<Result<_>>()?;
-            let scored = self.evaluations.iter().map(|evaluation| &evaluation.pictures[index]);
-            let predictions: Vec<_> =
-                sure.iter().zip(scored).map(|(sure, scores)| Prediction { sure, scores }).collect();
-            Ok(Shown {
-                differing: Some(self.differing[index]),
-                ..Shown::new(dataset.classes(), &sample, &predictions)?
-            })
-        };
-        order.into_iter().map(show).collect()
-    }
 }
 
 #[cfg(test)]

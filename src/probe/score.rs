@@ -6,10 +6,9 @@ use crate::data::Dataset;
 use crate::data::check::Colours;
 use crate::data::classes::augment::ClassAugment;
 use crate::data::normalize::{Normalization, normalize};
-use crate::eval::ahead::for_each_batch;
 use crate::eval::inference::finite;
 use crate::eval::scores::Confusion;
-use crate::eval::{Verdict, ids_of};
+use crate::eval::{Metric, Read, Reader, Verdict, evaluate_some, ids_of};
 use crate::local::Targets;
 use crate::ops;
 use crate::render::drawn::tile;
@@ -154,47 +153,27 @@ impl Probed {
         let (indices, _) = all.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
         indices.sort_unstable();
         let segmentation = val.task() == TaskKind::Segmentation;
-        let mut seen = Seen::default();
-        let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
-        let mut sums: Vec<Sums> =
-            std::iter::repeat_with(|| Sums::new(segmentation.then(|| val.classes()))).take(probes).collect();
-        let mut kept: Vec<(RgbImage, Vec<RgbImage>)> = Vec::new();
-        let mut done = 0;
         let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
-        let batch_size = if segmentation { 1 } else { BATCH };
-        let read = |index| View::read(val, index, &augment, normalization);
-        for_each_batch(indices, batch_size, read, |examples| {
-            let mut batch = Batch::of(examples);
-            let number = batch.images.len();
-            seen.add(&batch, self.num_classes);
-            let keep = drawn.saturating_sub(kept.len()).min(number);
-            let first_kept = kept.len();
-            kept.extend(batch.images[..keep].iter().map(|image| (tile(picture(image.view())), Vec::new())));
-            let [height, width] = batch.size;
-            let shape = [number, 3, height, width];
-            let input = Tensor::from_data(TensorData::new(std::mem::take(&mut batch.inputs), shape), &self.device);
-            let targets = Targets::new(&input, normalization, batch.label.clone(), &self.device);
-            let mut of_blocks = sums.iter_mut();
-            self.forward(input, |probing, features| {
-                let (Some((probe, _)), Some(sums)) = (&probing.probe, of_blocks.next()) else { return Ok(()) };
-                let (logits, scores) = probe.outputs(features.clone(), batch.size);
-                let values = (3 * number * height * width) as f64;
-                let loss = ops::bce_with_logits(logits.clone(), targets.image.clone());
-                let image = activation::sigmoid(logits);
-                let squares = (image.clone() - targets.image.clone()).powf_scalar(2.0).mean();
-                let read: Vec<f64> = Tensor::cat(vec![loss, squares], 0).into_data().iter::<f64>().collect();
-                sums.loss += read[0] * values;
-                sums.squares += read[1] * values;
-                for (i, (_, of_picture)) in kept[first_kept..].iter_mut().enumerate() {
-                    of_picture.push(tile(drawn_picture(image.clone().narrow(0, i, 1))));
-                }
-                count_right(sums, scores, &batch).map_err(|_| diverged("classifier", &probing.name, settings))?;
-                Ok(())
-            })?;
-            done += number;
-            on_pictures(done, count);
-            Ok(ControlFlow::Continue(()))
+        let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
+        let sums = std::iter::repeat_with(|| Sums::new(segmentation.then(|| val.classes()))).take(probes).collect();
+        let (seen, kept) = (Seen::default(), Vec::new());
+        let mut metric = ProbeMetric {
+            probed: self,
+            settings,
+            normalization,
+            augment,
+            segmentation,
+            drawn,
+            sums,
+            seen,
+            kept,
+            done: 0,
+        };
+        evaluate_some(&mut metric, val, indices, |metric| {
+            on_pictures(metric.done, count);
+            ControlFlow::Continue(())
         })?;
+        let ProbeMetric { sums, seen, kept, .. } = metric;
         let probed = self.blocks.iter().filter(|probing| probing.probe.is_some());
         let blocks: Vec<BlockScore> = probed
             .zip(&sums)
@@ -223,35 +202,85 @@ fn diverged(probe: &str, block: &str, settings: &Settings) -> Error {
     Error::run(format!("the {probe} behind {block} has diverged; probe with a smaller --lr (now {})", settings.lr))
 }
 
-/// One image as a probe sees it.
-struct View {
-    image: Array3<u8>,
-    input: Vec<f32>,
-    label: Vec<u16>,
+/// Counts what every probe says of the same images.
+struct ProbeMetric<'a> {
+    probed: &'a mut Probed,
+    settings: &'a Settings,
+    normalization: Normalization,
+    augment: ClassAugment,
+    segmentation: bool,
+    /// Images kept with what each probe draws of them.
+    drawn: usize,
+    sums: Vec<Sums>,
+    seen: Seen,
+    kept: Vec<(RgbImage, Vec<RgbImage>)>,
+    done: usize,
 }
 
-impl View {
+impl Metric for ProbeMetric<'_> {
+    fn batch_size(&self) -> usize {
+        if self.segmentation { 1 } else { BATCH }
+    }
+
     /// The whole image with its map of classes, or the view of it that classification networks see.
-    fn read(val: &dyn Dataset, index: usize, augment: &ClassAugment, normalization: Normalization) -> Result<Self> {
-        let example = val.example(index)?;
-        let label = example.label.iter().copied().collect();
-        let image = match val.task() {
-            TaskKind::Segmentation => example.image,
-            TaskKind::Classification => augment.view(&example)?,
-        };
-        Ok(Self { input: normalize(&image, normalization), image, label })
+    fn reader(&self) -> Reader {
+        let (augment, normalization, whole) = (self.augment.clone(), self.normalization, self.segmentation);
+        Box::new(move |dataset, index| {
+            let mut example = dataset.example(index)?;
+            if !whole {
+                example.image = augment.view(&example)?;
+            }
+            Ok(Read { input: normalize(&example.image, normalization), example, instances: None })
+        })
+    }
+
+    fn add(&mut self, examples: Vec<Read>) -> Result<()> {
+        let mut batch = Batch::of(examples);
+        let number = batch.images.len();
+        self.seen.add(&batch, self.probed.num_classes);
+        let (kept, sums) = (&mut self.kept, &mut self.sums);
+        let keep = self.drawn.saturating_sub(kept.len()).min(number);
+        let first_kept = kept.len();
+        kept.extend(batch.images[..keep].iter().map(|image| (tile(picture(image.view())), Vec::new())));
+        let [height, width] = batch.size;
+        let shape = [number, 3, height, width];
+        let input = Tensor::from_data(TensorData::new(std::mem::take(&mut batch.inputs), shape), &self.probed.device);
+        let targets = Targets::new(&input, self.normalization, batch.label.clone(), &self.probed.device);
+        let (mut of_blocks, settings) = (sums.iter_mut(), self.settings);
+        self.probed.forward(input, |probing, features| {
+            let (Some((probe, _)), Some(sums)) = (&probing.probe, of_blocks.next()) else { return Ok(()) };
+            let (logits, scores) = probe.outputs(features.clone(), batch.size);
+            let values = (3 * number * height * width) as f64;
+            let loss = ops::bce_with_logits(logits.clone(), targets.image.clone());
+            let image = activation::sigmoid(logits);
+            let squares = (image.clone() - targets.image.clone()).powf_scalar(2.0).mean();
+            let read: Vec<f64> = Tensor::cat(vec![loss, squares], 0).into_data().iter::<f64>().collect();
+            sums.loss += read[0] * values;
+            sums.squares += read[1] * values;
+            for (i, (_, of_picture)) in kept[first_kept..].iter_mut().enumerate() {
+                of_picture.push(tile(drawn_picture(image.clone().narrow(0, i, 1))));
+            }
+            count_right(sums, scores, &batch).map_err(|_| diverged("classifier", &probing.name, settings))?;
+            Ok(())
+        })?;
+        self.done += number;
+        Ok(())
+    }
+
+    fn images(&self) -> usize {
+        self.done
     }
 }
 
 impl Batch {
     /// Images of one size.
-    fn of(examples: Vec<View>) -> Self {
-        let (height, width, _) = examples.first().map_or((0, 0, 3), |example| example.image.dim());
+    fn of(examples: Vec<Read>) -> Self {
+        let (height, width, _) = examples.first().map_or((0, 0, 3), |read| read.example.image.dim());
         let mut batch = Self { images: vec![], inputs: vec![], label: vec![], size: [height, width] };
-        for View { image, input, label } in examples {
-            batch.images.push(image);
+        for Read { example, input, .. } in examples {
+            batch.label.extend(example.label.iter().copied());
+            batch.images.push(example.image);
             batch.inputs.extend(input);
-            batch.label.extend(label);
         }
         batch
     }

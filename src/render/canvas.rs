@@ -2,6 +2,7 @@
 
 use super::surface::{Surface, width};
 use crate::files::{write_atomic, write_png};
+use crate::font::FONT;
 use crate::{Error, Result};
 use image::{ExtendedColorType, RgbImage};
 use plotters::coord::Shift;
@@ -26,9 +27,6 @@ pub(super) const GRID: RGBColor = RGBColor(222, 222, 222);
 
 /// A PNG always has the first. An SVG names them all, and a machine without the first has one as wide.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
-/// DejaVu Sans, as a TrueType file.
-pub(crate) static FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
-
 /// Text in the embedded font, so that plots look the same on every machine.
 pub(super) fn axis_text(size: f64) -> TextStyle<'static> {
     static REGISTERED: Once = Once::new();

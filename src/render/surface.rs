@@ -1,6 +1,6 @@
 //! What plots are drawn on: pixels or vectors, with one way to write text on either.
 
-use super::canvas::FONT;
+use crate::font::FONT;
 use ab_glyph::{Font, FontRef, ScaleFont};
 use image::RgbImage;
 use plotters::prelude::*;

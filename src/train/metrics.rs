@@ -1,7 +1,6 @@
 //! `metrics.jsonl`: one JSON object a line, for every logged step and every evaluation.
 
-use crate::eval::Classification;
-use crate::eval::scores::Scores;
+use crate::eval::Counted;
 use crate::files::{plain_cause, write_atomic};
 use crate::local::Losses;
 use crate::local::pipeline::Work;
@@ -124,18 +123,21 @@ fn finite(score: f64) -> Option<f64> {
 }
 
 impl LoggedScores {
-    /// The scores of a segmentation network.
-    pub fn of_segmentation(scores: &Scores) -> Self {
-        Self::Pixels {
-            miou: finite(scores.miou),
-            miou_present: finite(scores.miou_present),
-            pixel_accuracy: finite(scores.pixel_accuracy),
+    /// What an evaluation came to.
+    pub fn of(counted: &Counted) -> Self {
+        match counted {
+            Counted::Segmentation(evaluation) => {
+                let scores = evaluation.scores();
+                Self::Pixels {
+                    miou: finite(scores.miou),
+                    miou_present: finite(scores.miou_present),
+                    pixel_accuracy: finite(scores.pixel_accuracy),
+                }
+            }
+            Counted::Classification(counted) => {
+                Self::Pictures { top1: finite(counted.top1_error()), top5: finite(counted.top5_error()) }
+            }
         }
-    }
-
-    /// The scores of a classifier.
-    pub fn of_classification(counted: &Classification) -> Self {
-        Self::Pictures { top1: finite(counted.top1_error()), top5: finite(counted.top5_error()) }
     }
 
     /// Every score by its name in the log.

@@ -6,7 +6,7 @@
 //! A small ResNet tells nine in ten apart after 200 steps of 64 pictures, and 99 in 100 after 400.
 
 use crate::data::keyed::{hash_of, keyed_rng};
-use crate::render::FONT;
+use crate::font::FONT;
 use crate::{Error, Result};
 use ab_glyph::{Font, FontRef};
 use ndarray::Array3;

@@ -17,18 +17,18 @@ pub(super) enum Page {
 }
 
 const TEMPLATES: [(&str, &str); 5] = [
-    ("base.html", include_str!("../../../assets/report/base.html")),
-    ("parts.html", include_str!("../../../assets/report/parts.html")),
-    ("segmentation.html", include_str!("../../../assets/report/segmentation.html")),
-    ("classification.html", include_str!("../../../assets/report/classification.html")),
-    ("comparison.html", include_str!("../../../assets/report/comparison.html")),
+    ("base.html", include_str!("../../assets/report/base.html")),
+    ("parts.html", include_str!("../../assets/report/parts.html")),
+    ("segmentation.html", include_str!("../../assets/report/segmentation.html")),
+    ("classification.html", include_str!("../../assets/report/classification.html")),
+    ("comparison.html", include_str!("../../assets/report/comparison.html")),
 ];
-const STYLE: &str = include_str!("../../../assets/report/style.css");
+const STYLE: &str = include_str!("../../assets/report/style.css");
 const SCRIPTS: [&str; 4] = [
-    include_str!("../../../assets/report/page.js"),
-    include_str!("../../../assets/report/plots.js"),
-    include_str!("../../../assets/report/gallery.js"),
-    include_str!("../../../assets/report/mistakes.js"),
+    include_str!("../../assets/report/page.js"),
+    include_str!("../../assets/report/plots.js"),
+    include_str!("../../assets/report/gallery.js"),
+    include_str!("../../assets/report/mistakes.js"),
 ];
 
 /// Says so, before the work and not after it, where a page cannot be written into a folder.
