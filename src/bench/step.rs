@@ -137,10 +137,7 @@ pub(super) fn batch(config: &RunConfig, num_classes: usize, device: &Device) -> 
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let pixels = batch * size.height * size.width;
     let input: Vec<f32> = (0..3 * pixels).map(|_| StandardNormal.sample(&mut rng)).collect();
-    let labels = match config.data.dataset.task() {
-        crate::task::TaskKind::Segmentation => pixels,
-        crate::task::TaskKind::Classification => batch,
-    };
+    let labels = if config.data.dataset.task().is_dense() { pixels } else { batch };
     let label = (0..labels)
         .map(|_| if labels > batch && rng.random_bool(0.1) { 255 } else { rng.random_range(0..num_classes) as u16 })
         .collect();

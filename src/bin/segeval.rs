@@ -152,7 +152,7 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
         None => Protocol::only(test_time),
     };
     let opened = Opened::new(args, run)?;
-    if opened.pictures.task() == TaskKind::Classification
+    if !opened.pictures.task().is_dense()
         && (args.protocol.is_some() || !protocols.iter().all(|p| p.test_time.is_plain()))
     {
         return Err(Error::usage(
@@ -194,7 +194,7 @@ fn of_comparison(args: &Args) -> Result<ExitCode> {
     for run in &args.compare {
         let opened = Opened::new(args, run)?;
         let (predictor, about) = (opened.predictor()?, opened.about(run, test_time.in_words())?);
-        if opened.pictures.task() == TaskKind::Classification {
+        if !opened.pictures.task().is_dense() {
             return Err(Error::usage(format!(
                 "--compare {}: classifies whole pictures; runs that say a class of each pixel can be compared",
                 run.display()

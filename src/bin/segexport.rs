@@ -40,7 +40,7 @@ fn segexport(args: Args) -> Result<ExitCode> {
         return Err(Error::file(&args.out, "is there already and is never overwritten; give another --out"));
     }
     let config = RunConfig::of_run(&args.run)?;
-    if config.data.dataset.task() == TaskKind::Classification && args.format != Format::Safetensors {
+    if !config.data.dataset.task().is_dense() && args.format != Format::Safetensors {
         return Err(Error::usage(
             "--format: this run classifies pictures, and only networks that segment are written for other programs; use \
              --format safetensors",

@@ -6,7 +6,6 @@ use infoseg::device::DeviceChoice;
 use infoseg::eval::{Predictor, test_time::TestTimeArgs};
 use infoseg::predict::{Format, jobs, predict};
 use infoseg::task::ClassSet;
-use infoseg::task::TaskKind;
 use infoseg::task::class_set::ClassFile;
 use infoseg::train::checkpoint;
 use infoseg::weights::Checkpoint;
@@ -100,7 +99,7 @@ fn segpredict(args: Args) -> Result<ExitCode> {
                 )));
             }
             let config = RunConfig::of_run(run)?;
-            if config.data.dataset.task() == TaskKind::Classification {
+            if !config.data.dataset.task().is_dense() {
                 return Err(Error::usage(format!(
                     "{}: this run classifies whole pictures, and segpredict segments them; score it with segeval {0}",
                     run.display()

@@ -2,7 +2,6 @@
 
 use super::{Crop, LocalHeadKind, Resolution, RunConfig, Schedule};
 use crate::keys::{Checked, at_least, between, ensure, said, size};
-use crate::task::TaskKind;
 use crate::{Error, Result};
 
 impl RunConfig {
@@ -31,7 +30,7 @@ impl RunConfig {
     /// What goes with a class for each pixel, and what with a class for each picture.
     fn check_task(&self) -> Checked {
         let (dataset, crop, backbone) = (self.data.dataset, self.augment.crop, self.model.backbone);
-        let (on, pixels) = (dataset.name(), dataset.task() == TaskKind::Segmentation);
+        let (on, pixels) = (dataset.name(), dataset.task().is_dense());
         let each = if pixels { "pixel" } else { "picture" };
         let fits = pixels == (crop == Crop::Scaled);
         let would_do = if pixels { "\"scaled\"" } else { "\"reflect-padded\", \"zero-padded\" or \"resized\"" };

@@ -2,7 +2,6 @@
 
 use super::{DatasetKind, RunConfig, paper};
 use crate::files::plain_cause;
-use crate::task::TaskKind;
 use crate::text::counted;
 use crate::{Error, Result};
 use clap::ValueEnum;
@@ -306,7 +305,7 @@ impl Merged {
     /// loss weights for this network and K, where it has some.
     fn follow_paper(&mut self) -> Result<()> {
         let config = self.config()?;
-        if config.data.dataset.task() != TaskKind::Classification {
+        if config.data.dataset.task().is_dense() {
             return Ok(());
         }
         if let Some(task_loss) = config.local.method.traits().default_task_loss

@@ -11,7 +11,6 @@ use super::heads::{decoder_footprint, head_footprint};
 use super::spec::Spec;
 use crate::device::DeviceChoice;
 use crate::net::{FeatureShape, Footprint};
-use crate::task::TaskKind;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -283,10 +282,9 @@ impl Costs {
 
     /// Bytes of the contrastive loss of so many pictures.
     fn contrast(&self, pictures: usize) -> u64 {
-        let samples = match (self.spec.local.task_loss, self.spec.task) {
-            (TaskLoss::Softmax, _) => 0,
-            (TaskLoss::Contrast, TaskKind::Segmentation) => self.spec.local.contrast_samples,
-            (TaskLoss::Contrast, TaskKind::Classification) => pictures,
+        let samples = match self.spec.local.task_loss {
+            TaskLoss::Softmax => 0,
+            TaskLoss::Contrast => self.spec.task.task().contrasted(pictures, self.spec.local.contrast_samples),
         };
         (CONTRASTS * samples * samples * VALUE) as u64
     }
@@ -299,11 +297,8 @@ impl Costs {
     }
 
     fn labels(&self) -> usize {
-        let batch = self.spec.batch_size;
-        match self.spec.task {
-            TaskKind::Segmentation => batch * self.picture.pixels(),
-            TaskKind::Classification => batch,
-        }
+        let [height, width] = self.spec.task.task().label_size([self.picture.height, self.picture.width]);
+        self.spec.batch_size * height * width
     }
 
     /// Bytes of a batch's features behind these blocks.

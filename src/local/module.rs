@@ -8,6 +8,7 @@ use super::spec::Spec;
 use super::step::{Mark, Watch};
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
+use crate::task::Task;
 use crate::{Error, Result, memory, ops};
 use burn::backend::StreamId;
 use burn::module::Module;
@@ -125,6 +126,8 @@ pub struct LocalModule {
     pub(super) task_weight: f64,
     pub(super) aux_weight: f64,
     pub(super) num_classes: usize,
+    /// What it learns.
+    pub(super) task: &'static dyn Task,
     pub(super) local: LocalConfig,
     pub(super) recompute: bool,
     pub(super) micro_batches: usize,
@@ -175,6 +178,7 @@ impl LocalModule {
             task_weight: local.task_weight_of(index, local.num_modules),
             aux_weight: spec.model.aux_weight,
             num_classes,
+            task: spec.task.task(),
             local,
             recompute: spec.execution.recompute,
             micro_batches: spec.execution.micro_batches,

@@ -9,7 +9,6 @@ use super::cost::{Costs, Execution, StepCost};
 use super::cut;
 use super::spec::Spec;
 use crate::memory::human;
-use crate::task::TaskKind;
 use crate::text::counted;
 use crate::{Error, Result};
 
@@ -162,7 +161,7 @@ fn parts(spec: &Spec) -> Vec<usize> {
     if spec.replicas > 1 {
         return vec![own]; // replicas make a batch in parts already
     }
-    let images_alone = spec.task == TaskKind::Classification;
+    let images_alone = !spec.task.is_dense();
     if spec.local.task_loss == TaskLoss::Contrast && images_alone {
         return vec![own]; // images are contrasted within a part: small ones have nothing to contrast
     }

@@ -8,7 +8,7 @@ use super::spec::Spec;
 use super::step::Mark;
 use crate::data::normalize::Normalization;
 use crate::files::{cause_in, unless_it_panics};
-use crate::net::{Init, Network, network};
+use crate::net::{Init, Network};
 use crate::{Error, Result, memory};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
@@ -55,7 +55,7 @@ impl LocalNetwork {
 
     fn with_weights(spec: &Spec, num_classes: usize, device: &Device) -> Result<Self> {
         let mut init = Init::new(spec.seed, device);
-        let network = network(&mut init, &spec.model, spec.task, num_classes);
+        let network = spec.task.task().network(&mut init, &spec.model, num_classes);
         Self::of_blocks(&mut init, network, spec, num_classes)
     }
 

@@ -5,7 +5,7 @@ use super::cost::Execution;
 use crate::data::normalize::Normalization;
 use crate::device::DeviceChoice;
 use crate::net::config::ModelConfig;
-use crate::net::{FeatureShape, Init, Network, network};
+use crate::net::{FeatureShape, Init, Network};
 use crate::size::Resolution;
 use crate::task::TaskKind;
 use burn::tensor::Device;
@@ -65,7 +65,7 @@ impl Spec {
 
     /// The network without weights, for its shapes.
     pub fn blank(&self, num_classes: usize) -> Network {
-        network(&mut Init::blank(&Device::flex()), &self.model, self.task, num_classes)
+        self.task.task().network(&mut Init::blank(&Device::flex()), &self.model, num_classes)
     }
 
     /// Shape of a training image.

@@ -193,9 +193,9 @@ impl Step<'_, '_> {
                 && *after == i
             {
                 let pass = self.training(AUX_HEAD);
-                let weight = self.module.aux_weight;
+                let (weight, task) = (self.module.aux_weight, self.module.task);
                 aux = Some(self.beside(&x, weight, share.labelled, |x| {
-                    ops::upsample_cross_entropy(aux_head.forward(x, &pass), targets.label.clone(), false)
+                    task.loss(aux_head.forward(x, &pass), targets.label.clone(), false)
                 }));
                 (self.watch)(Mark::AuxHead);
             }
@@ -270,8 +270,8 @@ impl Step<'_, '_> {
         let module = self.module;
         let heads = match &module.net().heads {
             Heads::Task(_) => {
-                let (decode, gradient) = self
-                    .beside(x, 1.0, share.labelled, |x| ops::upsample_cross_entropy(x, targets.label.clone(), false));
+                let (decode, gradient) =
+                    self.beside(x, 1.0, share.labelled, |x| module.task.loss(x, targets.label.clone(), false));
                 let task = aux.map_or(decode.clone(), |aux| decode + aux * module.aux_weight);
                 return (Terms { reconstruction: None, total: task.clone(), task }, gradient);
             }
@@ -281,7 +281,7 @@ impl Step<'_, '_> {
         let (task, mut gradient) = self.beside(x, module.task_weight, share.labelled, |x| {
             let scores = heads.local_head.forward(x, &pass);
             match module.local.task_loss {
-                TaskLoss::Softmax => ops::upsample_cross_entropy(scores, targets.label.clone(), true),
+                TaskLoss::Softmax => module.task.loss(scores, targets.label.clone(), true),
                 TaskLoss::Contrast => module.contrast(scores, targets, seed),
             }
         });

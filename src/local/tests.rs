@@ -9,7 +9,7 @@ use crate::config::{RunConfig, defaults_for};
 use crate::data::config::DatasetKind;
 use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
-use crate::net::{Init, Pass, network};
+use crate::net::{Init, Pass};
 use crate::ops;
 use crate::size::Resolution;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -102,7 +102,7 @@ fn one_module_is_end_to_end_training() {
 
     // The same network by hand: forward, both losses, backward, gradient descent.
     let device = device();
-    let network = network(&mut Init::new(config.seed, &device), &config.model, config.data.dataset.task(), CLASSES);
+    let network = config.spec().task.task().network(&mut Init::new(config.seed, &device), &config.model, CLASSES);
     let (aux_head, after) = network.aux_head.unwrap();
     let pass = Pass::training(1);
     let (mut x, mut aux_logits) = (input, None);

@@ -16,7 +16,7 @@ pub use classifier::ClassHead;
 pub use footprint::Footprint;
 pub use heads::{AsppHead, FcnHead};
 pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass, Replica};
-pub use network::{Block, NamedBlock, Network, network};
+pub use network::{Block, NamedBlock, Network, classification_network, deeplab};
 pub use resnet::Residual;
 
 /// Height, width and channels of one picture's features: what blocks are planned by, before any tensor exists.

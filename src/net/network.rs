@@ -7,7 +7,6 @@ use super::heads::{AsppHead, FcnHead};
 use super::layers::{Init, Pass};
 use super::resnet::{self, Residual, Stem};
 use super::{FeatureShape, Footprint};
-use crate::task::TaskKind;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -72,11 +71,10 @@ pub struct NamedBlock {
 /// ```
 /// use burn::tensor::Device;
 /// use infoseg::config::{DatasetKind, defaults_for};
-/// use infoseg::task::TaskKind;
-/// use infoseg::net::{Init, network};
+/// use infoseg::net::{Init, deeplab};
 ///
 /// let model = defaults_for(DatasetKind::Synthetic).model;
-/// let network = network(&mut Init::new(1, &Device::flex()), &model, TaskKind::Segmentation, 19);
+/// let network = deeplab(&mut Init::new(1, &Device::flex()), &model, 19);
 /// assert_eq!(network.blocks[0].name, "stem");
 /// assert_eq!(network.blocks.last().unwrap().name, "head");
 /// ```
@@ -87,23 +85,12 @@ pub struct Network {
     pub aux_head: Option<(FcnHead, String)>,
 }
 
-/// The configured network, for `num_classes` classes of pixels or of images, as the task is.
-///
-/// # Panics
-/// If it is to segment on a backbone made for CIFAR's pictures, which the check of a configuration refuses.
-pub fn network(init: &mut Init, model: &ModelConfig, task: TaskKind, num_classes: usize) -> Network {
-    match task {
-        TaskKind::Segmentation => deeplab(init, model, num_classes),
-        TaskKind::Classification => classification(init, model, num_classes),
-    }
-}
-
 /// A backbone, global average, linear layer.
-fn classification(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
+pub fn classification_network(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
     let Some(layout) = resnet::layout(config.backbone) else {
         return Network { blocks: densenet::blocks(init, config.width, num_classes), aux_head: None };
     };
-    let (mut blocks, outputs) = resnet::blocks(init, config, layout, TaskKind::Classification);
+    let (mut blocks, outputs) = resnet::blocks(init, config, layout, None);
     let channels = outputs[outputs.len() - 1];
     let head = Block::Class(ClassHead::new(init, [channels, num_classes], false));
     blocks.push(NamedBlock { name: "head".into(), block: head });
@@ -111,9 +98,12 @@ fn classification(init: &mut Init, config: &ModelConfig, num_classes: usize) -> 
 }
 
 /// DeepLabV3 on a dilated ResNet.
-fn deeplab(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
+///
+/// # Panics
+/// On a backbone made for CIFAR's images.
+pub fn deeplab(init: &mut Init, config: &ModelConfig, num_classes: usize) -> Network {
     let layout = resnet::layout(config.backbone).expect("the configuration was checked");
-    let (mut blocks, outputs) = resnet::blocks(init, config, layout, TaskKind::Segmentation);
+    let (mut blocks, outputs) = resnet::blocks(init, config, layout, Some(config.output_stride));
     let [layer3, layer4] = [outputs[2], outputs[3]];
     let channels = [layer4, config.aspp_channels, num_classes];
     let head = AsppHead::new(init, channels, &config.atrous_rates, config.decode_head, config.dropout);
@@ -137,7 +127,7 @@ mod tests {
     fn build(dataset: DatasetKind, backbone: Backbone, num_classes: usize) -> Network {
         let mut config = defaults_for(dataset);
         (config.model.backbone, config.model.width) = (backbone, 1.0);
-        network(&mut Init::new(1, &Device::flex()), &config.model, dataset.task(), num_classes)
+        dataset.task().task().network(&mut Init::new(1, &Device::flex()), &config.model, num_classes)
     }
 
     fn parameters(network: &Network) -> usize {

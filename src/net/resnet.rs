@@ -8,7 +8,6 @@
 use super::config::{Backbone, ModelConfig, Stem as StemKind};
 use super::layers::{ConvBnAct, Init, Pass};
 use super::{Block, FeatureShape, Footprint, NamedBlock};
-use crate::task::TaskKind;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
@@ -210,20 +209,26 @@ pub fn width_of(given: [usize; 4]) -> Option<f64> {
     [given[0] as f64 / 64.0].into_iter().chain(decimals).find(fits)
 }
 
-/// Strides and dilations of the stages.
-fn strides(backbone: Backbone, task: TaskKind, output_stride: usize) -> ([usize; 4], [usize; 4]) {
-    match (task, output_stride) {
+/// Strides and dilations of the stages, for this output stride (`None`: no stage is dilated).
+fn strides(backbone: Backbone, output_stride: Option<usize>) -> ([usize; 4], [usize; 4]) {
+    match output_stride {
         _ if backbone.is_cifar() => ([1, 2, 2, 0], [1; 4]),
-        (TaskKind::Classification, _) => ([1, 2, 2, 2], [1; 4]),
-        (TaskKind::Segmentation, 16) => ([1, 2, 2, 1], [1, 1, 1, 2]),
-        (TaskKind::Segmentation, _) => ([1, 2, 1, 1], [1, 1, 2, 4]),
+        None => ([1, 2, 2, 2], [1; 4]),
+        Some(16) => ([1, 2, 2, 1], [1, 1, 1, 2]),
+        Some(_) => ([1, 2, 1, 1], [1, 1, 2, 4]),
     }
 }
 
-/// Stem and residual blocks of this layout, and the channels of each stage's output.
-pub fn blocks(init: &mut Init, config: &ModelConfig, layout: Layout, task: TaskKind) -> (Vec<NamedBlock>, Vec<usize>) {
+/// Stem and residual blocks of this layout, and the channels of each stage's output. With an `output_stride` later stages are
+/// dilated instead of strided.
+pub fn blocks(
+    init: &mut Init,
+    config: &ModelConfig,
+    layout: Layout,
+    output_stride: Option<usize>,
+) -> (Vec<NamedBlock>, Vec<usize>) {
     let cifar = config.backbone.is_cifar();
-    let (strides, dilations) = strides(config.backbone, task, config.output_stride);
+    let (strides, dilations) = strides(config.backbone, output_stride);
     let narrowest = if cifar { 16 } else { 64 };
     let mut channels = scaled(narrowest, config.width);
     let stem = if cifar { Stem::cifar(init, channels) } else { Stem::new(init, config.stem, channels) };

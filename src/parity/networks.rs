@@ -5,7 +5,6 @@ use crate::config::RunConfig;
 use crate::local::{LocalNetwork, Targets};
 use crate::net::Pass;
 use crate::ops;
-use crate::task::TaskKind;
 use crate::train::schedule::learning_rate;
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -39,7 +38,7 @@ pub fn fixture(case: &str) -> Fixture {
 
 /// Whether the case's fixture holds results alone, and of large ones some of their numbers: classification.
 pub fn is_drawn(case: &str) -> bool {
-    config(case).data.dataset.task() == TaskKind::Classification
+    !config(case).data.dataset.task().is_dense()
 }
 
 fn classes(fixture: &Fixture) -> usize {

@@ -16,7 +16,7 @@ use crate::data::loader::Loader;
 use crate::data::training_set::TrainingSet;
 use crate::local::schedule::mix;
 use crate::local::{Targets, cut};
-use crate::net::{Block, FeatureShape, Init, Pass, network};
+use crate::net::{Block, FeatureShape, Init, Pass};
 use crate::render::drawn::evenly;
 use crate::train::checkpoint::Checkpoint;
 use crate::{Error, Result};
@@ -68,7 +68,7 @@ impl Probed {
         let num_classes = checkpoint.num_classes();
         let trained = checkpoint.network(config, device)?;
         let picture = config.spec().image();
-        let blank = network(&mut Init::blank(device), &config.model, config.data.dataset.task(), num_classes);
+        let blank = config.spec().blank(num_classes);
         let shapes: Vec<FeatureShape> = cut::features(&blank, picture).iter().map(|features| features.shape).collect();
         let frozen = device.clone().without_autodiff();
         let mut blocks = Vec::new();

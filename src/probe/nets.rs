@@ -33,7 +33,7 @@ struct Classifier {
 
 impl Classifier {
     fn new(init: &mut Init, task: TaskKind, features: FeatureShape, picture: FeatureShape, num_classes: usize) -> Self {
-        let pooled = task == TaskKind::Classification;
+        let pooled = !task.is_dense();
         let enough = if pooled { 8 } else { picture.height.div_ceil(8) };
         let mut height = features.height;
         let mut stride = || {

@@ -14,7 +14,6 @@ use crate::ops;
 use crate::render::drawn::tile;
 use crate::render::overlay::picture;
 use crate::task::ClassSet;
-use crate::task::TaskKind;
 use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData, activation};
 use image::RgbImage;
@@ -152,7 +151,7 @@ impl Probed {
         let mut all: Vec<usize> = (0..val.len()).collect();
         let (indices, _) = all.partial_shuffle(&mut ChaCha8Rng::seed_from_u64(settings.seed), count);
         indices.sort_unstable();
-        let segmentation = val.task() == TaskKind::Segmentation;
+        let segmentation = val.task().is_dense();
         let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
         let probes = self.blocks.iter().filter(|probing| probing.probe.is_some()).count();
         let sums = std::iter::repeat_with(|| Sums::new(segmentation.then(|| val.classes()))).take(probes).collect();

@@ -16,7 +16,6 @@ use crate::local::{LocalNetwork, cost::StepCost, cut};
 use crate::memory;
 use crate::messages::say;
 use crate::task::ClassSet;
-use crate::task::TaskKind;
 use crate::weights::Checkpoint;
 use crate::weights::classifiers::{ClassMap, NewClasses};
 use crate::{Error, Result, data};
@@ -85,7 +84,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
     for (dataset, split) in [(&train, &config.data.train_split), (&val, &config.data.val_split)] {
         tell_unlabelled(&**dataset, split)?;
     }
-    if train.task() == TaskKind::Segmentation {
+    if train.task().is_dense() {
         tell_same_images(&*train, &*val)?;
     }
     let classes = Arc::clone(train.classes());
@@ -113,7 +112,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         }
     };
     let resumed = checkpoint.is_some();
-    if config.data.dataset.task() == TaskKind::Segmentation {
+    if config.data.dataset.task().is_dense() {
         run_folder::write_classes(&folder, &data::class_file(&config.data)?)?;
     }
     let lock = lock; // until the end of the run

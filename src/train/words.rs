@@ -7,7 +7,6 @@ use crate::config::{RunConfig, Schedule};
 use crate::data::Dataset;
 use crate::local::LocalNetwork;
 use crate::messages::say;
-use crate::task::TaskKind;
 use crate::text::counted;
 use std::path::Path;
 
@@ -92,7 +91,7 @@ pub(super) fn describe(
         "training on {}, scoring on {}; {} {}, batch {}{}, {}; run folder {}",
         counted(train.len(), "picture"),
         val.len(),
-        if config.data.dataset.task() == TaskKind::Segmentation { "crop" } else { "size" },
+        if config.data.dataset.task().is_dense() { "crop" } else { "size" },
         train_config.resolution,
         train_config.batch_size,
         match config.parallel.replicas {
@@ -102,7 +101,7 @@ pub(super) fn describe(
         counted(train_config.steps, "step"),
         folder.display()
     ));
-    if train.task() == TaskKind::Segmentation {
+    if train.task().is_dense() {
         say(format_args!("classes: {}", train.classes().describe()));
     }
     for module in &network.modules {
@@ -117,7 +116,7 @@ pub(super) fn describe(
         say(format_args!("local module {} of {}: {blocks}{on}", module.index + 1, network.modules.len()));
     }
     let has_aux_head = network.modules.last().is_some_and(|module| module.has_aux_head());
-    let segments = config.data.dataset.task() == TaskKind::Segmentation;
+    let segments = config.data.dataset.task().is_dense();
     if segments && config.model.aux_weight > 0.0 && !has_aux_head {
         say("without the auxiliary head: layer3 ends before the last module, in one that has a head of its own");
     }
