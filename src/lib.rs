@@ -27,6 +27,7 @@ pub mod page;
 pub mod predict;
 pub mod probe;
 pub mod render;
+pub mod rng;
 pub mod size;
 pub mod task;
 pub mod text;

@@ -2,13 +2,13 @@
 
 use super::step::{batch, comparable};
 use crate::Result;
-use crate::config::{RunConfig, Schedule};
+use crate::config::{RunConfig, ScheduleKind};
 use crate::local::cost::{Costs, StepCost};
-use crate::local::schedule::mix;
 use crate::local::{LocalNetwork, Mark, cut};
 use crate::memory::counting::{self, Recorder};
 use crate::memory::{self, human};
 use crate::render::plots::{Stretch, memory_plot};
+use crate::rng::mix;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -62,7 +62,7 @@ pub struct StepBytes {
 /// The device cannot be had; a configuration that cannot be cut.
 pub fn measure(config: &RunConfig) -> Result<StepBytes> {
     let mut config = config.clone();
-    config.train.schedule = Schedule::Sequential; // a module's share can be told while it is at work alone
+    config.train.schedule = ScheduleKind::Sequential; // a module's share can be told while it is at work alone
     let config = &config;
     let num_classes = config.num_classes_expected();
     let costs = Costs::of(&config.spec(), num_classes);

@@ -5,7 +5,7 @@ use infoseg::bench::local::{Plan, Row};
 use infoseg::bench::{data, eval, memory, ops, scaling, step, tune};
 use infoseg::cli::terminal::Terminal;
 use infoseg::cli::{self, interrupt};
-use infoseg::config::{Schedule, TrainArgs};
+use infoseg::config::{ScheduleKind, TrainArgs};
 use infoseg::device::DeviceChoice;
 use infoseg::memory::counting::Counting;
 use infoseg::size::Resolution;
@@ -256,7 +256,7 @@ fn segbench(args: Args) -> Result<ExitCode> {
 /// Steps are measured with one module at work at a time.
 fn refuse_schedule(common: &TrainArgs) -> Result<()> {
     match common.schedule {
-        Some(Schedule::Async) => Err(Error::usage(
+        Some(ScheduleKind::Async) => Err(Error::usage(
             "--schedule async: this measures one module after another; segtrain says what a run of all at once will take, \
              and `segbench scaling` how fast it is",
         )),

@@ -5,7 +5,6 @@ use infoseg::config::RunConfig;
 use infoseg::device::DeviceChoice;
 use infoseg::files::make_folder;
 use infoseg::local::LocalNetwork;
-use infoseg::task::TaskKind;
 use infoseg::train::checkpoint;
 use infoseg::weights::export::{Exported, Format, absent_heads, check_format, export};
 use infoseg::{Error, Result, cli};

@@ -1,7 +1,7 @@
 //! Command-line flags of a training run, shared by every binary that starts one.
 
 use super::{
-    Backbone, DatasetKind, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, Schedule,
+    Backbone, DatasetKind, DeviceChoice, Flag, Layers, LocalK, Method, Precision, Resolution, RunConfig, ScheduleKind,
     TaskLoss,
 };
 use crate::memory::MemorySize;
@@ -68,7 +68,7 @@ pub struct TrainArgs {
 
     /// Who of the local modules steps when
     #[arg(long)]
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<ScheduleKind>,
 
     /// Schedule async: batches that may wait before each module but the first
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

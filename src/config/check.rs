@@ -1,6 +1,6 @@
 //! Relations between configuration keys, checked before data or a device is touched.
 
-use super::{Crop, LocalHeadKind, Resolution, RunConfig, Schedule};
+use super::{Crop, LocalHeadKind, Resolution, RunConfig, ScheduleKind};
 use crate::keys::{Checked, at_least, between, ensure, said, size};
 use crate::{Error, Result};
 
@@ -72,7 +72,7 @@ impl RunConfig {
         between(1, 4096, "train.batch_size", train.batch_size)?;
         let (alone, schedule) = (self.local.num_modules == 1, train.schedule);
         let message = "asynchronous training needs at least two local modules; use --local-k 2 or more, or sequential";
-        ensure(!alone || schedule != Schedule::Async, "train.schedule", said(schedule), message)?;
+        ensure(!alone || schedule != ScheduleKind::Async, "train.schedule", said(schedule), message)?;
         between(0, 64, "train.queue_depth", train.queue_depth)?;
         between(0, 1024, "train.worker_threads", train.worker_threads)?;
         between(1, train.batch_size, "train.micro_batches", train.micro_batches)?;

@@ -24,7 +24,7 @@ pub use args::{DataArgs, TrainArgs};
 pub use layers::{Flag, Layers, defaults_for};
 pub use local_k::LocalK;
 pub use parallel::ParallelConfig;
-pub use train::{Schedule, TrainConfig};
+pub use train::{ScheduleKind, TrainConfig};
 
 use crate::local::Spec;
 use crate::local::cost::Execution;
@@ -77,7 +77,7 @@ impl RunConfig {
     pub fn spec(&self) -> Spec {
         let (train, dataset) = (&self.train, self.data.dataset);
         let cuts = paper::cuts(self).map_or_else(|| self.local.cuts.clone(), Cuts::After);
-        let queues = (train.schedule == Schedule::Async).then_some(train.queue_depth);
+        let queues = (train.schedule == ScheduleKind::Async).then_some(train.queue_depth);
         Spec {
             seed: self.seed,
             task: dataset.task(),

@@ -1,6 +1,6 @@
 //! Several devices: which there are, and which of them each local module or replica is on.
 
-use super::{DeviceChoice, Precision, RunConfig, Schedule};
+use super::{DeviceChoice, Precision, RunConfig, ScheduleKind};
 use crate::device::{RemoteAddress, read_token};
 use crate::keys::{Checked, at_least, ensure, problem};
 use crate::local::place;
@@ -103,7 +103,7 @@ impl RunConfig {
     /// Fewest local modules that this run can have: one for each device, and two where they work beside each other.
     pub fn fewest_modules(&self) -> usize {
         let devices = if self.parallel.replicas > 1 { 1 } else { self.devices().len() };
-        devices.max(if self.train.schedule == Schedule::Async { 2 } else { 1 })
+        devices.max(if self.train.schedule == ScheduleKind::Async { 2 } else { 1 })
     }
 
     /// Most networks whose tensors are in the memory of one device.
@@ -202,7 +202,7 @@ impl RunConfig {
             ),
         )?;
         is(
-            train.schedule == Schedule::Sequential,
+            train.schedule == ScheduleKind::Sequential,
             "replicas train by the sequential schedule alone; leave out --schedule, or --replicas".into(),
         )?;
         is(self.parallel.place.is_empty(), "every replica is on one device; leave out --place".into())?;
@@ -244,7 +244,7 @@ mod tests {
         assert!(message.contains("parallel.replicas = 3: each needs a device, and 2 are named"), "{message}");
         config.parallel.replicas = 2;
         config.check().unwrap();
-        config.train.schedule = Schedule::Async;
+        config.train.schedule = ScheduleKind::Async;
         assert!(config.check().is_err());
     }
 

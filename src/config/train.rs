@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Who of the local modules steps when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Schedule {
+pub enum ScheduleKind {
     /// One after another, with one module's activations alive at a time
     #[default]
     Sequential,
@@ -36,7 +36,7 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Who of the local modules steps when.
     #[serde(default)]
-    pub schedule: Schedule,
+    pub schedule: ScheduleKind,
     /// Schedule `async`: batches that may wait before each module but the first.
     #[serde(default = "queue_depth")]
     pub queue_depth: usize,

@@ -6,7 +6,8 @@
 //! module is behind the first.
 
 use super::module::{LocalModule, Losses, Targets};
-use super::schedule::{LocalNetwork, in_precision, mix};
+use super::network::{LocalNetwork, in_precision};
+use crate::rng::mix;
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::panic::resume_unwind;

@@ -6,10 +6,11 @@
 //! statistics in common the replicas are one network on the whole batch.
 
 use super::module::{Losses, ModuleNet};
+use super::network::{LocalNetwork, in_precision};
 use super::pipeline::{Job, pool};
-use super::schedule::{LocalNetwork, in_precision, mix};
 use crate::net::Replica;
 use crate::ops::{Abandoned, Pending, Rank};
+use crate::rng::mix;
 use crate::{Error, Result, ops};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;

@@ -7,9 +7,9 @@
 use super::config::TaskLoss;
 use super::loss;
 use super::module::{Heads, LocalModule, Losses, ModuleNet, Targets, TaskHeads};
-use super::schedule::mix;
 use crate::net::{Block, Pass, Replica};
 use crate::ops;
+use crate::rng::mix;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Gradients, Tensor};

@@ -3,7 +3,6 @@
 use super::config::{Cuts, Precision, TaskLoss};
 use super::method::Method;
 use super::pipeline::{Job, Work, Workers};
-use super::schedule::mix;
 use super::{LocalNetwork, Targets};
 use crate::config::{RunConfig, defaults_for};
 use crate::data::config::DatasetKind;
@@ -11,6 +10,7 @@ use crate::data::normalize::Normalization;
 use crate::eval::Predictor;
 use crate::net::{Init, Pass};
 use crate::ops;
+use crate::rng::mix;
 use crate::size::Resolution;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Tensor};

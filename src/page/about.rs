@@ -2,7 +2,7 @@
 
 use super::curves::{self, Chart};
 use crate::Result;
-use crate::config::{Method, RunConfig, Schedule};
+use crate::config::{Method, RunConfig, ScheduleKind};
 use crate::train::checkpoint::State;
 use serde::Serialize;
 use std::path::Path;
@@ -48,9 +48,9 @@ impl About {
             method: if num_modules == 1 { Method::E2e } else { config.local.method }.traits().title,
             num_modules,
             schedule: match config.train.schedule {
-                Schedule::Sequential => None,
-                Schedule::Async => Some("async".into()),
-                Schedule::Staged => Some(match state.unfinished() {
+                ScheduleKind::Sequential => None,
+                ScheduleKind::Async => Some("async".into()),
+                ScheduleKind::Staged => Some(match state.unfinished() {
                     Some(trained) => format!("staged, {trained} of {num_modules} modules trained"),
                     None => "staged".into(),
                 }),

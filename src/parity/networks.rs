@@ -5,7 +5,7 @@ use crate::config::RunConfig;
 use crate::local::{LocalNetwork, Targets};
 use crate::net::Pass;
 use crate::ops;
-use crate::train::schedule::learning_rate;
+use crate::train::lr::learning_rate;
 use crate::weights::Weights;
 use burn::tensor::{Device, Tensor, TensorData};
 

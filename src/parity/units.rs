@@ -9,7 +9,7 @@ use crate::net::densenet::{DenseLayer, NormActConv, Transition};
 use crate::net::running::Running;
 use crate::net::{BatchNorm, Conv2d, Init, Pass};
 use crate::ops::{self, Act, ConvGeometry};
-use crate::train::schedule::learning_rate;
+use crate::train::lr::learning_rate;
 use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::module::{avg_pool2d, max_pool2d};

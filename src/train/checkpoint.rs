@@ -3,7 +3,7 @@
 //! A checkpoint is written into a folder aside, synced to disk and renamed: either all of it is there, or nothing.
 
 use super::manifest;
-use crate::config::{LocalConfig, ModelConfig, RunConfig, Schedule};
+use crate::config::{LocalConfig, ModelConfig, RunConfig, ScheduleKind};
 use crate::data::CLASS_FILE;
 use crate::eval::Predictor;
 use crate::files::{plain_cause, sync_folder};
@@ -302,7 +302,7 @@ impl Checkpoint {
     /// # Errors
     /// The first key that differs.
     pub fn check_fits(&self, config: &RunConfig) -> Result<()> {
-        let staged = (config.train.schedule == Schedule::Staged).then_some(config.train.steps);
+        let staged = (config.train.schedule == ScheduleKind::Staged).then_some(config.train.steps);
         let folder = self.folder.display();
         match (self.state.staged_steps, staged) {
             (Some(before), Some(steps)) if before != steps => {

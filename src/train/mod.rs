@@ -1,6 +1,6 @@
 //! A training run from configuration to plots.
 //!
-//! [`load`] makes the configuration, [`run`] is the loop; [`schedule`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
+//! [`load`] makes the configuration, [`run`] is the loop; [`lr`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
 //! [`Observer`] what a caller sees meanwhile.
 
 mod board;
@@ -12,11 +12,11 @@ pub(crate) mod first_step;
 mod fit;
 pub mod lock;
 mod lost;
+pub mod lr;
 mod manifest;
 pub mod metrics;
 mod observer;
 pub mod run_folder;
-pub mod schedule;
 mod staged;
 mod steps;
 

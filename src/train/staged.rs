@@ -11,9 +11,10 @@ use crate::Result;
 use crate::data::Dataset;
 use crate::data::loader::{Batch, Loader};
 use crate::data::training_set::TrainingSet;
+use crate::local::network::in_precision;
 use crate::local::pipeline::Job;
-use crate::local::schedule::{in_precision, mix};
 use crate::memory::human;
+use crate::rng::mix;
 use burn::tensor::Tensor;
 use std::sync::Arc;
 

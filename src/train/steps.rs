@@ -3,18 +3,18 @@
 use super::board::Board;
 use super::exhaustion;
 use super::first_step::FirstStep;
+use super::lr::learning_rate;
 use super::metrics::{Line, Metrics, ModuleLine, StepLine};
 use super::observer::{Observer, Stop};
-use super::schedule::learning_rate;
 use super::trainer::{Trainer, due};
-use crate::config::{OptimConfig, Schedule};
+use crate::config::{OptimConfig, ScheduleKind};
 use crate::data::loader::{Batch, Loader};
 use crate::data::normalize::Normalization;
 use crate::device::DeviceChoice;
 use crate::local::pipeline::{Job, Work, Workers};
 use crate::local::replicas::{self, Replicated};
-use crate::local::schedule::mix;
 use crate::local::{Losses, Targets};
+use crate::rng::mix;
 use crate::{Result, memory};
 use burn::tensor::{Device, Tensor};
 use std::ops::Range;
@@ -75,10 +75,10 @@ impl Trainer {
     /// Trains on these steps, or on fewer if a stop is asked for; returns the number of steps done.
     pub fn train(&mut self, loader: &mut Loader, steps: Range<usize>, first_step: usize) -> Result<usize> {
         match self.config.train.schedule {
-            Schedule::Sequential if !self.replicas.is_empty() => self.replicated(loader, steps, first_step),
-            Schedule::Sequential => self.sequential(loader, steps, first_step),
-            Schedule::Staged => unreachable!("the staged schedule has a loop of its own"),
-            Schedule::Async => self.pipelined(loader, steps, first_step),
+            ScheduleKind::Sequential if !self.replicas.is_empty() => self.replicated(loader, steps, first_step),
+            ScheduleKind::Sequential => self.sequential(loader, steps, first_step),
+            ScheduleKind::Staged => unreachable!("the staged schedule has a loop of its own"),
+            ScheduleKind::Async => self.pipelined(loader, steps, first_step),
         }
     }
 

@@ -8,7 +8,7 @@ use super::observer::{Observer, Stop};
 use super::steps::RunLog;
 use super::words::{describe, left_of, tell_new_schedule, tell_same_images, tell_unlabelled};
 use super::{exhaustion, features, lost, metrics, run_folder};
-use crate::config::{RunConfig, Schedule};
+use crate::config::{RunConfig, ScheduleKind};
 use crate::data::Dataset;
 use crate::data::loader::Loader;
 use crate::data::training_set::TrainingSet;
@@ -191,7 +191,7 @@ fn start(
     let beside =
         if on_gpu { format!(", {} of it beside tensors", memory::human(predicted.beside)) } else { String::new() };
     say(format_args!("predicted peak memory of a step: {}{beside}", memory::human(predicted.peak())));
-    let tells = config.train.schedule == Schedule::Sequential && config.parallel.replicas == 1;
+    let tells = config.train.schedule == ScheduleKind::Sequential && config.parallel.replicas == 1;
     if on_gpu && !tells {
         say(format_args!("tuning kernels for this GPU (first run only): the first step may take minutes"));
     }
@@ -214,8 +214,8 @@ fn start(
     let remotes: Vec<_> = trainer.config.remote_devices().cloned().collect();
     let run = trainer.folder.clone();
     let outcome = lost::guarded(&remotes, &run, || match trainer.config.train.schedule {
-        Schedule::Staged => trainer.staged(train, val, first_step),
-        Schedule::Sequential | Schedule::Async => trainer.steps(train, val, first_step),
+        ScheduleKind::Staged => trainer.staged(train, val, first_step),
+        ScheduleKind::Sequential | ScheduleKind::Async => trainer.steps(train, val, first_step),
     });
     trainer.log.observer.finished();
     outcome
@@ -235,7 +235,7 @@ pub(super) struct Trainer {
 
 /// Steps of a run; of the staged schedule those of all modules.
 fn total_steps(config: &RunConfig) -> usize {
-    let modules = if config.train.schedule == Schedule::Staged { config.local.num_modules } else { 1 };
+    let modules = if config.train.schedule == ScheduleKind::Staged { config.local.num_modules } else { 1 };
     modules * config.train.steps
 }
 
@@ -305,7 +305,7 @@ impl Trainer {
             seconds: self.log.seconds(),
             model: self.config.model.clone(),
             local: self.config.local.clone(),
-            staged_steps: (self.config.train.schedule == Schedule::Staged).then_some(self.config.train.steps),
+            staged_steps: (self.config.train.schedule == ScheduleKind::Staged).then_some(self.config.train.steps),
             classes: (*self.classes).clone(),
         };
         self.network

@@ -1,9 +1,9 @@
 //! What a run says of itself before it begins, and of what is left of it when it ends early.
 
 use super::checkpoint;
-use super::schedule::learning_rate;
+use super::lr::learning_rate;
 use crate::Result;
-use crate::config::{RunConfig, Schedule};
+use crate::config::{RunConfig, ScheduleKind};
 use crate::data::Dataset;
 use crate::local::LocalNetwork;
 use crate::messages::say;
@@ -26,7 +26,7 @@ pub fn left_of(run: &Path) -> String {
 /// of the things it depends on.
 pub(super) fn tell_new_schedule(config: &RunConfig, step: usize) {
     let Ok(before) = RunConfig::of_run(&config.train.out) else { return };
-    if config.train.schedule == Schedule::Staged {
+    if config.train.schedule == ScheduleKind::Staged {
         return; // the schedule is each module's own
     }
     let was = learning_rate(&before.optim, step.min(before.train.steps), before.train.steps);

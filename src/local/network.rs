@@ -9,6 +9,7 @@ use super::step::Mark;
 use crate::data::normalize::Normalization;
 use crate::files::{cause_in, unless_it_panics};
 use crate::net::{Init, Network};
+use crate::rng::mix;
 use crate::{Error, Result, memory};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
@@ -277,14 +278,6 @@ pub(crate) fn in_precision(input: Tensor<4>, precision: Precision) -> Tensor<4> 
         Precision::F32 => input,
         Precision::Bf16 => input.cast(FloatDType::BF16),
     }
-}
-
-/// Another seed for each of a seed's uses (SplitMix64's mixing function).
-pub fn mix(seed: u64, salt: u64) -> u64 {
-    let mut z = seed.wrapping_add((salt + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
