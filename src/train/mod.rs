@@ -1,6 +1,6 @@
 //! A training run from configuration to plots.
 //!
-//! [`load`] makes the configuration, [`run`] is the loop; [`lr`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
+//! [`load`] makes the configuration, [`run`] trains: `trainer` is the loop, `schedule` who of the modules steps when; [`lr`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
 //! [`Observer`] what a caller sees meanwhile.
 
 mod board;
@@ -16,9 +16,10 @@ pub mod lr;
 mod manifest;
 pub mod metrics;
 mod observer;
+mod run;
 pub mod run_folder;
-mod staged;
-mod steps;
+mod run_log;
+mod schedule;
 
 pub mod tensorboard;
 mod trainer;
@@ -26,5 +27,5 @@ mod words;
 
 pub use fit::load;
 pub use observer::{Observer, Silent, Stop};
-pub use trainer::{Outcome, run};
+pub use run::{Outcome, run};
 pub use words::left_of;
