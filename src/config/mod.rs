@@ -5,11 +5,12 @@
 
 mod args;
 mod check;
-mod commented;
 mod layers;
 mod local_k;
+mod merge;
 pub mod paper;
 mod parallel;
+pub mod reference;
 mod train;
 
 pub use crate::data::config::{AugmentConfig, Crop, DataConfig, DatasetKind};
@@ -31,20 +32,22 @@ use crate::local::cost::Execution;
 use crate::local::plan::Plan;
 use crate::task::ClassSet;
 use crate::{Error, Result};
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// One whole experiment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// Seeds weights, data order, augmentation and dropout.
     pub seed: u64,
-    /// Where to compute.
+    /// Where to compute: auto, cpu, cuda, vulkan, or one of several as cuda:1. auto takes the first GPU that the
+    /// build and the machine have, else the CPU.
     pub device: DeviceChoice,
-    /// Which pictures.
+    /// Which images.
     pub data: DataConfig,
-    /// What is done to training pictures.
+    /// What is done to training images.
     pub augment: AugmentConfig,
     /// The network.
     pub model: ModelConfig,
@@ -128,3 +131,6 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 const IMAGENET_CLASSES: usize = 1000;
+
+#[cfg(test)]
+mod shipped_tests;

@@ -7,24 +7,27 @@ use crate::local::place;
 use crate::text::counted;
 use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Several devices.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct ParallelConfig {
-    /// Where to compute; empty: on `device` alone.
+    /// Several devices to train on, such as ["cuda:0", "cuda:1"] (cpu:0, cpu:1, …: shares of the CPU's cores;
+    /// remote://host:port: what a segworker lends); empty: `device` alone.
     pub devices: Vec<DeviceChoice>,
-    /// Number (from 0) in `devices` of each local module's; empty: neighbours together, balanced by predicted work.
+    /// Number (from 0) in devices of each local module's device; empty: neighbours together, balanced by predicted
+    /// work.
     pub place: Vec<usize>,
     /// File with the token of remote devices; empty: they want none.
     #[serde(default)]
     pub token_file: PathBuf,
-    /// Data parallelism: number of whole networks, each on a device with `batch_size` pictures.
+    /// Data parallelism: number of whole networks, each on a device with batch_size images.
     #[serde(default = "one")]
     pub replicas: usize,
-    /// Whether BatchNorm's statistics are those of all replicas' pictures.
+    /// Whether BatchNorm's statistics are those of all replicas' images.
     #[serde(default)]
     pub sync_bn: bool,
 }

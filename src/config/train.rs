@@ -2,6 +2,7 @@
 
 use crate::local::config::Precision;
 use crate::size::Resolution;
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -27,57 +28,60 @@ fn one_part() -> usize {
 }
 
 /// Length of the run and its intervals.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Training crop, height × width; of classification, the size of a picture as the network sees it.
+    /// Training crop, height x width; where each image has a class, its size as the network sees it.
     pub resolution: Resolution,
-    /// Pictures per step.
+    /// Images of a step.
     pub batch_size: usize,
     /// Who of the local modules steps when.
     #[serde(default)]
     pub schedule: ScheduleKind,
-    /// Schedule `async`: batches that may wait before each module but the first.
+    /// Of the schedule async: batches that may wait before each module but the first.
     #[serde(default = "queue_depth")]
     pub queue_depth: usize,
-    /// On a CPU: threads of each module's (schedule `async`) or replica's own; 0: shares of the CPU have their cores, and else all
-    /// share the program's.
+    /// On a CPU: threads of each module's (schedule async) or replica's own; 0: shares cpu:0, cpu:1, … have their
+    /// cores, and else all share the program's.
     #[serde(default)]
     pub worker_threads: usize,
-    /// Schedule `staged`: batches whose features are stored, and used again after as many steps; 0: as many as steps.
+    /// Of the schedule staged: batches whose features are stored, and used again after as many steps; 0: as many as
+    /// steps.
     #[serde(default)]
     pub stored_batches: usize,
-    /// Number format of activations.
+    /// Number format of activations in training. Weights, statistics and losses are float32 always.
     #[serde(default)]
     pub precision: Precision,
-    /// Parts that each local module takes a batch in, one after the other. Their gradients add up to the batch's, but
-    /// BatchNorm's statistics are of a part.
+    /// Parts that each local module takes a batch in, one after the other: less memory. Their gradients add up to the
+    /// batch's, but BatchNorm's statistics are of a part.
     #[serde(default = "one_part")]
     pub micro_batches: usize,
-    /// Whether blocks keep their input alone and go forward once more when it is their turn to go backward.
+    /// Whether blocks keep their input alone and go forward once more when it is their turn to go backward: less
+    /// memory, more time.
     #[serde(default)]
     pub recompute: bool,
     /// Number of steps.
     pub steps: usize,
-    /// A line of metrics every so many steps.
+    /// Steps between two lines of the log.
     pub log_every_steps: usize,
-    /// An evaluation every so many steps (and after the last); 0: only after the last.
+    /// Steps between two evaluations; there is one after the last step, too. 0: only that one.
     pub eval_every_steps: usize,
-    /// A checkpoint every so many steps (and after the last); 0: only after the last.
+    /// Steps between two checkpoints; there is one after the last step, too. 0: only that one.
     pub save_every_steps: usize,
     /// Checkpoints kept; older ones are removed.
     pub keep_checkpoints: usize,
-    /// Overlays written after the last evaluation; of classification, pictures on the sheet of mistakes.
+    /// Overlays written after the last evaluation; where each image has a class, images on the sheet of mistakes.
     pub overlays: usize,
-    /// Whether the run is written for TensorBoard, too.
+    /// Whether the run is written for TensorBoard, too (tensorboard --logdir RUN).
     #[serde(default)]
     pub tensorboard: bool,
-    /// Weights to start from (`.pth`, `.pt`, `.safetensors`, an index of several); empty: drawn from the seed.
+    /// Weights to start from: .pth, .pt, .safetensors or an index of several, of torchvision, mmsegmentation or
+    /// segexport; empty: drawn from the seed.
     pub pretrained: PathBuf,
-    /// TOML file of `"class of the weights" = "class of the data"`: rows of the classifiers that carry over from
-    /// `pretrained`; empty: none.
+    /// TOML file of "class of the weights" = "class of the data": rows of the classifiers that carry over from
+    /// pretrained; empty: none.
     #[serde(default)]
     pub init_classes: PathBuf,
-    /// Run folder; empty: a new folder `runs/<dataset>-<backbone>-<method>-k<K>-<number>`.
+    /// Run folder; empty: a new folder runs/<dataset>-<backbone>-<method>-k<K>-<number>.
     pub out: PathBuf,
 }

@@ -4,25 +4,27 @@ use super::classes::Layout;
 use crate::keys::{Checked, between, ensure, probability, size};
 use crate::size::Resolution;
 use crate::task::TaskKind;
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Which pictures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Where pictures and labels come from.
+    /// Where images and labels come from. The first three have a class for each pixel, the others one for each image.
     pub dataset: DatasetKind,
-    /// Folder of the dataset, as its publisher ships it (Cityscapes: the one that holds `leftImg8bit/` and `gtFine/`;
+    /// Folder of the dataset, as its publisher ships it (Cityscapes: the one that holds leftImg8bit/ and gtFine/;
     /// CIFAR: the archive will do too); empty for built-in data.
     pub root: PathBuf,
-    /// Class set of a dataset with a class for each pixel: a `classes.toml` or the name of a preset; empty: `classes.toml` in
-    /// the root, else Cityscapes' for `cityscapes`.
+    /// Class set of a dataset with a class for each pixel: a classes.toml, or a preset (cityscapes, camvid, voc,
+    /// ade20k, bdd100k, coco-stuff, mapillary-v1.2); empty: classes.toml in the root, else Cityscapes' for
+    /// cityscapes.
     #[serde(default)]
     pub classes: String,
-    /// Split trained on.
+    /// Split that is trained on.
     pub train_split: String,
-    /// Split evaluated on.
+    /// Split that is scored.
     pub val_split: String,
     /// Loader threads. Changes speed only, never results.
     pub workers: usize,
@@ -48,10 +50,10 @@ impl DataConfig {
 }
 
 /// What is done to training pictures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
-    /// How a training picture is cut out of the whole one.
+    /// How a training image is cut out of the whole one.
     pub crop: Crop,
     /// Pixels that a padded crop adds on each side before it cuts.
     pub crop_padding: usize,
@@ -139,7 +141,7 @@ impl DatasetKind {
 }
 
 /// How a training picture is cut out of the whole one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Crop {
     /// Randomly scaled by `scale`, then cut: segmentation.

@@ -3,42 +3,46 @@
 use super::method::Method;
 use crate::keys::{Checked, MAX_CHANNELS, at_least, between, channels, ensure, not_negative, positive, problem};
 use crate::text::counted;
+use documented::DocumentedFields;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
 /// How the network is cut, and what each local module learns from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct LocalConfig {
     /// K: number of gradient-isolated local modules; 1 is end-to-end training.
     pub num_modules: usize,
-    /// Local learning method.
+    /// Local learning method; R is the reconstruction term, T the task term.
     pub method: Method,
     /// T: the task term of a local loss.
     pub task_loss: TaskLoss,
-    /// Where the network is cut.
+    /// Where the network is cut: "auto" (the paper's cuts, where it names some; else the same number of blocks each
+    /// for networks of small images, the same memory for others), "balanced" (InfoPro*: the same memory), or K-1
+    /// block names after which to cut, such as ["layer2.1"].
     pub cuts: Cuts,
-    /// λ1, weight of the reconstruction term, for the `[first, last]` local module but the network's last; linear between.
+    /// λ1, weight of R, for the [first, last] local module but the network's last; linear between.
     pub recon_weight: [f64; 2],
-    /// λ2, weight of the task term, likewise.
+    /// λ2, weight of T, likewise.
     pub task_weight: [f64; 2],
-    /// Local task head of dgl and infopro (greedy's is linear).
+    /// Local task head of infopro and dgl (greedy's is linear): 1c2f is one convolution, an average, two linear
+    /// layers.
     #[serde(default)]
     pub head: LocalHeadKind,
-    /// Hidden channels of the head `fcn`.
+    /// Hidden channels of the head fcn (paper: 512).
     pub head_channels: usize,
-    /// Multiplies the hidden channels of the heads `0c1f` … `2c2f` and of the decoder `direct`.
+    /// Multiplies the hidden channels of the heads 0c1f to 2c2f and of the decoder direct.
     #[serde(default = "one")]
     pub widen: f64,
-    /// Hidden features of the heads `0c1f` … `2c2f`, and dimensions of a contrastive embedding.
+    /// Hidden features of the heads 0c1f to 2c2f, and dimensions of a contrastive embedding.
     #[serde(default = "feature_dim")]
     pub feature_dim: usize,
-    /// How features become a picture.
+    /// How features become an image again.
     #[serde(default)]
     pub decoder: DecoderKind,
-    /// Channels of the decoder's layers before the picture.
+    /// Channels of the decoder's layers before the image (paper: 128, 32, 12).
     pub decoder_channels: Vec<usize>,
-    /// Pixel embeddings sampled per batch by the contrastive loss; of classification all pictures take part.
+    /// Pixel embeddings that the contrastive loss samples from a batch; where each image has a class, all take part.
     pub contrast_samples: usize,
     /// Temperature of the contrastive loss.
     pub contrast_temperature: f64,
@@ -119,12 +123,12 @@ pub enum Cuts {
 }
 
 /// Optimizer and learning-rate schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct OptimConfig {
     /// Initial learning rate.
     pub lr: f64,
-    /// SGD momentum (PyTorch's: no dampening).
+    /// Momentum of SGD (PyTorch's, without dampening).
     pub momentum: f64,
     /// Nesterov's momentum.
     #[serde(default)]
@@ -133,16 +137,17 @@ pub struct OptimConfig {
     pub weight_decay: f64,
     /// Learning rate over steps.
     pub schedule: LrScheduleKind,
-    /// Exponent of the poly schedule.
+    /// Exponent of the schedule poly.
     pub power: f64,
-    /// The schedule's learning rate never falls below this (warm-up does).
+    /// The learning rate never falls below this (in warm-up it does).
     pub min_lr: f64,
     /// Steps of linear warm-up from zero.
     pub warmup_steps: usize,
-    /// Schedule `step`: shares of the run, in 0..1 and rising, after which `gamma` multiplies the learning rate.
+    /// Of the schedule step: rising shares of the run, from 0 to below 1, after which gamma multiplies the learning
+    /// rate.
     #[serde(default)]
     pub milestones: Vec<f64>,
-    /// Schedule `step`: factor at each of `milestones`.
+    /// Of the schedule step: factor at each of the milestones.
     #[serde(default = "gamma")]
     pub gamma: f64,
 }
@@ -214,29 +219,35 @@ impl Precision {
 }
 
 /// Local task head of dgl and infopro. `1c2f` is one convolution, two linear layers: the reference's names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum LocalHeadKind {
-    /// 3×3 convolution, spatial dropout, 1×1 convolution: a class for each pixel.
+    /// 3×3 convolution, spatial dropout, 1×1 convolution: where each pixel has a class
     #[default]
     #[serde(rename = "fcn")]
     Fcn,
     /// Average, linear: greedy supervised learning's.
     #[serde(rename = "0c1f")]
+    #[value(name = "0c1f")]
     C0F1,
     /// Average, two linear layers.
     #[serde(rename = "0c2f")]
+    #[value(name = "0c2f")]
     C0F2,
     /// 3×3 convolution, average, linear.
     #[serde(rename = "1c1f")]
+    #[value(name = "1c1f")]
     C1F1,
     /// 3×3 convolution, average, two linear layers.
     #[serde(rename = "1c2f")]
+    #[value(name = "1c2f")]
     C1F2,
     /// 3×3 convolution, average, three linear layers.
     #[serde(rename = "1c3f")]
+    #[value(name = "1c3f")]
     C1F3,
     /// Two 3×3 convolutions, average, two linear layers.
     #[serde(rename = "2c2f")]
+    #[value(name = "2c2f")]
     C2F2,
     /// 1×1 → 128, 3×3 stride 2 → 256, 3×3 stride 2 → 512, 1×1 → 2048, average, linear.
     #[serde(rename = "imagenet")]
@@ -244,7 +255,7 @@ pub enum LocalHeadKind {
 }
 
 /// How features become a picture.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DecoderKind {
     /// 1×1 convolution, then an upsampling and a 3×3 convolution for each of `decoder_channels` (Cityscapes, ImageNet).
@@ -265,7 +276,7 @@ pub enum TaskLoss {
 }
 
 /// Learning rate over steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LrScheduleKind {
     /// `(lr − min_lr)·(1 − step/steps)^power + min_lr`.

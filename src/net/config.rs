@@ -1,32 +1,33 @@
 //! The section `[model]`: which network.
 
 use crate::keys::{Checked, MAX_CHANNELS, between, channels, ensure, not_negative, positive};
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 /// The network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Network that computes the features.
+    /// Network that computes the features. Those from resnet20 on are for small images with one class each.
     pub backbone: Backbone,
-    /// Multiplies every backbone channel count.
+    /// Multiplies every channel count of the backbone; 1.0 is the published network.
     pub width: f64,
     /// First layers of the backbone.
     pub stem: Stem,
-    /// Picture size / feature size of a segmentation network: 8 or 16.
+    /// Image size / feature size, where each pixel has a class: 8 or 16.
     pub output_stride: usize,
-    /// What comes after the backbone.
+    /// DeepLabV3's head, as one of two libraries builds it.
     #[serde(default)]
     pub decode_head: DecodeHead,
     /// Dilations of the ASPP branches; 1 stands for the 1×1 branch.
     pub atrous_rates: Vec<usize>,
-    /// Channels of each ASPP branch and of the decode head.
+    /// Channels of each ASPP branch and of the decode head (paper: 512; torchvision: 256).
     pub aspp_channels: usize,
-    /// Channels of the FCN auxiliary head.
+    /// Channels of the FCN auxiliary head (paper: 256).
     pub aux_channels: usize,
-    /// Weight of the FCN auxiliary head on layer3 in the last module's loss.
+    /// Weight of the FCN auxiliary head on layer3 in the last module's loss; 0 leaves it out.
     pub aux_weight: f64,
-    /// Spatial dropout before each classifier (torchvision's decode head: behind `project`).
+    /// Spatial dropout before each classifier (torchvision's decode head: behind its 1×1 convolution).
     pub dropout: f64,
 }
 
@@ -123,7 +124,7 @@ impl Backbone {
 }
 
 /// First layers of a ResNet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
     /// One 7×7 convolution, as torchvision.
@@ -133,7 +134,7 @@ pub enum Stem {
 }
 
 /// DeepLabV3's head, as one of two libraries builds it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DecodeHead {
     /// The branches are joined by a 3×3 convolution, as the paper.
