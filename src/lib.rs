@@ -7,15 +7,18 @@
 
 #![warn(missing_docs)]
 
+#[doc(hidden)]
 pub mod bench;
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
-pub mod error;
+mod error;
 pub mod eval;
+#[doc(hidden)]
 pub mod files;
-pub mod folders;
+mod folders;
 mod font;
 mod keys;
 pub mod local;
@@ -27,10 +30,10 @@ pub mod page;
 pub mod predict;
 pub mod probe;
 pub mod render;
-pub mod rng;
+mod rng;
 pub mod size;
 pub mod task;
-pub mod text;
+mod text;
 pub mod train;
 pub mod weights;
 

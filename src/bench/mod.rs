@@ -8,5 +8,5 @@ pub mod memory;
 pub mod ops;
 pub mod scaling;
 pub mod step;
-pub mod table;
+pub(crate) mod table;
 pub mod tune;

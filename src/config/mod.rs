@@ -8,7 +8,7 @@ mod check;
 mod layers;
 mod local_k;
 mod merge;
-pub mod paper;
+pub(crate) mod paper;
 mod parallel;
 pub mod reference;
 mod train;

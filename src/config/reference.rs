@@ -112,7 +112,7 @@ impl RunConfig {
 
 /// What a key says, in lines of comments; words that explain themselves are in one.
 fn comment(text: &mut String, key: &Key) {
-    wrap(text, "# ", &key.docs);
+    wrap(text, "# ", &key.docs.replace('`', ""));
     if key.choices.iter().all(|(_, help)| help.is_empty()) {
         let words: Vec<&str> = key.choices.iter().map(|(word, _)| word.as_str()).collect();
         if !words.is_empty() {
@@ -121,7 +121,7 @@ fn comment(text: &mut String, key: &Key) {
         return;
     }
     for (word, help) in &key.choices {
-        wrap(text, "#   ", &format!("{word}: {help}"));
+        wrap(text, "#   ", &format!("{word}: {}", help.replace('`', "")));
     }
 }
 
@@ -215,7 +215,8 @@ mod tests {
         }
         let mut explained: Vec<String> = keys().iter().map(Key::path).collect();
         assert!(keys().iter().all(|key| !key.docs.is_empty()));
-        (written.sort(), explained.sort());
+        written.sort();
+        explained.sort();
         assert_eq!(explained, written);
     }
 

@@ -82,27 +82,37 @@ fn leaves(config: &RunConfig) -> BTreeMap<String, Value> {
     leaves
 }
 
-/// The command that makes this configuration of its dataset's default.
+/// The shortest command that makes this configuration of its dataset's default, key by key.
 fn command_of(config: &RunConfig) -> String {
-    let mut set = String::new();
+    let command = |set: &[String]| {
+        let set: String = set.iter().map(|word| format!(" --set {word}")).collect();
+        format!("segtrain --dataset {}{set} --print-config", config.data.dataset.name())
+    };
+    let wanted = leaves(config);
+    let mut set: Vec<String> = Vec::new();
     loop {
-        let command = format!("segtrain --dataset {}{set} --print-config", config.data.dataset.name());
-        let made = leaves(&made(&command));
-        let wanted = leaves(config);
+        let made = leaves(&made(&command(&set)));
         let differs: Vec<_> = wanted.iter().filter(|(key, value)| made[*key] != **value).collect();
         if differs.is_empty() {
-            return command;
+            break;
         }
-        for (key, value) in differs {
+        set.extend(differs.into_iter().map(|(key, value)| {
             let plain = match value {
                 Value::String(text) if !text.is_empty() => text.clone(),
                 value => value.to_string(),
             };
             let word = format!("{key}={plain}");
-            let quoted = if word.contains([' ', '"', '[']) { format!("'{word}'") } else { word };
-            set += &format!(" --set {quoted}");
+            if word.contains([' ', '"', '[']) { format!("'{word}'") } else { word }
+        }));
+    }
+    // What follows from another key need not be said.
+    for index in (0..set.len()).rev() {
+        let without = [&set[..index], &set[index + 1..]].concat();
+        if leaves(&made(&command(&without))) == wanted {
+            set = without;
         }
     }
+    command(&set)
 }
 
 /// A command over several lines of a head.

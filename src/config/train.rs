@@ -82,6 +82,6 @@ pub struct TrainConfig {
     /// pretrained; empty: none.
     #[serde(default)]
     pub init_classes: PathBuf,
-    /// Run folder; empty: a new folder runs/<dataset>-<backbone>-<method>-k<K>-<number>.
+    /// Run folder; empty: a new folder `runs/<dataset>-<backbone>-<method>-k<K>-<number>`.
     pub out: PathBuf,
 }

@@ -52,11 +52,6 @@ impl Augment {
         Self { config: config.clone(), crop, num_classes, normalization }
     }
 
-    /// Size of the crops.
-    pub fn crop(&self) -> Resolution {
-        self.crop
-    }
-
     /// One crop of `example`. A pure function of its arguments: the same `(seed, epoch, index)` draws the same crop.
     ///
     /// # Errors

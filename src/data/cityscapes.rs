@@ -236,7 +236,7 @@ fn no_split(folder: &Path, split: &str, found: &[String]) -> Error {
 /// Lists `split` under `root`.
 ///
 /// # Errors
-/// A missing root or a missing split. All else that is wrong is in [`Listing::problems`].
+/// A missing root or a missing split. All else that is wrong is in `Listing::problems`.
 pub fn list(root: &Path, split: &str) -> Result<Listing> {
     let found = splits(root)?;
     let images = root.join("leftImg8bit").join(split);

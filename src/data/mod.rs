@@ -3,20 +3,20 @@
 //! A [`Dataset`] hands out whole images with their labels. [`training_set`] makes training crops from them, and
 //! [`loader`] makes batches of those on worker threads. Everything here lives in host memory; no tensor is in sight.
 
-pub mod augment;
+pub(crate) mod augment;
 pub mod check;
 pub mod cityscapes;
 pub mod classes;
-pub mod config;
+pub(crate) mod config;
 pub mod folder;
-pub mod id_png;
-pub mod image_file;
+pub(crate) mod id_png;
+pub(crate) mod image_file;
 mod jpeg;
 mod keyed;
 pub mod loader;
 pub mod masks;
-pub mod normalize;
-pub mod pairs;
+pub(crate) mod normalize;
+pub(crate) mod pairs;
 mod photometric;
 mod polygons;
 pub mod scenes;

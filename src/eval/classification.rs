@@ -16,7 +16,7 @@ pub struct Verdict {
     pub name: String,
     /// Its true class.
     pub truth: u16,
-    /// Up to [`TOP`] classes, best first; of equal scores the lower class comes first.
+    /// Up to `TOP` classes, best first; of equal scores the lower class comes first.
     pub top: Vec<u16>,
     /// Softmax probability of the best class, in 0..=1.
     pub confidence: f32,

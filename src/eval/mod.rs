@@ -2,20 +2,20 @@
 //! what is written of them.
 
 pub(crate) mod ahead;
-pub mod classification;
-pub mod classification_report;
-pub mod classify;
+pub(crate) mod classification;
+pub(crate) mod classification_report;
+pub(crate) mod classify;
 pub mod compare;
-pub mod confidence;
-pub mod counted;
-pub mod inference;
-pub mod instances;
+pub(crate) mod confidence;
+pub(crate) mod counted;
+pub(crate) mod inference;
+pub(crate) mod instances;
 pub(crate) mod json;
-pub mod metric;
-pub mod predictions;
+pub(crate) mod metric;
+pub(crate) mod predictions;
 pub mod report;
-pub mod scores;
-pub mod segmentation;
+pub(crate) mod scores;
+pub(crate) mod segmentation;
 pub mod test_time;
 
 pub use classification::{Classification, Verdict};
@@ -28,5 +28,6 @@ pub use inference::{Predictor, ids_of};
 pub use metric::{Metric, Read, Reader, evaluate, evaluate_some};
 pub use predictions::{ScoredPredictions, score_predictions};
 pub use report::Scored;
+pub use scores::{Confusion, Scores};
 pub use segmentation::{Evaluation, PictureScores, SegmentationMetric};
 pub use test_time::{Protocol, Slide, TestTime};

@@ -1,7 +1,7 @@
 //! Where the network is cut.
 //!
 //! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. The paper names cuts for some
-//! networks ([`paper`](crate::config::paper)). Elsewhere networks for small pictures are cut into modules of the same number of blocks, as the
+//! networks (`paper`). Elsewhere networks for small pictures are cut into modules of the same number of blocks, as the
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 

@@ -35,7 +35,7 @@ pub struct Traits {
 }
 
 impl Method {
-    /// See [`Traits`].
+    /// See `Traits`.
     pub const fn traits(self) -> Traits {
         let task_term_only = Traits {
             title: "",

@@ -92,7 +92,7 @@ impl LocalNetwork {
         Ok(Self { modules, normalization: spec.normalization, precision: spec.precision })
     }
 
-    /// Puts each module on its device, as [`super::place::of`] says.
+    /// Puts each module on its device, as `super::place::of` says.
     pub fn place(&mut self, devices: &[Device], place: &[usize]) {
         for (module, &number) in self.modules.iter_mut().zip(place) {
             module.device_number = number;

@@ -1,4 +1,4 @@
-//! Memory: how much there is and how much is used. What a training step will need is [`crate::local::cost`].
+//! Memory: how much there is and how much is used. What a training step will need is `crate::local::cost`.
 
 pub mod counting;
 mod machine;

@@ -1,16 +1,16 @@
 //! Networks as ordered lists of blocks: stem, every residual or dense block, head. No word of local learning here.
 //!
-//! Read in this order: [`layers`], [`resnet`], [`densenet`], [`heads`], [`classifier`], [`mod@network`].
+//! Read in this order: `layers`, [`resnet`], `densenet`, `heads`, `classifier`, `mod@network`.
 
-pub mod classifier;
-pub mod config;
-pub mod densenet;
+pub(crate) mod classifier;
+pub(crate) mod config;
+pub(crate) mod densenet;
 mod footprint;
-pub mod heads;
-pub mod layers;
-pub mod network;
+pub(crate) mod heads;
+pub(crate) mod layers;
+pub(crate) mod network;
 pub mod resnet;
-pub mod running;
+pub(crate) mod running;
 
 pub use classifier::ClassHead;
 pub use footprint::Footprint;

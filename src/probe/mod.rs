@@ -2,13 +2,13 @@
 //!
 //! Neither can be computed. The paper estimates them by what can be learned from the features h of a frozen network: I(h, x)
 //! by how well a decoder that is trained afresh draws the picture x, I(h, y) by how well a classifier that is trained
-//! afresh tells the label y. All of them are of one design, whatever the block ([`nets`]), see the same pictures in the same
-//! order, and are scored on the validation split ([`score`]). One pass of the frozen network trains the probes of all
+//! afresh tells the label y. All of them are of one design, whatever the block (`nets`), see the same pictures in the same
+//! order, and are scored on the validation split (`score`). One pass of the frozen network trains the probes of all
 //! blocks: its features are never stored.
 
-pub mod nets;
+pub(crate) mod nets;
 pub mod report;
-pub mod score;
+pub(crate) mod score;
 
 use crate::config::{RunConfig, defaults_for};
 use crate::data::Dataset;

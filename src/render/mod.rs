@@ -2,11 +2,11 @@
 
 mod canvas;
 pub mod drawn;
-pub mod mistakes;
-pub mod overlay;
+pub(crate) mod mistakes;
+pub(crate) mod overlay;
 pub mod overlays;
-pub mod palette;
-pub mod panels;
+pub(crate) mod palette;
+pub(crate) mod panels;
 pub mod plots;
 mod surface;
 pub mod written;

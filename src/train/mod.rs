@@ -1,6 +1,6 @@
 //! A training run from configuration to plots.
 //!
-//! [`load`] makes the configuration, [`run`] trains: `trainer` is the loop, `schedule` who of the modules steps when; [`lr`] the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
+//! [`load`] makes the configuration, [`run`] trains: `trainer` is the loop, `schedule` who of the modules steps when; `lr` the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
 //! [`Observer`] what a caller sees meanwhile.
 
 mod board;
@@ -10,22 +10,23 @@ pub(crate) mod exhaustion;
 pub mod features;
 pub(crate) mod first_step;
 mod fit;
-pub mod lock;
+pub(crate) mod lock;
 mod lost;
-pub mod lr;
+pub(crate) mod lr;
 mod manifest;
 pub mod metrics;
 mod observer;
 mod run;
-pub mod run_folder;
+pub(crate) mod run_folder;
 mod run_log;
 mod schedule;
 
-pub mod tensorboard;
+pub(crate) mod tensorboard;
 mod trainer;
 mod words;
 
 pub use fit::load;
+pub use lr::learning_rate;
 pub use observer::{Observer, Silent, Stop};
 pub use run::{Outcome, run};
 pub use words::left_of;

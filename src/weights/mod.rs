@@ -3,19 +3,19 @@
 //! Inside the project every tensor has one canonical name, `<block>.<path>`: `stem.convs.0.conv.weight`,
 //! `layer3.12.last.norm.gamma`, `head.classifier.bias`, `aux_head.conv.norm.running_var`; what trains beside local module
 //! k (from 1) is `local<k>.recon_decoder.…` and `local<k>.local_head.…`. Paths follow the structs of [`crate::net`] and
-//! [`crate::local::heads`]. Read in this order: [`network`], [`safetensors`], [`pytorch`], [`nesting`],
-//! [`source`], [`naming`], [`import`], [`report`], [`export`].
+//! `crate::local::heads`. Read in this order: `network`, [`safetensors`], `pytorch`, `nesting`,
+//! `source`, `naming`, `import`, `report`, [`export`].
 
-pub mod classifiers;
+pub(crate) mod classifiers;
 pub mod export;
-pub mod import;
-pub mod naming;
-pub mod nesting;
-pub mod network;
-pub mod pytorch;
-pub mod report;
+pub(crate) mod import;
+pub(crate) mod naming;
+pub(crate) mod nesting;
+pub(crate) mod network;
+pub(crate) mod pytorch;
+pub(crate) mod report;
 pub mod safetensors;
-pub mod source;
+pub(crate) mod source;
 
 pub use import::Checkpoint;
 pub use naming::Naming;

@@ -78,7 +78,7 @@ impl Dataset for Folder {
 /// Lists a split.
 ///
 /// # Errors
-/// A split that is not there. All else that is wrong is in [`Listing::problems`].
+/// A split that is not there. All else that is wrong is in `Listing::problems`.
 pub fn list(root: &Path, split: &str, layout: &Layout) -> Result<Listing> {
     let splits = layout.splits(root);
     if !splits.is_empty() && !splits.iter().any(|known| known == split) {
