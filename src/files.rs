@@ -67,7 +67,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// Writes a PNG of `height * width` pixels of this colour type, row by row, as [`write_atomic`] does.
+/// Writes a PNG of `height * width` pixels of this color type, row by row, as [`write_atomic`] does.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -84,7 +84,7 @@ pub fn write_png(
     write_atomic(path, |writer| writer.write_all(&png))
 }
 
-/// `height * width` pixels of this colour type as a PNG, in memory.
+/// `height * width` pixels of this color type as a PNG, in memory.
 ///
 /// # Errors
 /// They are not as many.

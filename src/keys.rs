@@ -3,7 +3,7 @@
 use crate::size::Resolution;
 use std::fmt::Display;
 
-/// Smallest side of a picture: at output stride 16 it leaves a 2×2 feature map.
+/// Smallest side of an image: at output stride 16 it leaves a 2×2 feature map.
 const MIN_SIDE: usize = 32;
 
 /// A key whose value cannot be, and the sentence that says so.

@@ -1,4 +1,4 @@
-//! Pictures in, label pictures and overlays out.
+//! Images in, label images and overlays out.
 
 use crate::data::cityscapes::strip_suffix;
 use crate::data::image_file::{is_picture, load_image, looks_like_picture, say_passed_over};
@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 /// What is written of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// The picture with the classes' colours over it.
+    /// The image with the classes' colors over it.
     Overlay,
-    /// The classes' colours alone.
+    /// The classes' colors alone.
     Color,
     /// Ids on disk, as the class set lists them, grey: what the Cityscapes evaluation server takes.
     LabelIds,
@@ -33,10 +33,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// Those that are pictures.
+    /// Those that are images.
     const PICTURES: [Self; 4] = [Self::Overlay, Self::Color, Self::LabelIds, Self::TrainIds];
 
-    /// What is put behind a picture's name.
+    /// What is put behind an image's name.
     fn suffix(self) -> &'static str {
         match self {
             Self::Overlay => "overlay.png",
@@ -48,10 +48,10 @@ impl Format {
     }
 }
 
-/// One picture to predict.
+/// One image to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// The picture.
+    /// The image.
     pub input: PathBuf,
     /// What is written of it, without `_<format>.png` or the like.
     pub target: PathBuf,
@@ -65,11 +65,11 @@ impl Job {
     }
 }
 
-/// The pictures of `inputs` (folders are searched, hidden ones left out), and where under `out` they go. Predictions of
+/// The images of `inputs` (folders are searched, hidden ones left out), and where under `out` they go. Predictions of
 /// one of them that an earlier call has written are none, and a line on stderr tells of other files that are passed over.
 ///
 /// # Errors
-/// An input that is not there, no picture at all, or two pictures that would be written to the same place.
+/// An input that is not there, no image at all, or two images that would be written to the same place.
 pub fn jobs(inputs: &[PathBuf], out: &Path) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for input in inputs {
@@ -106,7 +106,7 @@ pub fn jobs(inputs: &[PathBuf], out: &Path) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-/// Where predictions go to the folder of their pictures, those of an earlier call are among what is found there.
+/// Where predictions go to the folder of their images, those of an earlier call are among what is found there.
 fn leave_out_predictions(jobs: &mut Vec<Job>) {
     let files_of = |job: &Job| Format::PICTURES.map(|format| job.written(format).canonicalize());
     let written: HashSet<PathBuf> = jobs.iter().flat_map(files_of).flatten().collect();
@@ -124,10 +124,10 @@ fn stem(path: &Path) -> String {
     strip_suffix(&stem, "_leftImg8bit").unwrap_or(&stem).to_string()
 }
 
-/// Predicts one picture and writes it in every format; returns the files.
+/// Predicts one image and writes it in every format; returns the files.
 ///
 /// # Errors
-/// The picture cannot be read, or a file not be written.
+/// The image cannot be read, or a file not be written.
 pub fn predict(
     predictor: &Predictor,
     classes: &ClassSet,

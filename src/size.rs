@@ -1,10 +1,10 @@
-//! Picture sizes, written `HEIGHTxWIDTH`.
+//! Image sizes, written `HEIGHTxWIDTH`.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Height and width of a picture in pixels; text form `512x1024`.
+/// Height and width of an image in pixels; text form `512x1024`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Resolution {
@@ -15,7 +15,7 @@ pub struct Resolution {
 }
 
 impl Resolution {
-    /// Longest side of a picture; beyond it a typing mistake or a damaged file is likelier than a camera.
+    /// Longest side of an image; beyond it a typing mistake or a damaged file is likelier than a camera.
     pub const MAX_SIDE: usize = 16384;
 }
 

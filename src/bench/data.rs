@@ -1,4 +1,4 @@
-//! `segbench data`: training pictures that one thread decodes and augments, and what the loader's threads deliver.
+//! `segbench data`: training images that one thread decodes and augments, and what the loader's threads deliver.
 
 use crate::Result;
 use crate::config::RunConfig;
@@ -16,19 +16,19 @@ pub struct Measured {
     pub bench: String,
     /// Height and width of a crop.
     pub crop: [usize; 2],
-    /// Pictures made for each figure.
+    /// Images made for each figure.
     pub pairs: usize,
-    /// Pictures a second on one thread.
+    /// Images a second on one thread.
     pub pairs_per_second: f64,
     /// Threads of the loader.
     pub workers: usize,
-    /// Pictures a second of the loader.
+    /// Images a second of the loader.
     pub loader_pairs_per_second: f64,
-    /// Most bytes that the loader's batches and pictures under way took.
+    /// Most bytes that the loader's batches and images under way took.
     pub loader_bytes: u64,
 }
 
-/// Makes `count` pictures in either way.
+/// Makes `count` images in either way.
 ///
 /// # Errors
 /// The dataset cannot be read.

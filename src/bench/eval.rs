@@ -1,4 +1,4 @@
-//! `segbench eval`: seconds to score a picture, network and metrics apart.
+//! `segbench eval`: seconds to score an image, network and metrics apart.
 
 use super::step::median;
 use crate::Result;
@@ -19,7 +19,7 @@ pub struct Measured {
     pub program: String,
     /// Always `eval`.
     pub bench: String,
-    /// Height and width of the picture.
+    /// Height and width of the image.
     pub size: [usize; 2],
     /// Seconds to predict the class of each of its pixels.
     pub predict_seconds: f64,
@@ -29,7 +29,7 @@ pub struct Measured {
     pub peak_bytes: Option<u64>,
 }
 
-/// Scores a made-up picture of the configured size `rounds` times.
+/// Scores a made-up image of the configured size `rounds` times.
 ///
 /// # Errors
 /// The device cannot be had.

@@ -262,7 +262,7 @@ impl Run {
     }
 }
 
-/// What the dearest module keeps for its backward, for a batch, as the cuts are planned by.
+/// What the most expensive module keeps for its backward, for a batch, as the cuts are planned by.
 fn activation_bytes(config: &RunConfig, num_classes: usize) -> Result<u64> {
     let values = cut::kept_values(&config.spec(), num_classes)?;
     let dearest = values.into_iter().max().unwrap_or(0);

@@ -19,7 +19,7 @@ use std::time::Instant;
 pub struct ModuleLoad {
     /// Seconds of a step, on one device.
     pub seconds: f64,
-    /// Bytes that go to the next module, with picture and label; 0 of the last.
+    /// Bytes that go to the next module, with image and label; 0 of the last.
     pub handed_on: u64,
     /// Bytes of its gradients.
     pub gradients: u64,
@@ -48,7 +48,7 @@ pub struct Predicted {
 /// What was measured, and what follows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scaling {
-    /// Pictures of a step.
+    /// Images of a step.
     pub batch: usize,
     /// In order.
     pub modules: Vec<ModuleLoad>,

@@ -47,11 +47,11 @@ pub struct Measured {
     pub task_loss: TaskLoss,
     /// The last block of each module but the last.
     pub cuts: Vec<String>,
-    /// Rows of a picture.
+    /// Rows of an image.
     pub height: usize,
-    /// Columns of a picture.
+    /// Columns of an image.
     pub width: usize,
-    /// Pictures of a step.
+    /// Images of a step.
     pub batch: usize,
     /// Number format of activations.
     pub precision: Precision,

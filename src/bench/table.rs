@@ -15,7 +15,7 @@ pub struct Cell {
     pub k: usize,
     /// Score of each seed, in percent.
     pub scores: Vec<f64>,
-    /// What the dearest module keeps for its backward, for a batch: computed from the shapes.
+    /// What the most expensive module keeps for its backward, for a batch: computed from the shapes.
     pub activation_bytes: u64,
     /// Largest peak memory of its processes: measured.
     pub peak_bytes: u64,

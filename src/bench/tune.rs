@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The second step has momentum.
 const STEPS: u64 = 2;
 
-/// Makes training steps of the configured shapes on a made-up batch, and predicts a picture of each of these sizes.
+/// Makes training steps of the configured shapes on a made-up batch, and predicts an image of each of these sizes.
 ///
 /// # Errors
 /// A device that has nothing to tune, or cannot be had; a configuration that cannot be.

@@ -83,21 +83,21 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
         rounds: u64,
     },
-    /// Training pictures a second: decoded and augmented on one thread, and from the loader.
+    /// Training images a second: decoded and augmented on one thread, and from the loader.
     Data {
         /// The dataset, and how it is augmented.
         #[command(flatten)]
         common: TrainArgs,
-        /// Pictures to go through.
+        /// Images to go through.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
         count: u64,
     },
-    /// Seconds to score a picture of the configured --resolution, network and metrics apart; on a made-up picture.
+    /// Seconds to score an image of the configured --resolution, network and metrics apart; on a made-up image.
     Eval {
         /// The network.
         #[command(flatten)]
         common: TrainArgs,
-        /// Pictures to score.
+        /// Images to score.
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
         rounds: u64,
     },
@@ -107,7 +107,7 @@ enum Command {
         /// The configuration that will be trained.
         #[command(flatten)]
         common: TrainArgs,
-        /// Sizes of pictures that will be predicted or scored.
+        /// Sizes of images that will be predicted or scored.
         #[arg(long, value_name = "HxW,…", value_delimiter = ',')]
         pictures: Vec<Resolution>,
     },

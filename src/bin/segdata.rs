@@ -22,7 +22,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read every picture and label; report sizes, class frequencies and all problems.
+    /// Read every image and label; report sizes, class frequencies and all problems.
     Check {
         /// Layout of the dataset.
         #[arg(long, value_enum, default_value_t = DatasetKind::Cityscapes)]

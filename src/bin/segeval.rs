@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Score a trained run, or label ids that are predicted already: IoU tables, report.json, plots, overlays. A run that
-/// classifies pictures: top-1 and top-5 error, accuracy of each class, confusion, a sheet of the surest mistakes.
+/// classifies images: top-1 and top-5 error, accuracy of each class, confusion, a sheet of the most confident mistakes.
 #[derive(Parser)]
 #[command(
     name = "segeval",
@@ -39,16 +39,16 @@ struct Args {
     /// overlays, and goes with none of the flags that say how to predict.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["device", "overlays", "scales", "flip", "slide", "report"])]
     predictions: Option<PathBuf>,
-    /// Set these runs side by side instead, on the same pictures: a page of their scores, differences of each class, curves,
-    /// and the pictures that they differ most on. Writes nothing but the page.
+    /// Set these runs side by side instead, on the same images: a page of their scores, differences of each class, curves,
+    /// and the images that they differ most on. Writes nothing but the page.
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "report", conflicts_with_all = ["run", "predictions", "out", "overlays", "protocol"])]
     compare: Vec<PathBuf>,
     /// Also write a page to look through into this folder: DIR/index.html, which opens from the disk and holds everything it
     /// shows.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
-    /// Number of pictures on the page: those of the lowest mIoU, of --compare those that differ most, of a run that
-    /// classifies pictures the surest mistakes.
+    /// Number of images on the page: those of the lowest mIoU, of --compare those that differ most, of a run that
+    /// classifies images the most confident mistakes.
     #[arg(long, value_name = "N", default_value_t = 24, requires = "report", allow_negative_numbers = true)]
     report_pictures: usize,
     #[command(flatten)]
@@ -68,7 +68,7 @@ struct Args {
     /// the scales, flip and window behind it where there are some].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of picture | truth | prediction | errors panels to draw [default: 8], of a run that classifies pictures on the
+    /// Number of image | truth | prediction | errors panels to draw [default: 8], of a run that classifies images on the
     /// sheet of mistakes [default: 36]; not with --predictions.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     overlays: Option<usize>,
@@ -101,7 +101,7 @@ fn segeval(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// A run and the pictures that it is scored on.
+/// A run and the images that it is scored on.
 struct Opened {
     config: RunConfig,
     device: DeviceChoice,
@@ -238,7 +238,7 @@ fn print_page(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Scores a run that says a class of each picture.
+/// Scores a run that says a class of each image.
 fn of_classification(
     args: &Args,
     config: &RunConfig,

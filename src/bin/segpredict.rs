@@ -1,4 +1,4 @@
-//! Segments pictures with a trained run, or with a checkpoint of another program.
+//! Segments images with a trained run, or with a checkpoint of another program.
 
 use clap::{Parser, ValueEnum};
 use infoseg::config::{Backbone, RunConfig};
@@ -13,7 +13,7 @@ use infoseg::{Error, Result, cli, files};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Segment pictures of any size: segpredict RUN INPUT… --out DIR, or segpredict --pretrained FILE INPUT… --out DIR.
+/// Segment images of any size: segpredict RUN INPUT… --out DIR, or segpredict --pretrained FILE INPUT… --out DIR.
 #[derive(Parser)]
 #[command(
     name = "segpredict",
@@ -21,7 +21,7 @@ use std::process::ExitCode;
     override_usage = "segpredict RUN INPUT… --out DIR [OPTIONS]\n       segpredict --pretrained FILE INPUT… --out DIR [OPTIONS]"
 )]
 struct Args {
-    /// Run folder of segtrain, whose newest checkpoint predicts (not with --pretrained); then pictures (PNG, JPEG,
+    /// Run folder of segtrain, whose newest checkpoint predicts (not with --pretrained); then images (PNG, JPEG,
     /// BMP, WebP, TIFF, PPM or PGM), or folders that are searched for them.
     #[arg(value_names = ["RUN", "INPUT"])]
     paths: Vec<PathBuf>,
@@ -123,7 +123,7 @@ fn segpredict(args: Args) -> Result<ExitCode> {
                 written.iter().try_for_each(|path| cli::print(format_args!("{}\n", path.display())))?;
             }
             Err(error) => {
-                // One bad picture does not stop the others; the exit code tells.
+                // One bad image does not stop the others; the exit code tells.
                 cli::say(format_args!("segpredict: {error}"));
                 failures += 1;
             }

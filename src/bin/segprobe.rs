@@ -1,4 +1,4 @@
-//! Shows what each block of trained networks knows of the picture and of its label.
+//! Shows what each block of trained networks knows of the image and of its label.
 
 use clap::Parser;
 use infoseg::cli::{self, duration};
@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Estimate what each block of trained networks knows: of the picture, I(h, x), by how well a decoder that is trained afresh
+/// Estimate what each block of trained networks knows: of the image, I(h, x), by how well a decoder that is trained afresh
 /// on the block's frozen features draws it; of its label, I(h, y), by how well a classifier that is trained afresh tells it.
-/// Writes a plot of both over depth for all runs, a sheet of the drawn pictures, and the numbers. "Without features" is who
-/// has not seen the picture: the mean colour, and the commonest class.
+/// Writes a plot of both over depth for all runs, a sheet of the drawn images, and the numbers. "Without features" is who
+/// has not seen the image: the mean color, and the most frequent class.
 #[derive(Parser)]
 #[command(name = "segprobe", version)]
 struct Args {
@@ -34,13 +34,13 @@ struct Args {
     /// Training steps of every probe.
     #[arg(long, value_name = "N", default_value_t = 500, allow_negative_numbers = true)]
     steps: usize,
-    /// Pictures of a step [default: the first run's].
+    /// Images of a step [default: the first run's].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<usize>,
     /// Learning rate of the probes (Adam, falling to 0 along a cosine).
     #[arg(long, default_value_t = 2e-3, allow_negative_numbers = true)]
     lr: f64,
-    /// Validation pictures to score the probes on, at most.
+    /// Validation images to score the probes on, at most.
     #[arg(long, value_name = "N", default_value_t = 2000, allow_negative_numbers = true)]
     pictures: usize,
     /// Blocks to probe at most, evenly chosen, the first and the last among them; 1 is the last [default: all].
@@ -59,7 +59,7 @@ struct Args {
 
 /// In a step, as of training.
 const MOST_PICTURES: usize = 4096;
-/// Pictures on the sheet.
+/// Images on the sheet.
 const DRAWN: usize = 3;
 
 fn main() -> ExitCode {
@@ -77,7 +77,7 @@ fn segprobe(args: Args) -> Result<ExitCode> {
     let mut newest = Vec::new();
     for (run, config) in args.runs.iter().zip(&mut configs) {
         check_alike((&args.runs[0].display().to_string(), &first), (&run.display().to_string(), config))?;
-        // All of them are asked about the same pictures.
+        // All of them are asked about the same images.
         (config.data, config.augment) = (first.data.clone(), first.augment.clone());
         newest.push(checkpoint::last(run)?);
     }

@@ -9,7 +9,7 @@ use infoseg::memory::counting::Counting;
 use infoseg::train::{Outcome, load, run};
 use std::process::ExitCode;
 
-/// Train a DeepLabV3, or a network that classifies pictures, in gradient-isolated local modules (InfoPro). Without
+/// Train a DeepLabV3, or a network that classifies images, in gradient-isolated local modules (InfoPro). Without
 /// arguments: a small DeepLabV3 on built-in street scenes.
 #[derive(Parser)]
 #[command(name = "segtrain", version)]

@@ -1,4 +1,4 @@
-//! How far a command is with a number of pictures: a bar at a terminal, a line every ten seconds elsewhere.
+//! How far a command is with a number of images: a bar at a terminal, a line every ten seconds elsewhere.
 
 use super::say;
 use crate::text::{counted, duration};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Between two lines.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Progress over pictures, written to stderr. May be told from several threads.
+/// Progress over images, written to stderr. May be told from several threads.
 pub struct Pictures {
     program: &'static str,
     bar: ProgressBar,
@@ -20,7 +20,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The progress of `program`, which has begun with the first of `total` pictures.
+    /// The progress of `program`, which has begun with the first of `total` images.
     pub fn new(program: &'static str, total: usize) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -35,7 +35,7 @@ impl Pictures {
         Self { program, bar, terminal, started: now, said: Mutex::new(now) }
     }
 
-    /// One more picture of `total` is done; `note` (such as the score so far) is shown beside.
+    /// One more image of `total` is done; `note` (such as the score so far) is shown beside.
     pub fn one_more(&self, total: usize, note: &str) {
         self.bar.set_length(total as u64);
         self.bar.inc(1);

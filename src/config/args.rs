@@ -23,7 +23,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Where pictures and labels come from
+    /// Where images and labels come from
     #[arg(long)]
     pub dataset: Option<DatasetKind>,
 
@@ -62,7 +62,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub task_loss: Option<TaskLoss>,
 
-    /// Network that computes the features; of small pictures resnet20 and what follows
+    /// Network that computes the features; of small images resnet20 and what follows
     #[arg(long)]
     pub backbone: Option<Backbone>,
 
@@ -82,7 +82,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<u32>,
 
-    /// Pictures per step
+    /// Images per step
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub batch_size: Option<u32>,
 
@@ -102,11 +102,11 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
-    /// Data parallelism: a whole network on each of N devices, --batch-size pictures each, gradients summed module by module
+    /// Data parallelism: a whole network on each of N devices, --batch-size images each, gradients summed module by module
     #[arg(long, value_name = "N")]
     pub replicas: Option<u32>,
 
-    /// With --replicas: BatchNorm's statistics are of all replicas' pictures
+    /// With --replicas: BatchNorm's statistics are of all replicas' images
     #[arg(long)]
     pub sync_bn: bool,
 
@@ -219,7 +219,7 @@ impl TrainArgs {
     }
 }
 
-// Which pictures to score or compare with, where not the run's own. Not a doc comment, as above.
+// Which images to score or compare with, where not the run's own. Not a doc comment, as above.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DataArgs {
@@ -286,7 +286,7 @@ impl RunConfig {
     }
 }
 
-/// Who names a folder wants its pictures, and is not to be given built-in ones in silence.
+/// Who names a folder wants its images, and is not to be given built-in ones in silence.
 fn refuse_unused_root(root: Option<&Path>, config: &RunConfig) -> Result<()> {
     match root {
         Some(root) if config.data.dataset.is_built_in() => Err(Error::usage(match config.data.dataset {

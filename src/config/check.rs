@@ -27,7 +27,7 @@ impl RunConfig {
         self.check_parallel()
     }
 
-    /// What goes with a class for each pixel, and what with a class for each picture.
+    /// What goes with a class for each pixel, and what with a class for each image.
     fn check_task(&self) -> Checked {
         let (dataset, crop, backbone) = (self.data.dataset, self.augment.crop, self.model.backbone);
         let (on, pixels) = (dataset.name(), dataset.task().is_dense());

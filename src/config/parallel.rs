@@ -43,7 +43,7 @@ impl Default for ParallelConfig {
 }
 
 impl RunConfig {
-    /// Where to compute, the first device first: there pictures arrive, and there the network is scored.
+    /// Where to compute, the first device first: there images arrive, and there the network is scored.
     pub fn devices(&self) -> &[DeviceChoice] {
         match self.parallel.devices.as_slice() {
             [] => std::slice::from_ref(&self.device),

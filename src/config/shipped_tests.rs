@@ -204,7 +204,7 @@ fn every_shipped_configuration_is_what_its_name_says() {
                 assert_eq!(config.train.batch_size, batch.unwrap_or(if size == "1024x2048" { 2 } else { 8 }), "{name}");
                 let steps = match (rest, size) {
                     ("60k", _) => 60_000,
-                    (_, "1024x2048") => 160_000, // as many pictures as the paper's
+                    (_, "1024x2048") => 160_000, // as many images as the paper's
                     _ => 40_000,
                 };
                 assert_eq!(config.train.steps, steps, "{name}");

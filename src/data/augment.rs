@@ -1,7 +1,7 @@
 //! Training crops: random scale, crop and flip, photometric distortion, normalisation, padding.
 //!
 //! The steps, their order and their ranges are those of mmsegmentation's Cityscapes pipeline (`RandomResize`,
-//! `RandomCrop`, `RandomFlip`, `PhotoMetricDistortion`, `Normalize`, `Pad`). Only the part of the picture that the crop
+//! `RandomCrop`, `RandomFlip`, `PhotoMetricDistortion`, `Normalize`, `Pad`). Only the part of the image that the crop
 //! shows is ever resized.
 
 use super::config::AugmentConfig;
@@ -37,7 +37,7 @@ pub struct Augment {
     normalization: Normalization,
 }
 
-/// A part of a picture, in its pixels.
+/// A part of an image, in its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) top: usize,
@@ -110,7 +110,7 @@ impl Augment {
         }
     }
 
-    /// Normalises into the top left corner; the rest is 0, which is the mean colour, and ignored.
+    /// Normalises into the top left corner; the rest is 0, which is the mean color, and ignored.
     fn pad(&self, rgb: &[u8], label: &[u16], window: Window) -> TrainSample {
         let (height, width) = (self.crop.height, self.crop.width);
         let mut input = vec![0.0; 3 * height * width];
@@ -126,7 +126,7 @@ impl Augment {
     }
 }
 
-/// The random numbers of one picture's augmentation, of either task.
+/// The random numbers of one image's augmentation, of either task.
 pub(super) fn augment_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
     keyed_rng([seed, epoch, index], *b"augment\0")
 }
@@ -174,7 +174,7 @@ fn nearest_window(label: &[u16], size: (usize, usize), scaled: Resolution, windo
     crop
 }
 
-/// `window` of the picture scaled to `scaled`: bilinear between four pixels, as OpenCV's `INTER_LINEAR`.
+/// `window` of the image scaled to `scaled`: bilinear between four pixels, as OpenCV's `INTER_LINEAR`.
 fn resize_window(
     rgb: &[u8],
     size: (usize, usize),
@@ -185,7 +185,7 @@ fn resize_window(
     let mut to = fir::images::Image::new(window.width as u32, window.height as u32, fir::PixelType::U8x3);
     let (fx, fy) = (size.1 as f64 / scaled.width as f64, size.0 as f64 / scaled.height as f64);
     let (left, top) = (window.left as f64 * fx, window.top as f64 * fy);
-    // Rounding must not carry the box over the edge of the picture.
+    // Rounding must not carry the box over the edge of the image.
     let (width, height) =
         ((window.width as f64 * fx).min(size.1 as f64 - left), (window.height as f64 * fy).min(size.0 as f64 - top));
     let options = fir::ResizeOptions::new()
@@ -195,10 +195,10 @@ fn resize_window(
     Ok(to.into_vec())
 }
 
-/// A picture in another size, as the training pictures are resized. Shapes: `[height, width, 3]`.
+/// An image in another size, as the training images are resized. Shapes: `[height, width, 3]`.
 ///
 /// # Errors
-/// A picture without pixels.
+/// An image without pixels.
 pub fn resized(image: &Array3<u8>, to: Resolution) -> Result<Array3<u8>> {
     let (height, width, _) = image.dim();
     let window = Window { top: 0, left: 0, height: to.height, width: to.width };

@@ -20,7 +20,7 @@ fn crop(height: usize, width: usize) -> Resolution {
     Resolution { height, width }
 }
 
-/// A picture whose red channel is ten times the label, which is `(y + x) % 5`.
+/// An image whose red channel is ten times the label, which is `(y + x) % 5`.
 fn diagonal(height: usize, width: usize) -> Example {
     let label = Array2::from_shape_fn((height, width), |(y, x)| ((y + x) % 5) as u16);
     let image =
@@ -106,7 +106,7 @@ fn a_resized_crop_is_the_crop_of_the_resized_picture() {
         let whole = resize_window(&rgb, (40, 60), scaled, whole).unwrap();
         let window = Window { top: 7, left: 9, height: 13, width: 17 };
         let part = resize_window(&rgb, (40, 60), scaled, window).unwrap();
-        // The outermost pixels have neighbours in the whole picture that the crop may lack.
+        // The outermost pixels have neighbours in the whole image that the crop may lack.
         for y in 1..window.height - 1 {
             for i in 3..(window.width - 1) * 3 {
                 let (a, b) = (part[y * window.width * 3 + i], whole[((7 + y) * scaled.width + 9) * 3 + i]);

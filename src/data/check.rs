@@ -53,7 +53,7 @@ pub struct Frequency {
     pub pictures: u64,
 }
 
-/// What colours pictures have. Sums are exact, so that they do not depend on the order of pictures.
+/// What colors images have. Sums are exact, so that they do not depend on the order of images.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Colours {
     pixels: u64,

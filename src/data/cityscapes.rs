@@ -35,7 +35,7 @@ const LABEL_SUFFIXES: [(&str, bool); 4] = [
     ("_gtFine_labelTrainIds.png", true),
     ("_gt_labelTrainIds.png", true),
 ];
-/// What may follow `_leftImg8bit`: several pictures have one label then.
+/// What may follow `_leftImg8bit`: several images have one label then.
 const VARIANTS: [&str; 2] = ["_foggy_", "_rain_"];
 const LABEL_IDS_SUFFIX: &str = LABEL_SUFFIXES[0].0;
 const INSTANCE_IDS_SUFFIX: &str = "_gtFine_instanceIds.png";
@@ -117,7 +117,7 @@ pub struct Truth {
     pub label: PathBuf,
 }
 
-/// The label ids of `split` under `root`, sorted by name; pictures are not looked for.
+/// The label ids of `split` under `root`, sorted by name; images are not looked for.
 ///
 /// # Errors
 /// A missing root or split, a split without label ids.
@@ -304,7 +304,7 @@ fn labels_in(folder: &Path) -> Result<BTreeMap<String, (usize, String)>> {
     Ok(found)
 }
 
-/// Labels of `split` that no picture belongs to; only `segdata check` minds them.
+/// Labels of `split` that no image belongs to; only `segdata check` minds them.
 pub(super) fn labels_without_picture(root: &Path, split: &str) -> Result<Vec<Error>> {
     let mut problems = Vec::new();
     let labels = root.join("gtFine").join(split);
@@ -330,7 +330,7 @@ pub(super) fn passed_over_problem(root: &Path, split: &str, below: &Path) -> Err
     passed_over(&root.join("leftImg8bit").join(split), below, &format!("expected {EXPECTED} in this split"))
 }
 
-/// Name of the picture in a file of this name, and of its label; `None` where the layout has no such picture.
+/// Name of the image in a file of this name, and of its label; `None` where the layout has no such image.
 fn image_name(file: &str) -> Option<(String, &str)> {
     let (stem, _) = file.rsplit_once('.').filter(|_| is_picture(file))?;
     if let Some(label) = strip_suffix(stem, "_rgb_anon") {

@@ -8,7 +8,7 @@ use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Which pictures.
+/// Which images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -49,7 +49,7 @@ impl DataConfig {
     }
 }
 
-/// What is done to training pictures.
+/// What is done to training images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
@@ -82,7 +82,7 @@ impl AugmentConfig {
     }
 }
 
-/// Where pictures and labels come from. The first three have a class for each pixel, the others
+/// Where images and labels come from. The first three have a class for each pixel, the others
 /// one for each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -101,7 +101,7 @@ pub enum DatasetKind {
     Svhn,
     /// STL-10: the folder stl10_binary
     Stl10,
-    /// ImageNet: a folder of train/ and val/ with a folder of pictures for each class
+    /// ImageNet: a folder of train/ and val/ with a folder of images for each class
     Imagenet,
     /// Built-in procedural digits
     SyntheticDigits,
@@ -116,7 +116,7 @@ impl DatasetKind {
         }
     }
 
-    /// How its files are laid out, where a picture has one class.
+    /// How its files are laid out, where an image has one class.
     pub const fn classes(self) -> Option<Layout> {
         match self {
             Self::Synthetic | Self::Cityscapes | Self::Folder => None,
@@ -129,7 +129,7 @@ impl DatasetKind {
         }
     }
 
-    /// Whether its pictures are made here, and not read from a folder.
+    /// Whether its images are made here, and not read from a folder.
     pub const fn is_built_in(self) -> bool {
         matches!(self, Self::Synthetic | Self::SyntheticDigits)
     }
@@ -140,7 +140,7 @@ impl DatasetKind {
     }
 }
 
-/// How a training picture is cut out of the whole one.
+/// How a training image is cut out of the whole one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Crop {

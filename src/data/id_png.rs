@@ -43,7 +43,7 @@ fn load(path: &Path) -> Result<Stored> {
     };
     let most = most_unpacked(&file);
     let mut decoder = png::Decoder::new_with_limits(BufReader::new(file), png::Limits { bytes: 1 << 30 });
-    // The palette's colours say nothing; its indices are the ids.
+    // The palette's colors say nothing; its indices are the ids.
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|cause| bad(&cause))?;
     let info = reader.info();

@@ -1,4 +1,4 @@
-//! Picture files: which files are some, and what is in them.
+//! Image files: which files are some, and what is in them.
 
 use super::jpeg;
 use crate::files::{ZLIB_RATIO, unless_it_panics};
@@ -13,21 +13,21 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// Suffixes of pictures that are read, those that torchvision's `ImageFolder` reads.
+/// Suffixes of images that are read, those that torchvision's `ImageFolder` reads.
 pub(super) const SUFFIXES: [&str; 9] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "ppm", "pgm"];
-/// Suffixes of pictures that are not read.
+/// Suffixes of images that are not read.
 const OTHER_SUFFIXES: [&str; 14] =
     ["jpe", "jfif", "gif", "heic", "heif", "avif", "jxl", "jp2", "tga", "pbm", "pnm", "exr", "dng", "svg"];
 
 /// [`Resolution::MAX_SIDE`] for the decoders. Guards memory against a damaged header.
 pub(super) const MAX_SIDE: u32 = Resolution::MAX_SIDE as u32;
 
-/// Whether a file of this name is read as a picture.
+/// Whether a file of this name is read as an image.
 pub(crate) fn is_picture(name: &str) -> bool {
     has_suffix(name, &SUFFIXES)
 }
 
-/// Whether a file of this name is a picture by its name, read or not.
+/// Whether a file of this name is an image by its name, read or not.
 pub(crate) fn looks_like_picture(name: &str) -> bool {
     is_picture(name) || has_suffix(name, &OTHER_SUFFIXES)
 }
@@ -36,7 +36,7 @@ fn has_suffix(name: &str, suffixes: &[&str]) -> bool {
     name.rsplit_once('.').is_some_and(|(_, suffix)| suffixes.iter().any(|known| known.eq_ignore_ascii_case(suffix)))
 }
 
-/// The problem that a file of `folder` looks like a picture and is not used: its format is not read, or else `help` says
+/// The problem that a file of `folder` looks like an image and is not used: its format is not read, or else `help` says
 /// what is missing.
 pub(crate) fn passed_over(folder: &Path, below: &Path, help: &str) -> Error {
     let help = if is_picture(&below.to_string_lossy()) { help } else { "save it as PNG or JPEG" };
@@ -62,7 +62,7 @@ pub(crate) fn same_size(
     if size == other_size {
         return Ok(());
     }
-    // The picture is decoded once more only where its stored size would have been right.
+    // The image is decoded once more only where its stored size would have been right.
     let orientation = if size == (other_size.1, other_size.0) { orientation_of(other) } else { None };
     let (turned, remedy) = match orientation {
         Some(n) => (
@@ -82,12 +82,12 @@ pub(crate) fn same_size(
     Err(Error::file(path, message))
 }
 
-/// Height and width of a picture.
+/// Height and width of an image.
 pub(super) fn size_of(image: &Array3<u8>) -> (usize, usize) {
     (image.dim().0, image.dim().1)
 }
 
-/// Reads a picture as 8-bit RGB, whatever it is stored as, turned and mirrored as its EXIF orientation says, as mmcv
+/// Reads an image as 8-bit RGB, whatever it is stored as, turned and mirrored as its EXIF orientation says, as mmcv
 /// and OpenCV do. Shape: `[height, width, 3]`.
 ///
 /// # Errors
@@ -101,13 +101,13 @@ pub fn load_image(path: &Path) -> Result<Array3<u8>> {
     Ok(Array3::from_shape_vec(size, rgb.into_raw()).expect("three values a pixel"))
 }
 
-/// EXIF orientation of a picture, `2..=8`, if it has one that changes something.
+/// EXIF orientation of an image, `2..=8`, if it has one that changes something.
 fn orientation_of(path: &Path) -> Option<u8> {
     let (_, orientation) = load_stored(path).ok()?;
     (orientation != Orientation::NoTransforms).then(|| orientation.to_exif())
 }
 
-/// A picture's pixels as they are stored, and how they are to be turned.
+/// An image's pixels as they are stored, and how they are to be turned.
 fn load_stored(path: &Path) -> Result<(RgbImage, Orientation)> {
     let bytes = fs::read(path).map_err(|cause| Error::file(path, format!("cannot be read: {cause}")))?;
     let bad = |cause: &dyn std::fmt::Display| {

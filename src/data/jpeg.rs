@@ -1,5 +1,5 @@
-//! JPEGs that the `image` crate's decoder (zune-jpeg) reads as other colours, without a word, or not at all. Their
-//! headers tell, and jpeg-decoder reads them. What counts are the colours that libjpeg makes of a file.
+//! JPEGs that the `image` crate's decoder (zune-jpeg) reads as other colors, without a word, or not at all. Their
+//! headers tell, and jpeg-decoder reads them. What counts are the colors that libjpeg makes of a file.
 
 use crate::files::unless_it_panics;
 use image::RgbImage;
@@ -16,7 +16,7 @@ pub(super) struct Headers {
     /// Number of components in the first scan.
     in_first_scan: usize,
     is_jfif: bool,
-    /// The colour transform that Adobe's marker names.
+    /// The color transform that Adobe's marker names.
     adobe: Option<u8>,
 }
 
@@ -66,7 +66,7 @@ impl Headers {
         !self.is_in_several_scans() && self.sampling_suits_image() && self.colours_suit_image()
     }
 
-    /// Baseline pictures may be in several scans, too. The `image` crate takes one component for another there, or loses
+    /// Baseline images may be in several scans, too. The `image` crate takes one component for another there, or loses
     /// the last blocks of a scan.
     fn is_in_several_scans(&self) -> bool {
         !self.is_progressive && self.in_first_scan != self.components.len()
@@ -93,7 +93,7 @@ impl Headers {
         guess == self.colours()
     }
 
-    /// The colours that it holds, by libjpeg's rules (`default_decompress_parms` in jdapimin.c).
+    /// The colors that it holds, by libjpeg's rules (`default_decompress_parms` in jdapimin.c).
     fn colours(&self) -> ColorTransform {
         match (self.components.len(), self.adobe) {
             (1, _) => ColorTransform::Grayscale,

@@ -13,7 +13,7 @@ fn halves() -> Halves {
 const LEFT: [i32; 3] = [223, 136, 30];
 const RIGHT: [i32; 3] = [31, 72, 162];
 
-/// A baseline JPEG of 32×32 pixels in two halves of one colour each: blocks of a DC coefficient alone.
+/// A baseline JPEG of 32×32 pixels in two halves of one color each: blocks of a DC coefficient alone.
 struct Maker {
     halves: Halves,
     /// `(horizontal, vertical)` for each component.
@@ -134,7 +134,7 @@ fn suits_image(bytes: &[u8]) -> bool {
     Headers::read(bytes).unwrap().suit_image()
 }
 
-/// Colours in the middle of both halves, where no upsampling mixes them.
+/// Colors in the middle of both halves, where no upsampling mixes them.
 fn colours(bytes: &[u8]) -> [[i32; 3]; 2] {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.jpg");

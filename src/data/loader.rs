@@ -1,6 +1,6 @@
 //! Batches, made ahead of time on worker threads.
 //!
-//! Sample number `n` of a run is picture `permutation(n / len)[n % len]`, cropped with the random numbers of
+//! Sample number `n` of a run is image `permutation(n / len)[n % len]`, cropped with the random numbers of
 //! `(seed, n / len, picture)`. So every value of every batch follows from the seed and the step: neither the number of
 //! workers nor a resumed run changes one.
 
@@ -23,12 +23,12 @@ const BATCHES_AHEAD: u64 = 2;
 /// Input of one training step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Normalised pictures. Shape: `[batch, 3, height, width]`, flat.
+    /// Normalised images. Shape: `[batch, 3, height, width]`, flat.
     pub input: Vec<f32>,
     /// Class indices, [`IGNORE_INDEX`](crate::task::IGNORE_INDEX) ignored: `[batch, height, width]`, flat; for
     /// classification one for each image: `[batch]`.
     pub label: Vec<u16>,
-    /// Number of pictures.
+    /// Number of images.
     pub batch: usize,
     /// Height of the crops.
     pub height: usize,
@@ -37,7 +37,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Its pictures alone, `[batch, 3, height, width]`.
+    /// Its images alone, `[batch, 3, height, width]`.
     pub fn into_input(self) -> TensorData {
         TensorData::new(self.input, [self.batch, 3, self.height, self.width])
     }
@@ -64,7 +64,7 @@ pub struct Loader {
     crop: Resolution,
 }
 
-/// Makes the crop of picture `index` in `epoch`.
+/// Makes the crop of image `index` in `epoch`.
 type Make = dyn Fn(u64, usize) -> Result<TrainSample> + Send + Sync;
 
 struct Shared {
@@ -88,13 +88,13 @@ struct State {
     next_batch: u64,
     /// Finished samples that wait for their batch.
     finished: BTreeMap<u64, Result<TrainSample>>,
-    /// The epoch last drawn from, with its order of pictures.
+    /// The epoch last drawn from, with its order of images.
     epoch: Option<(u64, Arc<Vec<u32>>)>,
     stop: bool,
 }
 
 impl Loader {
-    /// Starts `workers` threads (at least one) that make batches of `batch_size` training pictures.
+    /// Starts `workers` threads (at least one) that make batches of `batch_size` training images.
     ///
     /// With `first_step = s` the first batch is the one that an uninterrupted run sees at step `s` (0-based).
     pub fn new(
@@ -165,7 +165,7 @@ impl Loader {
     /// The next batch; waits for it where it is not there yet.
     ///
     /// # Errors
-    /// The first of the batch's pictures that could not be made says why. The batch after it is the next one then.
+    /// The first of the batch's images that could not be made says why. The batch after it is the next one then.
     #[allow(clippy::should_implement_trait)] // An iterator that never ends and may fail fits no `for`.
     pub fn next(&mut self) -> Result<Batch> {
         if self.shared.len == 0 {
@@ -259,14 +259,14 @@ impl Shared {
     }
 }
 
-/// The order of `len` pictures in `epoch`.
+/// The order of `len` images in `epoch`.
 fn permutation(len: u64, seed: u64, epoch: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..len as u32).collect();
     order.shuffle(&mut keyed_rng([seed, epoch, len], *b"shuffle\0"));
     order
 }
 
-/// What a panic while picture `index` was read is to the person.
+/// What a panic while image `index` was read is to the person.
 pub(crate) fn panicked(panic: &(dyn Any + Send), index: usize) -> Error {
     let what = panic
         .downcast_ref::<&str>()

@@ -16,7 +16,7 @@ fn scenes_loader(workers: usize, first_step: usize) -> Loader {
     Loader::new(pictures, 3, 7, workers, first_step)
 }
 
-/// A loader of `len` 1×1 pictures; picture `i` is labelled `i`.
+/// A loader of `len` 1×1 images; image `i` is labelled `i`.
 fn numbers(
     len: usize,
     batch_size: usize,

@@ -1,4 +1,4 @@
-//! Masks on disk: ids or colours for each pixel, and the class indices that they stand for.
+//! Masks on disk: ids or colors for each pixel, and the class indices that they stand for.
 
 use super::cityscapes::load_image;
 use super::id_png::load_ids;
@@ -54,7 +54,7 @@ pub struct Mask {
     pub unlisted: BTreeMap<Value, u64>,
     /// The sentence about them, if there are any.
     pub problem: Option<Error>,
-    /// Every id that the mask holds; empty for masks of colours.
+    /// Every id that the mask holds; empty for masks of colors.
     pub ids: BTreeSet<u16>,
     /// Whether they are class indices, and not ids that the class set lists.
     pub of_indices: bool,

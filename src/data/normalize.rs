@@ -2,7 +2,7 @@
 
 use ndarray::Array3;
 
-/// Colour statistics that pictures are normalised with: `(byte − mean) / std`, per channel.
+/// Color statistics that images are normalised with: `(byte − mean) / std`, per channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
     /// Mean of the pixels, RGB, in 0..=255.
@@ -38,7 +38,7 @@ impl Table {
     }
 }
 
-/// A picture as input of the network.
+/// An image as input of the network.
 ///
 /// # Shapes
 /// `image` is `[height, width, 3]`, the result `[3, height, width]`, flat.

@@ -21,11 +21,11 @@ pub struct Pair {
 /// What a split's folders hold.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Pictures with labels, sorted by name.
+    /// Images with labels, sorted by name.
     pub pairs: Vec<Pair>,
     /// Everything that is wrong with the folders (nothing is opened yet).
     pub problems: Vec<Error>,
-    /// What looks like a picture and is none of the layout's, below the split's folder of pictures.
+    /// What looks like an image and is none of the layout's, below the split's folder of images.
     pub passed_over: Vec<PathBuf>,
 }
 

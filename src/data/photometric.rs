@@ -1,5 +1,5 @@
 //! Photometric distortion, as mmsegmentation's `PhotoMetricDistortion`: brightness, contrast, saturation and hue, each
-//! with probability ½; contrast comes before or after the colours, with probability ½.
+//! with probability ½; contrast comes before or after the colors, with probability ½.
 //!
 //! One deviation, far below what the distortion itself does: saturation and hue are computed at once and in
 //! floating point (mmsegmentation goes through OpenCV's 8-bit HSV and back for each).

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// Everything in one picture. Painted one over the other in their order, the objects give its label.
+/// Everything in one image. Painted one over the other in their order, the objects give its label.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Annotation {

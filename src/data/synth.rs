@@ -60,7 +60,7 @@ fn targets(out: &Path, split: &str, name: &str) -> [PathBuf; 5] {
     ]
 }
 
-/// Colours of the Cityscapes palette, black where ignored. Shape: `[height, width, 3]`, flat.
+/// Colors of the Cityscapes palette, black where ignored. Shape: `[height, width, 3]`, flat.
 fn colors(classes: &ClassSet, label: &Array2<u16>) -> Vec<u8> {
     label.iter().flat_map(|&class| classes.color_of(class)).collect()
 }

@@ -1,4 +1,4 @@
-//! Scores of a network that says one class of each picture, and the pictures it is most sure and wrong about.
+//! Scores of a network that says one class of each image, and the images it is most sure and wrong about.
 
 use super::classification_report::ClassificationReport;
 use crate::{Error, Result};
@@ -9,10 +9,10 @@ use std::collections::HashSet;
 /// How many of the best classes are looked at: the 5 of "top-5 error".
 pub const TOP: usize = 5;
 
-/// What a network says of one picture, beside the truth.
+/// What a network says of one image, beside the truth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// Name of the picture.
+    /// Name of the image.
     pub name: String,
     /// Its true class.
     pub truth: u16,
@@ -47,7 +47,7 @@ impl Verdict {
         Self { name: name.into(), truth, top, confidence }
     }
 
-    /// The more confident first; names decide between equals, so that the order of the pictures does not matter.
+    /// The more confident first; names decide between equals, so that the order of the images does not matter.
     fn more_confident(&self, other: &Self) -> Ordering {
         let key = |verdict: &Self| if verdict.confidence.is_nan() { 0.0 } else { verdict.confidence };
         key(other)
@@ -57,7 +57,7 @@ impl Verdict {
     }
 }
 
-/// Counts of verdicts over any number of pictures, and the most confident mistakes among them.
+/// Counts of verdicts over any number of images, and the most confident mistakes among them.
 #[derive(Debug, Clone)]
 pub struct Classification {
     class_names: Vec<String>,
@@ -68,7 +68,7 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// No picture counted yet; pictures of the `keep_mistakes` most confident mistakes will be kept.
+    /// No image counted yet; images of the `keep_mistakes` most confident mistakes will be kept.
     ///
     /// A name that occurs again (ImageNet has two cranes) gets its class number added.
     pub fn new(class_names: &[String], keep_mistakes: usize) -> Self {
@@ -82,11 +82,11 @@ impl Classification {
         }
     }
 
-    /// Counts one picture. Its `view`, RGB `[height, width, 3]`, is asked for only if it is, so far, among the most confident
+    /// Counts one image. Its `view`, RGB `[height, width, 3]`, is asked for only if it is, so far, among the most confident
     /// mistakes.
     ///
     /// # Errors
-    /// The truth or the prediction is none of the classes; the view cannot be had or is no RGB picture.
+    /// The truth or the prediction is none of the classes; the view cannot be had or is no RGB image.
     pub fn add(&mut self, verdict: Verdict, view: impl FnOnce() -> Result<Array3<u8>>) -> Result<()> {
         let classes = self.class_names.len();
         let class = |class: u16, what: &str| {
@@ -116,17 +116,17 @@ impl Classification {
         Ok(())
     }
 
-    /// Pictures counted.
+    /// Images counted.
     pub fn images(&self) -> usize {
         self.confusion.sum() as usize
     }
 
-    /// Share of pictures whose best class is wrong, in 0..=1; NaN when nothing is counted.
+    /// Share of images whose best class is wrong, in 0..=1; NaN when nothing is counted.
     pub fn top1_error(&self) -> f64 {
         self.error(self.confusion.diag().sum())
     }
 
-    /// Share of pictures whose true class is not among the five best, in 0..=1; NaN when nothing is counted. With five or
+    /// Share of images whose true class is not among the five best, in 0..=1; NaN when nothing is counted. With five or
     /// fewer classes it is always 0.
     pub fn top5_error(&self) -> f64 {
         self.error(self.top5_hits)
@@ -137,7 +137,7 @@ impl Classification {
         (images - hits) as f64 / images as f64
     }
 
-    /// Share of each class's pictures that are recognised; `None` where the class has no picture.
+    /// Share of each class's images that are recognised; `None` where the class has no image.
     pub fn per_class_accuracy(&self) -> Vec<Option<f64>> {
         let rows = self.confusion.outer_iter().zip(self.confusion.diag());
         rows.map(|(row, hits)| (row.sum() > 0).then(|| *hits as f64 / row.sum() as f64)).collect()
@@ -148,7 +148,7 @@ impl Classification {
         &self.class_names
     }
 
-    /// Pictures by their true and predicted class, `[truth, prediction]`.
+    /// Images by their true and predicted class, `[truth, prediction]`.
     pub fn confusion(&self) -> &Array2<u64> {
         &self.confusion
     }
@@ -158,7 +158,7 @@ impl Classification {
         self.mistakes.iter().map(|(verdict, _)| verdict)
     }
 
-    /// The same with their pictures, RGB `[height, width, 3]`.
+    /// The same with their images, RGB `[height, width, 3]`.
     pub fn mistake_pictures(&self) -> impl Iterator<Item = &(Verdict, Array3<u8>)> {
         self.mistakes.iter()
     }

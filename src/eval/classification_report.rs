@@ -18,20 +18,20 @@ const SHOWN: usize = 10;
 /// Result of the evaluation of a classification, as written to `report.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClassificationReport {
-    /// Top-1 error in 0..=1, see [`Classification::top1_error`]; null if there was no picture.
+    /// Top-1 error in 0..=1, see [`Classification::top1_error`]; null if there was no image.
     #[serde(deserialize_with = "nan_if_null")]
     pub top1: f64,
-    /// Top-5 error in 0..=1, see [`Classification::top5_error`]; null if there was no picture.
+    /// Top-5 error in 0..=1, see [`Classification::top5_error`]; null if there was no image.
     #[serde(deserialize_with = "nan_if_null")]
     pub top5: f64,
-    /// Share of pictures whose best class is right: 1 - `top1`.
+    /// Share of images whose best class is right: 1 - `top1`.
     #[serde(deserialize_with = "nan_if_null")]
     pub accuracy: f64,
-    /// Class name → share of its pictures that are recognised, null where it has none; in order of classes.
+    /// Class name → share of its images that are recognised, null where it has none; in order of classes.
     pub classes: Named,
-    /// Number of pictures, `confusion[truth][prediction]`.
+    /// Number of images, `confusion[truth][prediction]`.
     pub confusion: Vec<Vec<u64>>,
-    /// Pictures evaluated.
+    /// Images evaluated.
     pub images: usize,
 }
 
@@ -65,7 +65,7 @@ impl ClassificationReport {
         json::read(path, "a report of a classification")
     }
 
-    /// Table for the terminal: accuracy of each class and its number of pictures (of more than 40 classes the ten best and
+    /// Table for the terminal: accuracy of each class and its number of images (of more than 40 classes the ten best and
     /// the ten worst), then the most frequent confusions, then the errors.
     pub fn table(&self) -> String {
         let classes = self.class_lines();
@@ -93,7 +93,7 @@ impl ClassificationReport {
         table
     }
 
-    /// Name, accuracy and number of pictures of the classes to show; `None` for those left out.
+    /// Name, accuracy and number of images of the classes to show; `None` for those left out.
     fn class_lines(&self) -> Vec<Option<(String, Option<f64>, u64)>> {
         let pictures = |class: usize| self.confusion.get(class).map_or(0, |row| row.iter().sum());
         let lines: Vec<_> = (self.classes.iter().enumerate())
@@ -112,7 +112,7 @@ impl ClassificationReport {
         ranked.into_iter().map(Some).chain([None]).chain(worst.into_iter().map(Some)).collect()
     }
 
-    /// The most frequent confusions: names, share of the true class's pictures, and their number.
+    /// The most frequent confusions: names, share of the true class's images, and their number.
     fn confusion_lines(&self) -> Vec<(String, f64, u64)> {
         let names: Vec<&String> = self.classes.keys().collect();
         let name = |class: usize| names.get(class).map_or("?".to_string(), |name| cut(name, 24));
@@ -152,7 +152,7 @@ mod tests {
     use crate::eval::Verdict;
     use ndarray::Array3;
 
-    /// Pictures of `(truth, prediction)`.
+    /// Images of `(truth, prediction)`.
     fn of(classes: usize, pairs: &[(u16, u16)]) -> ClassificationReport {
         let names: Vec<String> = (0..classes).map(|class| format!("c{class}")).collect();
         let mut all = Classification::new(&names, 0);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn of_many_classes_the_best_and_the_worst_are_shown() {
-        // Class c has c right and 100 - c wrong pictures; class 100 has none.
+        // Class c has c right and 100 - c wrong images; class 100 has none.
         let pairs = (0..100).flat_map(|class| (0..100).map(move |n| (class, if n < class { class } else { 100 })));
         let report = of(101, &pairs.collect::<Vec<_>>());
         let table = report.table();

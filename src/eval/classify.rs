@@ -19,7 +19,7 @@ pub struct ClassificationMetric<'a> {
 }
 
 impl<'a> ClassificationMetric<'a> {
-    /// Nothing counted yet; the images of the `mistakes` that the network is surest of will be kept.
+    /// Nothing counted yet; the images of the `mistakes` that the network is most confident about will be kept.
     pub fn new(predictor: &'a Predictor, dataset: &dyn Dataset, augment: ClassAugment, mistakes: usize) -> Self {
         Self { counted: Classification::new(&dataset.classes().names(), mistakes), predictor, augment }
     }

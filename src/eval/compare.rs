@@ -1,4 +1,4 @@
-//! Several runs on the same pictures: what each scores, and where they differ.
+//! Several runs on the same images: what each scores, and where they differ.
 
 use super::metric::{Metric, Read};
 use super::{Evaluation, Predictor, TestTime};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct Compared {
     /// One evaluation for each run, in their order.
     pub evaluations: Vec<Evaluation>,
-    /// Share of each picture's pixels that not all runs predict alike, in order of pictures.
+    /// Share of each image's pixels that not all runs predict alike, in order of images.
     pub differing: Vec<f64>,
 }
 

@@ -7,12 +7,12 @@ use crate::Result;
 use crate::ops::upsample_argmax;
 use ndarray::{Array2, Array3};
 
-/// Prediction of one picture, and how sure the network is of it.
+/// Prediction of one image, and how sure the network is of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confident {
     /// Class indices `[height, width]`.
     pub pred: Array2<u8>,
-    /// Softmax probability of the predicted class at the picture's own size, 0..=255 for 0..=1; `[height, width]`.
+    /// Softmax probability of the predicted class at the image's own size, 0..=255 for 0..=1; `[height, width]`.
     pub confidence: Array2<u8>,
 }
 
@@ -20,7 +20,7 @@ impl Predictor {
     /// What [`predict_mean`](Self::predict_mean) says, with its confidence: of several versions their mean's.
     ///
     /// # Errors
-    /// A picture without pixels; scores that are not finite.
+    /// An image without pixels; scores that are not finite.
     pub fn predict_with_confidence(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Confident> {
         let versions = self.versions(image, test_time)?;
         let (height, width, _) = image.dim();

@@ -22,7 +22,7 @@ pub enum Counted {
 
 impl Counted {
     /// Scores every example once and whole, as the task of `dataset` asks: images are classified as `augment` evaluates them,
-    /// with pictures of the `mistakes` that the network is surest of; `on_prediction` sees each map of classes. `on_images`
+    /// with images of the `mistakes` that the network is most confident about; `on_prediction` sees each map of classes. `on_images`
     /// hears how many are counted, and may break off: the result is then `None`.
     ///
     /// # Errors

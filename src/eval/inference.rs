@@ -1,4 +1,4 @@
-//! From a picture to class scores and class ids.
+//! From an image to class scores and class ids.
 
 use super::test_time::{self, Protocol, TestTime, VersionScores, WindowScores, best_of_mean};
 use crate::data::augment::resized;
@@ -53,7 +53,7 @@ impl Predictor {
         Ok((Self::of(&network, device), classes, report))
     }
 
-    /// Class scores at the network's own resolution: picture `[height, width, 3]` to `[1, classes, h, w]`.
+    /// Class scores at the network's own resolution: image `[height, width, 3]` to `[1, classes, h, w]`.
     pub fn logits(&self, image: &Array3<u8>) -> Tensor<4> {
         let (height, width, _) = image.dim();
         self.scores(normalize(image, self.normalization), [1, 3, height, width])
@@ -64,7 +64,7 @@ impl Predictor {
         self.blocks.iter().fold(Tensor::from_data(input, &self.device), |x, block| block.forward(x, &pass))
     }
 
-    /// Class scores of normalised pictures of one size, each `[3, height, width]`, by a classification network.
+    /// Class scores of normalised images of one size, each `[3, height, width]`, by a classification network.
     ///
     /// # Errors
     /// Scores that are not finite.
@@ -74,20 +74,20 @@ impl Predictor {
         Ok(finite(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
     }
 
-    /// Class indices `[height, width]` of a picture `[height, width, 3]` of any size. The scores are resized to the picture
+    /// Class indices `[height, width]` of an image `[height, width, 3]` of any size. The scores are resized to the image
     /// (bilinear, corners not aligned) before the best class is taken.
     ///
     /// # Errors
-    /// A picture without pixels.
+    /// An image without pixels.
     pub fn predict(&self, image: &Array3<u8>) -> Result<Array2<u8>> {
         let size = size_of(image)?;
         ids_of(self.logits(image), size)
     }
 
-    /// The same by the mean over versions of the picture.
+    /// The same by the mean over versions of the image.
     ///
     /// # Errors
-    /// A picture without pixels.
+    /// An image without pixels.
     pub fn predict_mean(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Array2<u8>> {
         let mut means = self.predict_each(image, &Protocol::only(test_time.clone()))?;
         Ok(means.remove(0))
@@ -97,7 +97,7 @@ impl Predictor {
     /// all that any does.
     ///
     /// # Errors
-    /// A picture without pixels.
+    /// An image without pixels.
     pub fn predict_each(&self, image: &Array3<u8>, protocols: &[Protocol]) -> Result<Vec<Array2<u8>>> {
         let Some(widest) = protocols.last() else { return Ok(Vec::new()) };
         if widest.test_time.is_plain() {
@@ -112,10 +112,10 @@ impl Predictor {
         Ok(protocols.iter().map(mean).collect())
     }
 
-    /// What the network says of every version of a picture: scale by scale, plain before mirrored.
+    /// What the network says of every version of an image: scale by scale, plain before mirrored.
     ///
     /// # Errors
-    /// A picture without pixels.
+    /// An image without pixels.
     pub fn versions(&self, image: &Array3<u8>, test_time: &TestTime) -> Result<Vec<VersionScores>> {
         let size = size_of(image)?;
         let mut versions = Vec::new();

@@ -167,7 +167,7 @@ mod tests {
     const HUMAN: usize = 5;
     const VEHICLE: usize = 6;
 
-    /// Counts of one picture, given as instance ids and predicted label ids.
+    /// Counts of one image, given as instance ids and predicted label ids.
     fn tally(instances: &Array2<u16>, pred: &Array2<u16>) -> (InstanceTally, Confusion) {
         let set = ClassSet::cityscapes();
         let (mut tally, mut confusion) = (InstanceTally::new(Arc::clone(&set)), Confusion::new(Arc::clone(&set)));

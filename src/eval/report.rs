@@ -34,7 +34,7 @@ pub struct Report {
     /// predictions made elsewhere have some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub predicted_void: Vec<u64>,
-    /// Pictures evaluated.
+    /// Images evaluated.
     pub images: usize,
     /// [`Scores::miou_categories`](super::scores::Scores::miou_categories).
     #[serde(default = "nan", deserialize_with = "nan_if_null")]
@@ -48,7 +48,7 @@ pub struct Report {
     /// Mean of `iiou_categories`, null where that is.
     #[serde(default = "nan", deserialize_with = "nan_if_null")]
     pub miiou_categories: f64,
-    /// Class name → instance-weighted IoU, null for classes without instances; null as a whole where not every picture
+    /// Class name → instance-weighted IoU, null for classes without instances; null as a whole where not every image
     /// has instance ids.
     #[serde(default)]
     pub iiou_classes: Option<Named>,
@@ -118,7 +118,7 @@ fn nan() -> f64 {
 }
 
 impl Report {
-    /// The scores of these counts over `images` pictures; `instances` where every picture has instance ids.
+    /// The scores of these counts over `images` images; `instances` where every image has instance ids.
     pub fn new(confusion: &Confusion, instances: Option<&InstanceTally>, images: usize) -> Self {
         let scores = confusion.scores();
         let set = confusion.classes();

@@ -15,22 +15,22 @@ use std::sync::Arc;
 /// What came out of an evaluation.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// Summed over all pictures.
+    /// Summed over all images.
     pub confusion: Confusion,
-    /// Summed over all pictures that have instance ids.
+    /// Summed over all images that have instance ids.
     pub instances: InstanceTally,
-    /// Number of pictures.
+    /// Number of images.
     pub images: usize,
-    /// Number of pictures that have instance ids.
+    /// Number of images that have instance ids.
     pub images_with_instances: usize,
-    /// Scores of each picture by itself, in their order; of predictions made elsewhere there are none.
+    /// Scores of each image by itself, in their order; of predictions made elsewhere there are none.
     pub pictures: Vec<PictureScores>,
 }
 
-/// What one picture alone scores, in 0..=1.
+/// What one image alone scores, in 0..=1.
 #[derive(Debug, Clone)]
 pub struct PictureScores {
-    /// Place of the picture in its split.
+    /// Place of the image in its split.
     pub index: usize,
     /// Mean over the classes in its truth or prediction; NaN where nothing is labelled.
     pub miou: f64,
@@ -142,7 +142,7 @@ impl Evaluation {
         let Scores { miou, class_iou, pixel_accuracy, .. } = confusion.scores();
         self.pictures.push(PictureScores { index: self.images, miou, class_iou, pixel_accuracy });
         if let Some(instances) = instances {
-            // Sums of fractions depend on their order: picture by picture, as several workers would add them.
+            // Sums of fractions depend on their order: image by image, as several workers would add them.
             let mut tally = InstanceTally::new(Arc::clone(self.classes()));
             tally.add(instances, &pred.mapv(|class| self.classes().id_of(class.into())));
             self.instances.merge(&tally);
@@ -160,7 +160,7 @@ impl Evaluation {
         self.pictures.extend(other.pictures.iter().cloned());
     }
 
-    /// The `count` pictures of the lowest mIoU, the worst first; those without a labelled pixel come last.
+    /// The `count` images of the lowest mIoU, the worst first; those without a labelled pixel come last.
     pub fn worst(&self, count: usize) -> Vec<&PictureScores> {
         let mut ranked: Vec<&PictureScores> = self.pictures.iter().collect();
         let key = |scores: &PictureScores| if scores.miou.is_nan() { f64::INFINITY } else { scores.miou };
@@ -174,7 +174,7 @@ impl Evaluation {
         self.confusion.scores()
     }
 
-    /// What is to be said of it. The iIoU needs instance ids of every picture.
+    /// What is to be said of it. The iIoU needs instance ids of every image.
     pub fn report(&self) -> Report {
         let instances = (self.images_with_instances == self.images).then_some(&self.instances);
         Report::new(&self.confusion, instances, self.images)

@@ -1,19 +1,19 @@
-//! Test-time augmentation: one picture at several scales, mirrored, whole or in sliding windows, and the average of what
+//! Test-time augmentation: one image at several scales, mirrored, whole or in sliding windows, and the average of what
 //! the network says of each, as mmsegmentation takes it.
 //!
-//! mmsegmentation resizes the scores of every version to the picture and sums up their softmax: 19 full-size planes a
+//! mmsegmentation resizes the scores of every version to the image and sums up their softmax: 19 full-size planes a
 //! version. Here the scores stay at the network's own resolution, and every row of the average is made on its own out of
-//! all of them, so that twelve versions of a 1024×2048 picture cost some 43 MB instead of gigabytes.
+//! all of them, so that twelve versions of a 1024×2048 image cost some 43 MB instead of gigabytes.
 
 use crate::ops::Resize;
 use crate::size::Resolution;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// The versions of a picture that are predicted and averaged.
+/// The versions of an image that are predicted and averaged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestTime {
-    /// Sizes relative to the picture's own.
+    /// Sizes relative to the image's own.
     pub scales: Vec<f64>,
     /// Each also mirrored left to right.
     pub flip: bool,
@@ -36,7 +36,7 @@ impl Protocol {
         vec![Self { name: String::new(), test_time }]
     }
 
-    /// The columns of the paper's table: single scale, multi-scale, multi-scale and mirrored; whole pictures, or sliding
+    /// The columns of the paper's table: single scale, multi-scale, multi-scale and mirrored; whole images, or sliding
     /// windows where they are given.
     pub fn paper(slide: Option<Slide>) -> Vec<Self> {
         let all = TestTime { slide, ..TestTime::paper() };
@@ -50,7 +50,7 @@ impl Protocol {
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TestTimeArgs {
-    /// Predict the picture at these sizes relative to its own, such as 0.5,0.75,1,1.25,1.5,1.75, and average the
+    /// Predict the image at these sizes relative to its own, such as 0.5,0.75,1,1.25,1.5,1.75, and average the
     /// probabilities
     #[arg(long, value_name = "SCALE", value_delimiter = ',')]
     pub scales: Vec<f64>,
@@ -91,12 +91,12 @@ impl TestTimeArgs {
 pub struct Slide {
     /// Size of a window.
     pub window: Resolution,
-    /// Steps from one to the next; the last stands at the picture's edge.
+    /// Steps from one to the next; the last stands at the image's edge.
     pub stride: Resolution,
 }
 
 impl Default for TestTime {
-    /// The picture as it is.
+    /// The image as it is.
     fn default() -> Self {
         Self { scales: vec![1.0], flip: false, slide: None }
     }
@@ -139,7 +139,7 @@ impl TestTime {
         self.scales.contains(&scale) && (self.flip || !flipped)
     }
 
-    /// For people, as `scales 0.5, 1, each also mirrored`; nothing of the picture as it is.
+    /// For people, as `scales 0.5, 1, each also mirrored`; nothing of the image as it is.
     pub fn in_words(&self) -> Option<String> {
         if self.is_plain() {
             return None;
@@ -171,19 +171,19 @@ impl TestTime {
         slug
     }
 
-    /// Whether this is the picture as it is.
+    /// Whether this is the image as it is.
     pub fn is_plain(&self) -> bool {
         self.scales == [1.0] && !self.flip && self.slide.is_none()
     }
 }
 
-/// Size of a picture at a scale, as mmcv's `imrescale` rounds it for a factor.
+/// Size of an image at a scale, as mmcv's `imrescale` rounds it for a factor.
 pub fn scaled(size: [usize; 2], scale: f64) -> [usize; 2] {
     size.map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
 }
 
 impl Slide {
-    /// Top left corners and sizes `[top, left, height, width]` of the windows over a picture, as mmsegmentation lays them.
+    /// Top left corners and sizes `[top, left, height, width]` of the windows over an image, as mmsegmentation lays them.
     pub fn windows(&self, [height, width]: [usize; 2]) -> Vec<[usize; 4]> {
         let starts = |side: usize, window: usize, stride: usize| -> Vec<usize> {
             let count = side.saturating_sub(window).div_ceil(stride) + 1;
@@ -209,9 +209,9 @@ pub struct WindowScores {
     pub values: Vec<f32>,
 }
 
-/// Scores of one version of a picture.
+/// Scores of one version of an image.
 pub struct VersionScores {
-    /// Size relative to the picture's.
+    /// Size relative to the image's.
     pub scale: f64,
     /// Mirrored left to right.
     pub flipped: bool,
@@ -221,7 +221,7 @@ pub struct VersionScores {
     pub windows: Vec<WindowScores>,
 }
 
-/// The class of each pixel of a picture `[height, width]` with the largest mean probability over the versions; the first
+/// The class of each pixel of an image `[height, width]` with the largest mean probability over the versions; the first
 /// of equals. Returns `[height, width]` flattened.
 ///
 /// # Panics
@@ -276,7 +276,7 @@ struct Rows<'a> {
     classes: usize,
     /// From each window's features to the window.
     up: Vec<Resize>,
-    /// From the version to the picture.
+    /// From the version to the image.
     back: Resize,
     /// The last two rows of the version that were made: `[classes, version's width]`.
     made: [(Option<usize>, Vec<f32>); 2],
@@ -301,7 +301,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Adds the softmax over classes of picture row `y` to `sum [classes, width]`.
+    /// Adds the softmax over classes of image row `y` to `sum [classes, width]`.
     fn add_probabilities(&mut self, y: usize, sum: &mut [f32]) {
         let (lower, upper, weight) = self.back.rows[y];
         let (a, b) = (self.fetch(lower, upper), self.fetch(upper, lower));

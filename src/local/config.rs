@@ -113,7 +113,7 @@ fn feature_dim() -> usize {
 /// Where the network is cut: `"auto"`, `"balanced"`, or the names of the blocks after which to cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cuts {
-    /// The paper's cuts where it names some. Else networks for small pictures are cut into modules of the same number of
+    /// The paper's cuts where it names some. Else networks for small images are cut into modules of the same number of
     /// blocks, and others balanced by activation memory.
     Auto,
     /// InfoPro*: the paper's memory-balanced cuts where it names some, else balanced by activation memory.
@@ -254,7 +254,7 @@ pub enum LocalHeadKind {
     Imagenet,
 }
 
-/// How features become a picture.
+/// How features become an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DecoderKind {
@@ -269,9 +269,9 @@ pub enum DecoderKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskLoss {
-    /// Cross-entropy of each pixel, or of each picture.
+    /// Cross-entropy of each pixel, or of each image.
     Softmax,
-    /// Supervised contrastive loss over embeddings: of sampled pixels, or of all pictures of the batch.
+    /// Supervised contrastive loss over embeddings: of sampled pixels, or of all images of the batch.
     Contrast,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! All of it follows from shapes: what each block and head keeps for its backward, and the gradients that are there while it
 //! goes backward ([`Footprint`]), in the order in which [`super::step`] goes. On a GPU the same tensors exist, and its driver takes its
-//! share. Not counted are a dataset that is held in memory, and the scoring of whole pictures
+//! share. Not counted are a dataset that is held in memory, and the scoring of whole images
 //! that are larger than the crops.
 
 use super::config::TaskLoss;
@@ -62,7 +62,7 @@ pub struct StepCost {
     pub ranges: Vec<Range<usize>>,
     /// One entry for each module.
     pub modules: Vec<ModuleCost>,
-    /// There whatever module is at work: weights, momentum, pictures and labels, batches under way.
+    /// There whatever module is at work: weights, momentum, images and labels, batches under way.
     pub fixed: u64,
     /// Bytes of the largest tensor of activations.
     pub largest: u64,
@@ -144,7 +144,7 @@ impl Costs {
         self.blocks.iter().map(|block| block.name.as_str())
     }
 
-    /// Multiply-adds of a step's forward for one picture, heads included. Its backward has twice as many.
+    /// Multiply-adds of a step's forward for one image, heads included. Its backward has twice as many.
     pub fn macs(&self, ranges: &[Range<usize>]) -> usize {
         self.macs_of_modules(ranges).iter().sum()
     }
@@ -280,7 +280,7 @@ impl Costs {
         (values * part * self.spec.precision.bytes()) as u64
     }
 
-    /// Bytes of the contrastive loss of so many pictures.
+    /// Bytes of the contrastive loss of so many images.
     fn contrast(&self, pictures: usize) -> u64 {
         let samples = match self.spec.local.task_loss {
             TaskLoss::Softmax => 0,
@@ -289,10 +289,10 @@ impl Costs {
         (CONTRASTS * samples * samples * VALUE) as u64
     }
 
-    /// Bytes of a batch's input, picture and label.
+    /// Bytes of a batch's input, image and label.
     fn targets(&self) -> usize {
         let pixels = self.spec.batch_size * self.picture.pixels();
-        // Input and picture in float32, labels as device integers and as they are on the host.
+        // Input and image in float32, labels as device integers and as they are on the host.
         2 * 3 * pixels * VALUE + self.labels() * (VALUE + size_of::<u16>())
     }
 
@@ -306,7 +306,7 @@ impl Costs {
         self.blocks[range.end - 1].block.output.len() * self.spec.batch_size * self.spec.precision.bytes()
     }
 
-    /// Bytes of batches between modules: features, and the picture and label that go with them.
+    /// Bytes of batches between modules: features, and the image and label that go with them.
     fn waiting(&self, ranges: &[Range<usize>], depth: usize) -> u64 {
         let targets = self.targets();
         // One that a module is about to hand over beside those that wait; its output is counted with the module.
@@ -315,7 +315,7 @@ impl Costs {
         between.sum::<usize>() as u64 + (depth * targets) as u64
     }
 
-    /// Bytes that each module hands on with every batch (features, picture and label; none of the last), and bytes of its
+    /// Bytes that each module hands on with every batch (features, image and label; none of the last), and bytes of its
     /// gradients.
     pub fn traffic(&self, ranges: &[Range<usize>]) -> Vec<(u64, u64)> {
         let of_module = |(module, range): (usize, &Range<usize>)| {
@@ -346,7 +346,7 @@ impl Costs {
         (0..n).map(|i| (0..n).map(|j| cost(i, j)).collect()).collect()
     }
 
-    /// The cuts into `k` modules whose dearest is cheapest, as the blocks of each; `modules` are [`Costs::of_modules`].
+    /// The cuts into `k` modules whose most expensive is cheapest, as the blocks of each; `modules` are [`Costs::of_modules`].
     ///
     /// # Errors
     /// There are fewer blocks than modules.

@@ -1,7 +1,7 @@
 //! Where the network is cut.
 //!
 //! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. The paper names cuts for some
-//! networks (`paper`). Elsewhere networks for small pictures are cut into modules of the same number of blocks, as the
+//! networks (`paper`). Elsewhere networks for small images are cut into modules of the same number of blocks, as the
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 
@@ -117,7 +117,7 @@ pub fn features(network: &Network, picture: FeatureShape) -> Vec<Features> {
     shapes.iter().copied().map(of).collect()
 }
 
-/// Float32 values that each module of a run keeps for its backward, for each picture, its heads included.
+/// Float32 values that each module of a run keeps for its backward, for each image, its heads included.
 ///
 /// # Errors
 /// See [`module_ranges`].
@@ -178,10 +178,10 @@ fn even(n: usize, k: usize) -> Vec<usize> {
     (1..k).map(|module| (module * n / k).max(module) - 1).collect()
 }
 
-/// The `k − 1` last blocks that make the dearest module cheapest, by dynamic programming over block positions.
+/// The `k − 1` last blocks that make the most expensive module cheapest, by dynamic programming over block positions.
 pub(super) fn balanced<Cost: Copy + Ord>(costs: &[Vec<Cost>], k: usize) -> Vec<usize> {
     let n = costs.len();
-    // best[j]: (cost of the dearest of the modules that cover blocks 0..=j, last blocks of all but the final one)
+    // best[j]: (cost of the most expensive of the modules that cover blocks 0..=j, last blocks of all but the final one)
     let mut best: Vec<Option<(Cost, Vec<usize>)>> = (0..n).map(|j| Some((costs[0][j], Vec::new()))).collect();
     for _ in 1..k {
         best = (0..n)
@@ -228,7 +228,7 @@ mod tests {
         config.local.recon_weight = [1.0, 1.0];
         let with = kept_values(&config.spec(), 10).unwrap();
         assert_eq!((falling[0], falling[2]), (with[0], with[2]));
-        // Twelve channels before and behind BatchNorm, three colours: of 32x32 pixels. Upsampled features are not kept.
+        // Twelve channels before and behind BatchNorm, three colors: of 32x32 pixels. Upsampled features are not kept.
         assert_eq!(with[1] - falling[1], (2 * 12 + 3) * 32 * 32);
     }
 

@@ -1,4 +1,4 @@
-//! The small networks beside a local module: the decoder that reconstructs the picture (the paper's `w`), and the task
+//! The small networks beside a local module: the decoder that reconstructs the image (the paper's `w`), and the task
 //! head. They train with the module and are gone at inference.
 
 use super::config::{DecoderKind, LocalConfig, TaskLoss};
@@ -8,18 +8,18 @@ use crate::net::{Conv2d, ConvBnAct, FcnHead, FeatureShape, Footprint, Init, Pass
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// Reconstructs the picture from features; the sigmoid is part of the loss. BatchNorm and ReLU follow every convolution but
+/// Reconstructs the image from features; the sigmoid is part of the loss. BatchNorm and ReLU follow every convolution but
 /// the last.
 ///
 /// Stepwise: 1×1 convolution, then (bilinear upsampling, 3×3 convolution) once per entry of `decoder_channels`. Direct:
-/// bilinear upsampling to the picture's size, then a 3×3 convolution per entry and one to the colours.
+/// bilinear upsampling to the image's size, then a 3×3 convolution per entry and one to the colors.
 #[derive(Module, Debug)]
 pub struct ReconDecoder {
     /// 1×1; stepwise alone.
     pub squeeze: Option<ConvBnAct>,
     /// 3×3, each behind an upsampling where it goes stepwise.
     pub convs: Vec<ConvBnAct>,
-    /// 3×3 to the three colours.
+    /// 3×3 to the three colors.
     pub last: Conv2d,
 }
 
@@ -40,7 +40,7 @@ impl ReconDecoder {
         }
     }
 
-    /// `[batch, channels, h, w]` to logits `[batch, 3, height, width]` of the picture whose size is `picture`.
+    /// `[batch, channels, h, w]` to logits `[batch, 3, height, width]` of the image whose size is `picture`.
     pub fn forward(&self, x: Tensor<4>, picture: [usize; 2], pass: &Pass) -> Tensor<4> {
         let Some(squeeze) = &self.squeeze else {
             let Some((first, others)) = self.convs.split_first() else {
@@ -57,7 +57,7 @@ impl ReconDecoder {
     }
 }
 
-/// Sizes of the decoder's `n` upsamplings: the picture's last, half of what follows before. From stride 2ⁿ each is the
+/// Sizes of the decoder's `n` upsamplings: the image's last, half of what follows before. From stride 2ⁿ each is the
 /// paper's ×2; from any other stride the first makes up for the difference.
 fn upsampled_sizes([height, width]: [usize; 2], n: usize) -> Vec<[usize; 2]> {
     (0..n).rev().map(|halvings| [height.div_ceil(1 << halvings), width.div_ceil(1 << halvings)]).collect()
@@ -83,7 +83,7 @@ pub enum LocalHead {
     Conv(FcnHead),
     /// 1×1 convolution: greedy supervised learning.
     Linear(Conv2d),
-    /// One vector a picture: classification.
+    /// One vector an image: classification.
     Pooled(PooledHead),
 }
 

@@ -1,7 +1,7 @@
 //! The terms of a local loss λ1·R + λ2·T.
 //!
-//! R, the reconstruction, is [`ops::bce_with_logits`](crate::ops::bce_with_logits) between the decoder's picture and the
-//! input picture. T is [`ops::upsample_cross_entropy`](crate::ops::upsample_cross_entropy), or [`contrast`].
+//! R, the reconstruction, is [`ops::bce_with_logits`](crate::ops::bce_with_logits) between the decoder's image and the
+//! input image. T is [`ops::upsample_cross_entropy`](crate::ops::upsample_cross_entropy), or [`contrast`].
 
 use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData, activation};
 use rand::SeedableRng;
@@ -68,7 +68,7 @@ pub fn sample_pixels(
 
 /// Supervised contrastive loss (Khosla et al. 2020, L_out) over sampled pixel embeddings: each pixel is to be nearer to
 /// its own class than to the others. A pixel that is alone in its class is compared with, but is no anchor itself; without
-/// anchors the loss is 0. (The paper's code divides by all pictures, anchors or not: the same wherever each class has two.)
+/// anchors the loss is 0. (The paper's code divides by all images, anchors or not: the same wherever each class has two.)
 ///
 /// # Shapes
 /// `embeddings [batch, dimensions, h, w]`, not normalised; returns `[1]`.

@@ -18,19 +18,19 @@ use std::ops::Range;
 
 /// What every module of a step learns from.
 pub struct Targets {
-    /// The picture in `[0, 1]`: `[batch, 3, height, width]`.
+    /// The image in `[0, 1]`: `[batch, 3, height, width]`.
     pub image: Tensor<4>,
     /// Class indices; what is none is ignored: `[batch, height, width]`, for classification `[batch, 1, 1]`.
     pub label: Tensor<3, Int>,
     /// The same on the host, flattened.
     pub label_host: Vec<u16>,
-    /// The picture's `[height, width]`.
+    /// The image's `[height, width]`.
     pub size: [usize; 2],
 }
 
 impl Targets {
     /// From an input `[batch, 3, height, width]`, how it was normalised, and its label, flattened: a class for each pixel or
-    /// one for each picture.
+    /// one for each image.
     pub fn new(input: &Tensor<4>, normalization: Normalization, label_host: Vec<u16>, device: &Device) -> Self {
         let [batch, _, height, width] = input.dims();
         let of_label = if label_host.len() == batch { [batch, 1, 1] } else { [batch, height, width] };
@@ -47,7 +47,7 @@ impl Targets {
         }
     }
 
-    /// The same on another device; the picture only where it is looked at.
+    /// The same on another device; the image only where it is looked at.
     pub(super) fn on(&self, device: &Device, with_image: bool) -> Self {
         let image = self.image.clone();
         Self {
@@ -58,7 +58,7 @@ impl Targets {
         }
     }
 
-    /// The targets of these pictures alone.
+    /// The targets of these images alone.
     pub(crate) fn part(&self, pictures: Range<usize>) -> Self {
         let [batch, ..] = self.label.dims();
         let each = self.label_host.len() / batch;
@@ -284,7 +284,7 @@ impl LocalModule {
         self.index + 1 == self.local.num_modules
     }
 
-    /// Whether it learns to draw the picture.
+    /// Whether it learns to draw the image.
     pub(super) fn reconstructs(&self) -> bool {
         matches!(&self.net().heads, Heads::Local(LocalHeads { recon_decoder: Some(_), .. }))
     }

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 pub struct LocalNetwork {
     /// In network order.
     pub modules: Vec<LocalModule>,
-    /// How its input is made of pictures.
+    /// How its input is made of images.
     pub normalization: Normalization,
     /// Number format of activations in training.
     pub precision: Precision,

@@ -155,7 +155,7 @@ pub fn candidates(fixed: Fixed, num_classes: usize, configure: impl Fn(usize) ->
     Ok(plans)
 }
 
-/// Numbers of micro-batches to try, rising: those of the configuration, powers of two, one for each picture.
+/// Numbers of micro-batches to try, rising: those of the configuration, powers of two, one for each image.
 fn parts(spec: &Spec) -> Vec<usize> {
     let (own, batch) = (spec.execution.micro_batches, spec.batch_size);
     if spec.replicas > 1 {

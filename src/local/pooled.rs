@@ -1,4 +1,4 @@
-//! Local task heads of classification: features to one vector a picture.
+//! Local task heads of classification: features to one vector an image.
 //!
 //! `<a>c<b>f` is a 3×3 convolutions, global average, b linear layers, as the reference names them. Its convolutions double
 //! the channels up to the network's most, and halve the size as long as the network itself still will.

@@ -32,7 +32,7 @@ pub struct Replicated {
     pub collective: Vec<Device>,
 }
 
-/// Trains replicas of one network on every job, each on as many of its pictures; all end with the same weights. `tell` gets
+/// Trains replicas of one network on every job, each on as many of its images; all end with the same weights. `tell` gets
 /// the losses of the whole batch.
 ///
 /// # Errors

@@ -71,7 +71,7 @@ impl Terms {
 /// Share of a micro-batch, or of a replica's part, in its batch's losses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
-    /// Weight of what is averaged over pictures.
+    /// Weight of what is averaged over images.
     pictures: f64,
     /// Weight of what is averaged over labelled pixels.
     labelled: f64,
@@ -141,7 +141,7 @@ impl LocalModule {
     fn contrast(&self, embeddings: Tensor<4>, targets: &Targets, seed: u64) -> Tensor<1> {
         let [_, _, h, w] = embeddings.dims();
         let shape = targets.label.dims();
-        // In classification every picture takes part.
+        // In classification every image takes part.
         let samples = if [h, w] == [1, 1] { targets.label_host.len() } else { self.local.contrast_samples };
         let sample = loss::sample_pixels(&targets.label_host, self.num_classes, shape, [h, w], samples, seed);
         loss::contrast(embeddings, &sample, self.local.contrast_temperature)

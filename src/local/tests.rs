@@ -35,12 +35,12 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-/// Two pictures whose left half is class 1, right half class 2, with an ignored stripe.
+/// Two images whose left half is class 1, right half class 2, with an ignored stripe.
 fn batch() -> (Tensor<4>, Targets) {
     batch_of(2)
 }
 
-/// The same of so many pictures; each has another share of ignored pixels.
+/// The same of so many images; each has another share of ignored pixels.
 pub(super) fn batch_of(pictures: usize) -> (Tensor<4>, Targets) {
     let (height, width) = (32, 48);
     let device = device();

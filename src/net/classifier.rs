@@ -6,7 +6,7 @@ use crate::ops::{Act, global_average};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// Global average and a linear layer. A picture's class is the label of its one pixel: whatever handles a map of scores
+/// Global average and a linear layer. An image's class is the label of its one pixel: whatever handles a map of scores
 /// handles this one.
 #[derive(Module, Debug)]
 pub struct ClassHead {

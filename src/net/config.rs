@@ -106,7 +106,7 @@ pub enum Backbone {
 }
 
 impl Backbone {
-    /// Whether it is made for small pictures, 32 to 96 pixels a side: three stages, no pooling in front.
+    /// Whether it is made for small images, 32 to 96 pixels a side: three stages, no pooling in front.
     pub const fn is_cifar(self) -> bool {
         use Backbone as B;
         match self {

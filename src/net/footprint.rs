@@ -2,7 +2,7 @@
 
 use super::FeatureShape;
 
-/// What a layer or block costs for each picture, in float32 values.
+/// What a layer or block costs for each image, in float32 values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// Shape of the output.
@@ -15,7 +15,7 @@ pub struct Footprint {
     pub largest: usize,
     /// Multiply-adds of its forward. Its backward has twice as many.
     pub macs: usize,
-    /// Weights that an optimizer steps; of the layer, not for each picture.
+    /// Weights that an optimizer steps; of the layer, not for each image.
     pub parameters: usize,
 }
 

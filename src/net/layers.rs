@@ -82,7 +82,7 @@ pub struct Pass {
 /// Which part of a batch a pass is of, where several replicas make one together.
 #[derive(Debug, Clone, Default)]
 pub struct Replica {
-    /// Pictures of the batch before this part, and behind it.
+    /// Images of the batch before this part, and behind it.
     pub others: [usize; 2],
     /// Whom BatchNorm's statistics are common with.
     pub sync: Option<Rank>,
@@ -120,7 +120,7 @@ impl Pass {
         let mut rng = self.dropout.borrow_mut();
         let kept = 1.0 / (1.0 - probability) as f32;
         let mut draw = || if rng.random_bool(probability) { 0.0 } else { kept };
-        // What is drawn for a picture does not depend on how the batch is divided.
+        // What is drawn for an image does not depend on how the batch is divided.
         let [before, behind] = self.replica.others;
         (0..before * channels).for_each(|_| {
             draw();
@@ -236,7 +236,7 @@ impl Conv2d {
 /// BatchNorm as PyTorch's: momentum 0.1, eps 1e-5, biased variance in the batch, unbiased in the running estimate.
 ///
 /// A batch of one meets trouble where a layer sees one value per channel (the image pooling of ASPP): its variance is 0
-/// and its output would be the bias whatever the picture. There the layer uses its running statistics, as at evaluation,
+/// and its output would be the bias whatever the image. There the layer uses its running statistics, as at evaluation,
 /// and leaves them as they are: the branch trains with the statistics that it is evaluated with. PyTorch raises an error.
 #[derive(Module, Debug)]
 pub struct BatchNorm {

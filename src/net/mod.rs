@@ -19,7 +19,7 @@ pub use layers::{BatchNorm, Conv2d, ConvBnAct, Init, Pass, Replica};
 pub use network::{Block, NamedBlock, Network, classification_network, deeplab};
 pub use resnet::Residual;
 
-/// Height, width and channels of one picture's features: what blocks are planned by, before any tensor exists.
+/// Height, width and channels of one image's features: what blocks are planned by, before any tensor exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureShape {
     /// Channels.
@@ -31,7 +31,7 @@ pub struct FeatureShape {
 }
 
 impl FeatureShape {
-    /// Values of one picture's features.
+    /// Values of one image's features.
     pub const fn len(&self) -> usize {
         self.channels * self.height * self.width
     }

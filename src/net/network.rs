@@ -13,11 +13,11 @@ use burn::tensor::Tensor;
 /// One step of a network: what a cut can stand behind.
 #[derive(Module, Debug)]
 pub enum Block {
-    /// Picture to features of stride 4, for CIFAR 1.
+    /// Image to features of stride 4, for CIFAR 1.
     Stem(Stem),
     /// Features to features.
     Residual(Residual),
-    /// Picture to features of stride 1: DenseNet's.
+    /// Image to features of stride 1: DenseNet's.
     DenseStem(DenseStem),
     /// Features to features and a few more.
     Dense(DenseLayer),
@@ -25,7 +25,7 @@ pub enum Block {
     Transition(Transition),
     /// Features to class scores of each pixel.
     Head(AsppHead),
-    /// Features to class scores of the picture.
+    /// Features to class scores of the image.
     Class(ClassHead),
 }
 
@@ -43,7 +43,7 @@ impl Block {
         }
     }
 
-    /// What the block costs for each picture whose features come in as `x`.
+    /// What the block costs for each image whose features come in as `x`.
     pub fn footprint(&self, x: FeatureShape) -> Footprint {
         match self {
             Self::Stem(block) => block.footprint(x),

@@ -1,4 +1,4 @@
-//! From class scores to class ids at the picture's size, on the host.
+//! From class scores to class ids at the image's size, on the host.
 
 use super::flex::resize::Resize;
 use rayon::prelude::*;

@@ -1,4 +1,4 @@
-//! The page of one run that says a class of each picture.
+//! The page of one run that says a class of each image.
 
 use super::about::About;
 use super::embed::photograph;
@@ -27,13 +27,13 @@ struct Classes<'a> {
 struct Class<'a> {
     id: usize,
     name: &'a str,
-    /// Share of its pictures that are recognised.
+    /// Share of its images that are recognised.
     accuracy: Option<f64>,
-    /// Share of the pictures taken for it that are of it.
+    /// Share of the images taken for it that are of it.
     precision: Option<f64>,
-    /// Its pictures.
+    /// Its images.
     pictures: u64,
-    /// Pictures taken for it.
+    /// Images taken for it.
     predicted: u64,
 }
 
@@ -55,7 +55,7 @@ struct Mistake<'a> {
     confidence: f32,
 }
 
-/// Writes `index.html` into a folder, which is made where it is missing, with the surest `count` of the mistakes that were
+/// Writes `index.html` into a folder, which is made where it is missing, with the most confident `count` of the mistakes that were
 /// kept; returns its path.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The page of several runs on the same pictures.
+//! The page of several runs on the same images.
 
 use super::about::About;
 use super::curves::{Chart, Points, chart};

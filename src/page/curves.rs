@@ -86,7 +86,7 @@ fn of_log(lines: &[Line]) -> Vec<Chart> {
     charts.into_iter().filter(|chart| chart.lines.iter().any(|line| !line.points.is_empty())).collect()
 }
 
-/// Lines in the palette's colours; of more points than can be seen, means of neighbours.
+/// Lines in the palette's colors; of more points than can be seen, means of neighbours.
 pub(super) fn chart(title: &'static str, axis: &'static str, marks: bool, lines: Vec<(String, Points)>) -> Chart {
     let count = lines.len();
     let curve = |(index, (name, points)): (usize, (String, Points))| {

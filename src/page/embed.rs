@@ -1,4 +1,4 @@
-//! Pictures as `data:` addresses, within the page.
+//! Images as `data:` addresses, within the page.
 
 use crate::{Error, Result, files};
 use base64::Engine;
@@ -8,12 +8,12 @@ use image::imageops::{FilterType, resize};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use ndarray::ArrayView2;
 
-/// Wider pictures are shown at this width.
+/// Wider images are shown at this width.
 pub(super) const WIDEST: u32 = 1024;
-/// A picture whose PNG is larger is embedded as JPEG, if it is no small one.
+/// An image whose PNG is larger is embedded as JPEG, if it is no small one.
 const LARGE_PNG: usize = 64 << 10;
 
-/// Size `(width, height)` that a picture of `[height, width]` is shown at.
+/// Size `(width, height)` that an image of `[height, width]` is shown at.
 pub(super) fn shown_size((height, width): (usize, usize)) -> (u32, u32) {
     let (width, height) = (width as u32, height as u32);
     if width <= WIDEST {
@@ -47,7 +47,7 @@ fn jpeg(picture: &RgbImage) -> Result<String> {
     Ok(address("image/jpeg", &bytes))
 }
 
-/// Numbers of pixels as the grey of a PNG, at the size that the picture is shown at: of each pixel shown, the number of the
+/// Numbers of pixels as the grey of a PNG, at the size that the image is shown at: of each pixel shown, the number of the
 /// nearest.
 ///
 /// # Errors

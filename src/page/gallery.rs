@@ -5,10 +5,10 @@ use crate::Result;
 use crate::data::Dataset;
 use crate::eval::{Compared, Evaluation, PictureScores, Predictor, TestTime};
 
-/// The `count` pictures that scored worst, the worst first, as the page shows them.
+/// The `count` images that scored worst, the worst first, as the page shows them.
 ///
 /// # Errors
-/// A picture that can no longer be read or predicted.
+/// An image that can no longer be read or predicted.
 pub fn gallery(
     predictor: &Predictor,
     dataset: &dyn Dataset,

@@ -1,7 +1,7 @@
 //! `segeval --report`: a web page that opens from the disk and holds everything it shows.
 //!
 //! The templates, the style and the scripts are in `assets/report/`. Tables are in the page's own text; what is drawn
-//! (curves, heat maps, pictures) the scripts make of one block of JSON.
+//! (curves, heat maps, images) the scripts make of one block of JSON.
 
 mod about;
 mod classification;

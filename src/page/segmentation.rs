@@ -19,7 +19,7 @@ struct Segmentation<'a> {
     /// Protocol and mIoU, where several were compared.
     protocols: &'a [(&'a str, f64)],
     classes: &'a [Class],
-    /// Pictures in the gallery.
+    /// Images in the gallery.
     shown: usize,
 }
 

@@ -1,4 +1,4 @@
-//! A picture of the gallery: all that a reader may click on.
+//! An image of the gallery: all that a reader may click on.
 
 use super::embed::{label, numbers, photograph, shown_size};
 use crate::Result;
@@ -9,7 +9,7 @@ use crate::render::palette::occurring;
 use crate::task::ClassSet;
 use serde::Serialize;
 
-/// What a network says of a picture, and what that scores.
+/// What a network says of an image, and what that scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Prediction<'a> {
     /// Classes and confidence.
@@ -18,16 +18,16 @@ pub struct Prediction<'a> {
     pub scores: &'a PictureScores,
 }
 
-/// A picture as the page holds it.
+/// An image as the page holds it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Shown {
     /// Name without folder and suffix.
     pub name: String,
-    /// Size `[height, width]` of the picture.
+    /// Size `[height, width]` of the image.
     pub size: [usize; 2],
     /// Size `[height, width]` that it is shown at.
     pub shown: [u32; 2],
-    /// The picture, as a `data:` address.
+    /// The image, as a `data:` address.
     pub picture: String,
     /// Class indices of the truth as grey, 255 where it is ignored; with 256 classes their two bytes as red and green.
     pub truth: String,
@@ -46,19 +46,19 @@ pub struct ShownPrediction {
     pub ids: String,
     /// 0..=255 for probabilities 0..=1, as grey.
     pub confidence: String,
-    /// Mean IoU over this picture alone.
+    /// Mean IoU over this image alone.
     pub miou: Option<f64>,
-    /// IoU of each class over this picture alone.
+    /// IoU of each class over this image alone.
     pub iou: Vec<Option<f64>>,
-    /// Share of this picture's labelled pixels that are wrong.
+    /// Share of this image's labelled pixels that are wrong.
     pub wrong: Option<f64>,
 }
 
 impl Shown {
-    /// The picture with these predictions.
+    /// The image with these predictions.
     ///
     /// # Errors
-    /// A picture that cannot be encoded.
+    /// An image that cannot be encoded.
     pub fn new(classes: &ClassSet, sample: &Example, predictions: &[Prediction]) -> Result<Self> {
         let (height, width) = sample.label.dim();
         let (shown_width, shown_height) = shown_size((height, width));

@@ -70,7 +70,7 @@ fn operations_on_large_maps_equal_flex() {
 fn every_head_and_loss_and_three_training_steps_equal_flex() {
     let _alone = alone();
     // Both stems and output strides, both decode heads, the auxiliary head, the decoder, all three local task heads. Of
-    // classification, grouped convolutions, pooling and dense blocks are operations above. On small pictures, for a
+    // classification, grouped convolutions, pooling and dense blocks are operations above. On small images, for a
     // software device takes minutes as it is.
     let cases = ["resnet18-e2e", "resnet18-k2-softmax", "resnet18-k3-greedy", "resnet18-k4-contrast"];
     for (name, device, tolerances) in devices() {

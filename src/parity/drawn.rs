@@ -37,7 +37,7 @@ pub fn weight(name: &str, shape: &[usize], seed: u64) -> TensorData {
     TensorData::new(values.map(|u| value(u) as f32).collect::<Vec<f32>>(), shape)
 }
 
-/// Pictures of noise over blocks of one colour, normalised: `[batch, 3, height, width]`.
+/// Images of noise over blocks of one color, normalised: `[batch, 3, height, width]`.
 pub fn input(config: &RunConfig, batch: usize) -> TensorData {
     let [height, width] = [config.train.resolution.height, config.train.resolution.width];
     let [rows, columns] = [height.div_ceil(8), width.div_ceil(8)];

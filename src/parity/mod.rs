@@ -54,7 +54,7 @@ impl Fixture {
         self.data(name).iter::<f32>().collect()
     }
 
-    /// The same network on smaller pictures, for which it holds no results: the top left of each, with its labels.
+    /// The same network on smaller images, for which it holds no results: the top left of each, with its labels.
     #[cfg(feature = "cube")]
     fn cropped(mut self, [height, width]: [usize; 2]) -> Self {
         let device = Device::flex();

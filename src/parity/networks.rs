@@ -21,7 +21,7 @@ fn config(case: &str) -> RunConfig {
     RunConfig::load_file(&path(&format!("cases/{case}.toml"))).unwrap()
 }
 
-/// The case's fixture. What a fixture of classification leaves out, pictures and weights, is drawn here.
+/// The case's fixture. What a fixture of classification leaves out, images and weights, is drawn here.
 pub fn fixture(case: &str) -> Fixture {
     let mut fixture = Fixture::read(case);
     if !is_drawn(case) {

@@ -1,8 +1,8 @@
 //! How much each block of a trained network knows: the paper's estimates of I(h, x) and I(h, y).
 //!
 //! Neither can be computed. The paper estimates them by what can be learned from the features h of a frozen network: I(h, x)
-//! by how well a decoder that is trained afresh draws the picture x, I(h, y) by how well a classifier that is trained
-//! afresh tells the label y. All of them are of one design, whatever the block (`nets`), see the same pictures in the same
+//! by how well a decoder that is trained afresh draws the image x, I(h, y) by how well a classifier that is trained
+//! afresh tells the label y. All of them are of one design, whatever the block (`nets`), see the same images in the same
 //! order, and are scored on the validation split (`score`). One pass of the frozen network trains the probes of all
 //! blocks: its features are never stored.
 
@@ -30,7 +30,7 @@ use std::f64::consts::PI;
 pub struct Settings {
     /// Training steps of each probe.
     pub steps: usize,
-    /// Pictures of a step.
+    /// Images of a step.
     pub batch_size: usize,
     /// Learning rate of Adam at the start; it falls to 0 along a cosine.
     pub lr: f64,
@@ -38,7 +38,7 @@ pub struct Settings {
     pub seed: u64,
     /// Threads that make batches.
     pub workers: usize,
-    /// Validation pictures that are scored at most.
+    /// Validation images that are scored at most.
     pub pictures: usize,
     /// Blocks that are probed at most, evenly chosen, the first and the last among them.
     pub blocks: usize,
@@ -95,7 +95,7 @@ impl Probed {
     /// Trains every probe on the training split; `on_step` hears of each step that is done.
     ///
     /// # Errors
-    /// A picture that cannot be read.
+    /// An image that cannot be read.
     pub fn train(
         &mut self,
         train: Box<dyn Dataset>,
@@ -146,7 +146,7 @@ impl Probed {
 /// Says so where two runs cannot be set side by side.
 ///
 /// # Errors
-/// They were trained on different datasets, or for another size of picture.
+/// They were trained on different datasets, or for another size of image.
 pub fn check_alike(first: (&str, &RunConfig), other: (&str, &RunConfig)) -> Result<()> {
     let of = |config: &RunConfig| (config.data.dataset, config.train.resolution);
     let ((dataset, size), (other_dataset, other_size)) = (of(first.1), of(other.1));

@@ -21,7 +21,7 @@ pub struct Probe {
 /// A 3×3 unit and two residual blocks of 64 channels, then a linear layer: on each pixel, or on the mean of all.
 ///
 /// Enough to make use of what is not yet linearly separable, as features of early blocks are. Each of the three halves the
-/// size while it is above what the task needs (8 pixels a side, of segmentation an eighth of the picture), so that probes
+/// size while it is above what the task needs (8 pixels a side, of segmentation an eighth of the image), so that probes
 /// behind early and late blocks see about as much.
 #[derive(Module, Debug)]
 struct Classifier {
@@ -59,7 +59,7 @@ impl Classifier {
 }
 
 impl Probe {
-    /// For `features` of pictures of the size `picture`. Only the kind and the channels of `decoder` are used.
+    /// For `features` of images of the size `picture`. Only the kind and the channels of `decoder` are used.
     pub fn new(
         init: &mut Init,
         task: TaskKind,
@@ -74,7 +74,7 @@ impl Probe {
         }
     }
 
-    /// Binary cross-entropy of the picture plus cross-entropy of the label: `[1]`. Neither network feels the other's, as
+    /// Binary cross-entropy of the image plus cross-entropy of the label: `[1]`. Neither network feels the other's, as
     /// nothing flows into the features.
     pub fn loss(&self, features: Tensor<4>, targets: &Targets, pass: &Pass) -> Tensor<1> {
         let drawn = self.decoder.forward(features.clone(), targets.size, pass);
@@ -83,7 +83,7 @@ impl Probe {
             + ops::upsample_cross_entropy(scores, targets.label.clone(), false)
     }
 
-    /// For features `[batch, channels, h, w]` outside autodiff: logits of the picture `[batch, 3, height, width]` and of the
+    /// For features `[batch, channels, h, w]` outside autodiff: logits of the image `[batch, 3, height, width]` and of the
     /// label `[batch, classes, …]`.
     pub fn outputs(&self, features: Tensor<4>, picture: [usize; 2]) -> (Tensor<4>, Tensor<4>) {
         let (net, pass) = (self.valid(), Pass::evaluation());

@@ -1,4 +1,4 @@
-//! What the probes have learned, on pictures that neither they nor the network were trained on.
+//! What the probes have learned, on images that neither they nor the network were trained on.
 
 use super::{Probed, Settings};
 use crate::config::RunConfig;
@@ -24,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Pictures of classification that are scored at once.
+/// Images of classification that are scored at once.
 const BATCH: usize = 50;
 
 /// What the probes behind one block can tell.
@@ -34,22 +34,22 @@ pub struct BlockScore {
     pub name: String,
     /// Whether a local module ends with it that is not the last.
     pub ends_module: bool,
-    /// Root of the mean squared error of the drawn pictures, in grey levels of 0..=255: the less, the larger I(h, x).
+    /// Root of the mean squared error of the drawn images, in grey levels of 0..=255: the less, the larger I(h, x).
     pub reconstruction_error: f64,
     /// Their binary cross-entropy, in nats a value: what the decoder minimises.
     pub reconstruction_loss: f64,
-    /// Share of pictures, or of labelled pixels, that are told right: the more, the larger I(h, y).
+    /// Share of images, or of labelled pixels, that are told right: the more, the larger I(h, y).
     pub accuracy: f64,
     /// Mean IoU, as `segeval` counts it; `None` for classification.
     pub miou: Option<f64>,
 }
 
-/// What can be told without looking at the picture.
+/// What can be told without looking at the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Baseline {
-    /// Error of the one colour that is nearest to all pixels.
+    /// Error of the one color that is nearest to all pixels.
     pub reconstruction_error: f64,
-    /// Accuracy of always saying the commonest class.
+    /// Accuracy of always saying the most frequent class.
     pub accuracy: f64,
     /// Its mean IoU.
     pub miou: Option<f64>,
@@ -60,15 +60,15 @@ pub struct Baseline {
 pub struct Scored {
     /// One entry for each probed block, in order.
     pub blocks: Vec<BlockScore>,
-    /// Without the picture.
+    /// Without the image.
     pub baseline: Baseline,
-    /// Pictures scored.
+    /// Images scored.
     pub pictures: usize,
-    /// A few pictures, and what the probe of each block draws of them, small.
+    /// A few images, and what the probe of each block draws of them, small.
     pub drawn: Vec<(RgbImage, Vec<RgbImage>)>,
 }
 
-/// Pictures of one size: bytes `[height, width, 3]` and network inputs, and their labels as [`Targets`] take them.
+/// Images of one size: bytes `[height, width, 3]` and network inputs, and their labels as [`Targets`] take them.
 struct Batch {
     images: Vec<Array3<u8>>,
     inputs: Vec<f32>,
@@ -132,11 +132,11 @@ impl Seen {
 }
 
 impl Probed {
-    /// Scores every probe on pictures of the validation split, drawn by the seed; `drawn` of them are kept with what each probe
+    /// Scores every probe on images of the validation split, drawn by the seed; `drawn` of them are kept with what each probe
     /// draws of them. `on_pictures` hears how many are done, and of how many.
     ///
     /// # Errors
-    /// A picture that cannot be read; probes whose outputs are not finite.
+    /// An image that cannot be read; probes whose outputs are not finite.
     pub fn score(
         &mut self,
         val: &dyn Dataset,
@@ -321,7 +321,7 @@ mod tests {
         let batch = Batch { images: vec![image], inputs: vec![], label: vec![3, 3, 1, 255], size: [1, 2] };
         seen.add(&batch, 19);
         let baseline = seen.baseline(true);
-        // Red is 50 off at both pixels, the other colours are right.
+        // Red is 50 off at both pixels, the other colors are right.
         assert!((baseline.reconstruction_error - (2500.0f64 / 3.0).sqrt()).abs() < 1e-9);
         assert!((baseline.accuracy - 2.0 / 3.0).abs() < 1e-12);
         assert!((baseline.miou.unwrap() - 1.0 / 3.0).abs() < 1e-12, "of two classes one has IoU 2/3, the other 0");

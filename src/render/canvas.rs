@@ -1,4 +1,4 @@
-//! A white picture to draw on with plotters, its text, and the way to disk.
+//! A white image to draw on with plotters, its text, and the way to disk.
 
 use super::surface::{Surface, width};
 use crate::files::{write_atomic, write_png};
@@ -101,7 +101,7 @@ impl Text {
     }
 }
 
-/// Draws on a white picture of this size and writes it twice, each in full or not at all: as PNG, and drawn in vectors as SVG.
+/// Draws on a white image of this size and writes it twice, each in full or not at all: as PNG, and drawn in vectors as SVG.
 /// `path` may be the name of either.
 ///
 /// # Errors
@@ -121,12 +121,12 @@ pub(super) fn save_plot(
     write_atomic(path.with_extension("svg"), |file| file.write_all(svg.as_bytes()))
 }
 
-/// Draws on a white picture of this size.
+/// Draws on a white image of this size.
 pub(super) fn draw(width: u32, height: u32, paint: impl FnOnce(&Area) -> Drawn) -> Result<RgbImage> {
     draw_on(RgbImage::from_pixel(width, height, image::Rgb([255; 3])), paint)
 }
 
-/// Draws on a picture that has something on it already.
+/// Draws on an image that has something on it already.
 pub(super) fn draw_on(mut picture: RgbImage, paint: impl FnOnce(&Area) -> Drawn) -> Result<RgbImage> {
     paint_on(Surface::pixels(&mut picture), paint)?;
     Ok(picture)
@@ -140,7 +140,7 @@ fn paint_on(surface: Surface, paint: impl FnOnce(&Area) -> Drawn) -> Result<()> 
         .map_err(|error| Error::run(format!("a picture of {width} x {height} pixels could not be drawn: {error}")))
 }
 
-/// Writes a picture as PNG, in full or not at all.
+/// Writes an image as PNG, in full or not at all.
 ///
 /// # Errors
 /// The file cannot be written.

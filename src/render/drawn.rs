@@ -1,4 +1,4 @@
-//! What decoders draw of pictures from the features behind each block: a sheet to look at.
+//! What decoders draw of images from the features behind each block: a sheet to look at.
 
 use super::canvas::{Anchor, FAINT, INK, draw_on, text};
 use super::mistakes::fit;
@@ -6,7 +6,7 @@ use crate::Result;
 use image::imageops::overlay as paste;
 use image::{Rgb, RgbImage};
 
-/// Side of the square a picture is fitted into.
+/// Side of the square an image is fitted into.
 const SIDE: u32 = 128;
 const GAP: u32 = 8;
 /// The line with a run's name, and the one with its blocks' names.
@@ -21,11 +21,11 @@ pub struct DrawnRun {
     pub name: String,
     /// Names of its blocks.
     pub blocks: Vec<String>,
-    /// Pictures, each a [`tile`], and of each what is drawn of it behind each block.
+    /// Images, each a [`tile`], and of each what is drawn of it behind each block.
     pub pictures: Vec<(RgbImage, Vec<RgbImage>)>,
 }
 
-/// A row a picture: the picture, then what is drawn of it from the first block to the last; run below run.
+/// A row an image: the image, then what is drawn of it from the first block to the last; run below run.
 ///
 /// # Errors
 /// Drawing fails.
@@ -65,7 +65,7 @@ pub fn drawn_sheet(runs: &[DrawnRun]) -> Result<RgbImage> {
     })
 }
 
-/// A picture as small as it is shown.
+/// An image as small as it is shown.
 pub fn tile(picture: RgbImage) -> RgbImage {
     fit(picture, SIDE)
 }

@@ -1,4 +1,4 @@
-//! Contact sheet of the pictures a classifier is most sure and wrong about.
+//! Contact sheet of the images a classifier is most sure and wrong about.
 
 use super::canvas::{Anchor, FAINT, INK, draw_on, text};
 use super::overlay::picture;
@@ -8,17 +8,17 @@ use image::imageops::{FilterType, overlay as paste, resize};
 use image::{Rgb, RgbImage};
 use ndarray::ArrayView3;
 
-/// Side of the square a picture is fitted into: 32 pixels grow fivefold.
+/// Side of the square an image is fitted into: 32 pixels grow fivefold.
 const SIDE: u32 = 160;
 /// White around tiles.
 const GAP: u32 = 16;
-/// Two lines of text below a picture.
+/// Two lines of text below an image.
 const TEXT: u32 = 48;
 /// The line above the tiles.
 const TITLE: u32 = 44;
 const MOST_COLUMNS: usize = 6;
 
-/// A picture whose predicted class is wrong.
+/// An image whose predicted class is wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Mistake<'a> {
     /// RGB `[height, width, 3]`, of any size.
@@ -90,7 +90,7 @@ fn columns(pictures: usize) -> usize {
     (4..=MOST_COLUMNS).rev().min_by_key(empty).unwrap_or(MOST_COLUMNS)
 }
 
-/// Brings a picture into a square of this side: small ones grow by a whole factor, so that their pixels stay as they are; large ones
+/// Brings an image into a square of this side: small ones grow by a whole factor, so that their pixels stay as they are; large ones
 /// shrink.
 pub(super) fn fit(picture: RgbImage, square: u32) -> RgbImage {
     let (width, height) = picture.dimensions();

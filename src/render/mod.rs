@@ -1,4 +1,4 @@
-//! Pictures of what came out: overlays, panels, plots, and the files of an evaluation.
+//! Images of what came out: overlays, panels, plots, and the files of an evaluation.
 
 mod canvas;
 pub mod drawn;

@@ -1,13 +1,13 @@
-//! Class colours over the picture.
+//! Class colors over the image.
 
 use crate::task::ClassSet;
 use image::{Rgb, RgbImage};
 use ndarray::{ArrayView2, ArrayView3};
 
-/// Share of the class colour in a blend: classes can be told apart, and what they cover can still be seen.
+/// Share of the class color in a blend: classes can be told apart, and what they cover can still be seen.
 const COLOR_SHARE: f32 = 0.55;
 
-/// Blends class colours over a picture; what is no class shows the picture alone.
+/// Blends class colors over an image; what is no class shows the image alone.
 ///
 /// # Shapes
 /// `image`: RGB `[height, width, 3]`; `mask`: class indices `[height, width]`.
@@ -30,7 +30,7 @@ pub fn overlay(classes: &ClassSet, image: ArrayView3<u8>, mask: ArrayView2<u8>) 
     })
 }
 
-/// `[height, width, 3]` as a picture.
+/// `[height, width, 3]` as an image.
 pub fn picture(image: ArrayView3<u8>) -> RgbImage {
     let (height, width, _) = image.dim();
     RgbImage::from_fn(width as u32, height as u32, |x, y| {

@@ -1,4 +1,4 @@
-//! Panels of an evaluation: picture | truth | prediction | errors, of images spread over the split.
+//! Panels of an evaluation: image | truth | prediction | errors, of images spread over the split.
 
 use super::panels::panels;
 use super::save_png;

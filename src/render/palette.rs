@@ -1,11 +1,11 @@
-//! Colours: of the classes for masks, of the lines for plots.
+//! Colors: of the classes for masks, of the lines for plots.
 
 use crate::task::ClassSet;
 use image::{Rgb, RgbImage};
 use ndarray::ArrayView2;
 use plotters::style::RGBColor;
 
-/// Okabe and Ito's colours without black, which people with any colour vision can tell apart; yellow, faint on white,
+/// Okabe and Ito's colors without black, which people with any color vision can tell apart; yellow, faint on white,
 /// comes last. Source: <https://jfly.uni-koeln.de/color/>.
 pub const LINES: [RGBColor; 7] = [
     RGBColor(0, 114, 178),   // blue
@@ -17,10 +17,10 @@ pub const LINES: [RGBColor; 7] = [
     RGBColor(240, 228, 66),  // yellow
 ];
 
-/// Dark to light in even steps of brightness (matplotlib's viridis), for more lines than [`LINES`] has colours.
+/// Dark to light in even steps of brightness (matplotlib's viridis), for more lines than [`LINES`] has colors.
 const RAMP: [(u8, u8, u8); 5] = [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (220, 206, 40)];
 
-/// Colour of line `index` of `count`: one of [`LINES`] while they last, else a place on a ramp from dark to light.
+/// Color of line `index` of `count`: one of [`LINES`] while they last, else a place on a ramp from dark to light.
 pub fn line_color(index: usize, count: usize) -> RGBColor {
     if count <= LINES.len() {
         return LINES[index % LINES.len()];
@@ -31,7 +31,7 @@ pub fn line_color(index: usize, count: usize) -> RGBColor {
     RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
 }
 
-/// Class indices `[height, width]` in the colours of their classes; ignored pixels are black.
+/// Class indices `[height, width]` in the colors of their classes; ignored pixels are black.
 pub fn colorize<T: Copy + Into<u16>>(classes: &ClassSet, mask: ArrayView2<T>) -> RgbImage {
     let (height, width) = mask.dim();
     RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb(classes.color_of(mask[[y as usize, x as usize]].into())))

@@ -1,4 +1,4 @@
-//! One evaluated picture at a glance: picture, truth, prediction and errors side by side, with a legend.
+//! One evaluated image at a glance: image, truth, prediction and errors side by side, with a legend.
 
 use super::canvas::{Anchor, Area, Drawn, INK, draw_on, text};
 use super::overlay::{overlay, picture};
@@ -15,9 +15,9 @@ const PANEL_WIDTH: u32 = 512;
 /// White between panels.
 const GAP: u32 = 8;
 
-/// Picture | truth | prediction | errors, or, without truth, picture | prediction | overlay; legend below.
+/// Image | truth | prediction | errors, or, without truth, image | prediction | overlay; legend below.
 ///
-/// Errors: the grey picture with wrong pixels red, right pixels dim and ignored pixels black.
+/// Errors: the grey image with wrong pixels red, right pixels dim and ignored pixels black.
 ///
 /// # Shapes
 /// `image`: RGB `[height, width, 3]`; `truth`, `pred`: class indices `[height, width]`.
@@ -54,7 +54,7 @@ pub fn panels(
     side_by_side(&panels, classes, &shown)
 }
 
-/// Grey picture with wrong pixels red, right pixels dim and ignored pixels black; `[height, width]` as the masks.
+/// Grey image with wrong pixels red, right pixels dim and ignored pixels black; `[height, width]` as the masks.
 pub fn errors(image: ArrayView3<u8>, truth: ArrayView2<u16>, pred: ArrayView2<u8>) -> RgbImage {
     let (height, width) = truth.dim();
     assert_eq!(pred.dim(), (height, width), "truth and prediction must have the same size");
@@ -66,7 +66,7 @@ pub fn errors(image: ArrayView3<u8>, truth: ArrayView2<u16>, pred: ArrayView2<u8
         match (truth[at], pred[at]) {
             (IGNORE_INDEX, _) => Rgb([0; 3]),
             (truth, pred) if truth == u16::from(pred) => Rgb([(40.0 + 0.35 * grey) as u8; 3]),
-            // The picture stays visible in the red, so that one sees what was mistaken.
+            // The image stays visible in the red, so that one sees what was mistaken.
             _ => Rgb([(180.0 + 0.29 * grey) as u8, (0.25 * grey) as u8, (0.22 * grey) as u8]),
         }
     })
@@ -82,7 +82,7 @@ fn error_caption(truth: ArrayView2<u16>, pred: ArrayView2<u8>) -> String {
     }
 }
 
-/// Brings a panel to a readable width: small pictures grow by a whole factor, large ones shrink.
+/// Brings a panel to a readable width: small images grow by a whole factor, large ones shrink.
 fn fit(panel: RgbImage, shrink: FilterType) -> RgbImage {
     let (width, height) = panel.dimensions();
     if width > PANEL_WIDTH {

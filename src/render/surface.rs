@@ -10,7 +10,7 @@ use std::io;
 
 type Outcome<T = ()> = Result<T, DrawingErrorKind<io::Error>>;
 
-/// A picture, or the text of an SVG file.
+/// An image, or the text of an SVG file.
 pub(super) enum Surface<'a> {
     Pixels(BitMapBackend<'a>),
     Vectors(SVGBackend<'a>),

@@ -1,4 +1,4 @@
-//! The files of an evaluation: its report, plots, and of classification the surest mistakes.
+//! The files of an evaluation: its report, plots, and of classification the most confident mistakes.
 
 use super::mistakes::{Mistake, mistakes};
 use super::{plots, save_png};

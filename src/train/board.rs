@@ -1,4 +1,4 @@
-//! What a run shows in TensorBoard: losses and scores, pictures of predictions, and how modules' outputs are spread.
+//! What a run shows in TensorBoard: losses and scores, images of predictions, and how modules' outputs are spread.
 
 use super::metrics::{EvaluationLine, StepLine};
 use super::tensorboard::EventFile;
@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::ExtendedColorType;
 use std::path::Path;
 
-/// Validation pictures whose prediction is shown.
+/// Validation images whose prediction is shown.
 const PICTURES: usize = 2;
 
 /// An open board; without `--tensorboard` there is none.
@@ -58,10 +58,10 @@ impl Board {
         self.0.scalars(line.step, &values)
     }
 
-    /// Pictures of predictions, and histograms of what each module makes of the first validation picture.
+    /// Images of predictions, and histograms of what each module makes of the first validation image.
     ///
     /// # Errors
-    /// A picture cannot be read, or the file not written.
+    /// An image cannot be read, or the file not written.
     pub fn look(
         &mut self,
         step: usize,

@@ -15,7 +15,7 @@ impl Trainer {
     /// Scores and plots; returns the class table, or `None` if a stop was asked for meanwhile.
     pub fn evaluate(&mut self, val: &dyn Dataset, step: usize, overlays: usize) -> Result<Option<String>> {
         let device = self.devices[0].clone();
-        // Whole pictures have tensors of other sizes than a step: neither keeps the pages of the other.
+        // Whole images have tensors of other sizes than a step: neither keeps the pages of the other.
         memory::give_back(&device);
         let outcome = exhaustion::guarded(&device, || self.evaluate_unguarded(val, step, overlays));
         memory::give_back(&device);

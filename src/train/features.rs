@@ -2,7 +2,7 @@
 //!
 //! `features/module1/batch-000000.features` holds the module's output of one batch, float32, each of the four bytes of all
 //! values together (exponents are much alike, and half of what a ReLU leaves is 0), deflated, under a checksum.
-//! `features.json` beside them says of what they are: features of other weights or other pictures are refused.
+//! `features.json` beside them says of what they are: features of other weights or other images are refused.
 
 use crate::config::RunConfig;
 use crate::files::{make_folder, plain_cause, write_atomic};
@@ -135,7 +135,7 @@ fn pictures_of(config: &RunConfig) -> Value {
     })
 }
 
-/// Refuses to go on with a staged run on other pictures than it began with: its features, stored or to be stored, would be of
+/// Refuses to go on with a staged run on other images than it began with: its features, stored or to be stored, would be of
 /// others than its labels.
 ///
 /// # Errors

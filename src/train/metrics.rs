@@ -105,10 +105,10 @@ pub enum LoggedScores {
     },
     /// Classification.
     Pictures {
-        /// Share of pictures whose class is not the best scored.
+        /// Share of images whose class is not the best scored.
         #[serde(deserialize_with = "there")]
         top1: Option<f64>,
-        /// Share of pictures whose class is not among the five best scored.
+        /// Share of images whose class is not among the five best scored.
         top5: Option<f64>,
     },
 }

@@ -50,7 +50,7 @@ pub fn create(config: &mut RunConfig) -> Result<(PathBuf, RunLock)> {
 }
 
 /// Removes what [`create`] and an empty log left of a run that failed before it learned anything: the same command is to
-/// work once the cause is mended.
+/// work once the cause is fixed.
 pub fn remove_unstarted(folder: &Path) {
     if is_unstarted(folder) {
         remove_files(folder);

@@ -58,7 +58,7 @@ impl EventFile {
         })
     }
 
-    /// A picture `[height, width]`, encoded as PNG.
+    /// An image `[height, width]`, encoded as PNG.
     ///
     /// # Errors
     /// It cannot be written.

@@ -75,7 +75,7 @@ impl Trainer {
         Outcome::Interrupted { folder: self.folder.clone(), step }
     }
 
-    /// What training has come to is not lost to a picture that cannot be read.
+    /// What training has come to is not lost to an image that cannot be read.
     pub fn save_and_explain(&self, step: usize, error: Error) -> Error {
         if step > self.first_step
             && let Err(unsaved) = self.save(step)

@@ -298,7 +298,7 @@ impl Checkpoint {
         if let Some(stride) = output_stride
             && stride != model.output_stride
         {
-            // Dilations count in feature pixels: at another stride the same picture pixels are others.
+            // Dilations count in feature pixels: at another stride the same image pixels are others.
             let rates = &mut model.atrous_rates;
             if rates.iter().any(|&rate| rate > 1 && (rate * model.output_stride) % stride != 0) {
                 return Err(Error::usage(format!(

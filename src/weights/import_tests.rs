@@ -226,7 +226,7 @@ fn a_width_is_read_off_the_stages() {
     }
 }
 
-/// A network for pictures of this many classes.
+/// A network for images of this many classes.
 fn classifier(classes: usize, seed: u64) -> (RunConfig, LocalNetwork) {
     let mut config = config(Stem::Torchvision, DecodeHead::Mmsegmentation, 1);
     (config.data.dataset, config.seed) = (DatasetKind::SyntheticDigits, seed);

@@ -6,7 +6,7 @@
 //! | `layer1.0.body.0`, `.last`, `.shortcut` | `layer1.0.conv1`, `bn1`; the last pair; `downsample.0`, `.1` | the same |
 //! | `head.image_pool`, `.branches.1` | `classifier.0.convs.4.1`, `.2`; `.convs.1.0`, `.1` | `decode_head.image_pool.1.conv`, `.bn`; `.aspp_modules.1` |
 //! | `head.project` | `classifier.0.project.0`, `.1` | |
-//! | `head.classifier` of whole pictures | `fc` | `head.fc` (mmpretrain's) |
+//! | `head.classifier` of whole images | `fc` | `head.fc` (mmpretrain's) |
 //! | `head.bottleneck`, `.classifier` | `classifier.1`, `.2`; `.4` | `decode_head.bottleneck`; `.conv_seg` |
 //! | `aux_head.conv`, `.classifier` | `aux_classifier.0`, `.1`; `.4` | `auxiliary_head.convs.0`; `.conv_seg` |
 //! | `local1.local_head`, `.recon_decoder` | | `head_inter`, `decoder_inter` (the reference's) |
@@ -97,7 +97,7 @@ impl Naming {
     }
 
     /// Their names of a network's tensors, in its order. The reference's decoder has three layers; one of another depth
-    /// has no names there. The classifier of whole pictures is torchvision's `fc`, mmpretrain's `head.fc`.
+    /// has no names there. The classifier of whole images is torchvision's `fc`, mmpretrain's `head.fc`.
     pub fn foreign_names<'a>(
         self,
         ours: impl Iterator<Item = &'a String> + Clone,

@@ -1,4 +1,4 @@
-//! Classification: the same programs on datasets with one class a picture.
+//! Classification: the same programs on datasets with one class an image.
 
 use super::support::{
     folder, json, log, names, plots, segbench, segdata, segeval, segexport, segpredict, segtrain, tiny_with,
@@ -35,7 +35,7 @@ const TINY: [&str; 24] = [
     "run",
 ];
 
-/// Ten tiny pictures a class in CIFAR-10's binary format: five batches and a test batch of two a class.
+/// Ten tiny images a class in CIFAR-10's binary format: five batches and a test batch of two a class.
 pub fn cifar(folder: &Path) {
     let data = folder.join("cifar");
     fs::create_dir(&data).unwrap();
@@ -225,7 +225,7 @@ fn segbench_draws_up_the_table_and_trains_nothing_twice() {
     segbench(folder.path()).args(&["local", "--seed", "3"]).fails(2, &["--seed", "--seeds"]);
 }
 
-/// Two classes of two pictures of 40x48 each in every split.
+/// Two classes of two images of 40x48 each in every split.
 fn imagenet(folder: &Path) {
     for split in ["train", "val"] {
         for (class, shade) in [("n01440764", 40), ("n01443537", 200)] {

@@ -43,7 +43,7 @@ fn color_of(id: u8) -> [u8; 3] {
     }
 }
 
-/// Images of 32×64 whose colours tell their classes, with a mask of ids (or of colours) each, in `folder/data`.
+/// Images of 32×64 whose colors tell their classes, with a mask of ids (or of colors) each, in `folder/data`.
 fn data(folder: &Path, images: &str, masks: &str, colors: bool) {
     for (split, count) in [("train", 3), ("val", 2)] {
         for index in 0..count {

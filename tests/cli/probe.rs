@@ -34,7 +34,7 @@ fn runs_are_probed_side_by_side_and_again_the_same() {
     assert_eq!(of_two.len(), 4);
     let without = &report["runs"][0]["without_features"];
     for block in &of_two {
-        // Thirty steps are few; a decoder that has not learned anything draws grey, worse than the mean colour.
+        // Thirty steps are few; a decoder that has not learned anything draws grey, worse than the mean color.
         assert!(number(block, "reconstruction_error") < 128.0, "{block}");
         assert!((0.0..=1.0).contains(&number(block, "miou")), "{block}");
     }
@@ -52,7 +52,7 @@ fn runs_are_probed_side_by_side_and_again_the_same() {
 #[test]
 fn a_classifier_is_probed_by_accuracy() {
     let folder = folder();
-    cifar(folder.path()); // the brighter a picture, the higher its class
+    cifar(folder.path()); // the brighter an image, the higher its class
     let run = ["--dataset", "cifar10", "--data-root", "cifar", "--device", "cpu", "--steps", "4", "--batch-size", "8"];
     let small = ["--set", "model.width=0.25", "--set", "train.eval_every_steps=0", "--local-k", "2", "--out", "run"];
     segtrain(folder.path()).args(&run).args(&small).succeeds();

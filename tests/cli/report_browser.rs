@@ -101,7 +101,7 @@ fn the_page_of_a_run_does_as_it_is_told() {
     browser.click(".layers button:nth-child(2)");
     assert_eq!(browser.text(pressed), "1");
 
-    // The slider moves the border between the picture and the layer, and its arrows change no picture.
+    // The slider moves the border between the image and the layer, and its arrows change no image.
     let clip = || browser.text("document.querySelector('#stage .over').style.clipPath");
     assert!(clip().contains("35%"), "{}", clip());
     browser.eval("document.querySelector('#slide').focus()");
@@ -128,14 +128,14 @@ fn the_page_of_a_run_does_as_it_is_told() {
         assert_eq!(browser.text("document.querySelector('#pixel').textContent"), expected);
     }
 
-    // Arrows go from picture to picture.
+    // Arrows go from image to image.
     browser.eval("document.activeElement.blur()");
     browser.press(RIGHT);
     browser.wait("document.querySelector('#caption').textContent.startsWith('2 of 4: ')");
     browser.press(LEFT);
     assert!(caption().starts_with("1 of 4: "), "{}", caption());
 
-    // `/` goes to the filter; a class leaves the pictures that have it, the worst of that class first.
+    // `/` goes to the filter; a class leaves the images that have it, the worst of that class first.
     browser.press("/");
     assert_eq!(browser.text("document.activeElement.id"), "filter");
     let has = |id: u64, shown: &Value| shown["classes"].as_array().unwrap().contains(&id.into());

@@ -212,7 +212,7 @@ fn the_paper_s_protocol_scores_three_ways_in_one_go() {
     assert_eq!(protocols["SS"], miou(&[]));
     assert_eq!(protocols["MS"], miou(&["--scales", "0.5,0.75,1,1.25,1.5,1.75"]));
     assert_eq!(protocols["MS+flip"], miou(&["--scales", "0.5,0.75,1,1.25,1.5,1.75", "--flip"]));
-    // One window as large as the picture is the picture.
+    // One window as large as the image is the image.
     assert_eq!(protocols["SS"], miou(&["--slide", "32x64"]));
     miou(&["--slide", "32x32", "--stride", "16x16"]);
 }

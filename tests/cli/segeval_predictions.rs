@@ -72,7 +72,7 @@ fn without_instance_ids_there_is_no_iiou() {
     assert_eq!(outcome.stderr, words);
     assert!(!outcome.stdout.contains("iIoU"), "{}", outcome.stdout);
     fs::remove_file(instances(1)).expect("instance ids");
-    // Neither are the pictures needed.
+    // Neither are the images needed.
     fs::remove_dir_all(folder.path().join("data/leftImg8bit")).expect("pictures");
     assert_eq!(scored(folder.path(), &[]).succeeds().stderr, "");
     let report = json(folder.path().join("scores/report.json"));

@@ -1,4 +1,4 @@
-//! `segpredict`: pictures of any size, every format, and one bad picture among good ones.
+//! `segpredict`: images of any size, every format, and one bad image among good ones.
 
 use super::support::{folder, names, segpredict, trained};
 use image::{ColorType, ImageReader, Rgb, RgbImage};
@@ -6,7 +6,7 @@ use infoseg::task::ClassSet;
 use std::fs;
 use std::path::Path;
 
-/// A picture with something to see in it.
+/// An image with something to see in it.
 fn picture(height: u32, width: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 7) as u8, (y * 5) as u8, (x * y) as u8]))
 }

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A network, pictures and a run so small that it takes a fraction of a second, on whatever dataset.
+/// A network, images and a run so small that it takes a fraction of a second, on whatever dataset.
 const TINY: [&str; 38] = [
     "--device",
     "cpu",
@@ -149,7 +149,7 @@ pub fn synth(folder: &Path, split: &str, count: usize, resolution: &str) {
     synth.args(&["--count", &count, "--resolution", resolution]).succeeds();
 }
 
-/// Picture and label ids of the scene `index` that [`synth`] wrote.
+/// Image and label ids of the scene `index` that [`synth`] wrote.
 pub fn scene(folder: &Path, split: &str, index: usize) -> [PathBuf; 2] {
     let stem = format!("synthetic/synthetic_{index:06}_000019");
     [
@@ -215,7 +215,7 @@ impl Outcome {
         outcome
     }
 
-    /// No panic, and, as no test runs at a terminal, no bar, colour or other control character.
+    /// No panic, and, as no test runs at a terminal, no bar, color or other control character.
     fn check_words(&self) {
         for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "internal error", "bug in infoseg"] {
             assert!(!self.stderr.contains(word), "{}", self.stderr);

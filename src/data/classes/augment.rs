@@ -1,8 +1,8 @@
-//! From a picture to the input of a classification network: random crops and flips for training, the plain picture for
+//! From an image to the input of a classification network: random crops and flips for training, the plain image for
 //! evaluation, normalisation.
 //!
 //! The steps and their ranges are torchvision's: `RandomCrop` with padding and `RandomHorizontalFlip` for small
-//! pictures, `RandomResizedCrop` against `Resize` and `CenterCrop` for photographs.
+//! images, `RandomResizedCrop` against `Resize` and `CenterCrop` for photographs.
 
 use crate::data::Example;
 use crate::data::augment::{Window, augment_rng, contiguous, flip_rows};
@@ -15,9 +15,9 @@ use ndarray::Array3;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Draws of a resized crop that may miss the picture before the fallback is taken.
+/// Draws of a resized crop that may miss the image before the fallback is taken.
 const CROP_TRIES: usize = 10;
-/// Share of the picture that a resized crop shows.
+/// Share of the image that a resized crop shows.
 const AREA: [f64; 2] = [0.08, 1.0];
 /// Width over height of a resized crop.
 const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
@@ -34,7 +34,7 @@ pub struct ClassAugment {
     normalization: Normalization,
 }
 
-/// A part of a picture, in its pixels, where it need not start or end at one.
+/// A part of an image, in its pixels, where it need not start or end at one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Area {
     top: f64,
@@ -51,7 +51,7 @@ impl Area {
 
 impl ClassAugment {
     /// Inputs of `resolution`. `padding` is in pixels at each side, and nothing to [`Crop::Resized`]; `flip` is the
-    /// probability of a mirrored picture.
+    /// probability of a mirrored image.
     pub fn new(crop: Crop, padding: usize, flip: f32, resolution: Resolution, normalization: Normalization) -> Self {
         Self { crop, padding, flip, resolution, normalization }
     }
@@ -74,7 +74,7 @@ impl ClassAugment {
     /// crop. Shape: `[3, height, width]`, flat.
     ///
     /// # Errors
-    /// A picture without pixels; one that is padded, but not of the size of the inputs or not larger than its padding.
+    /// An image without pixels; one that is padded, but not of the size of the inputs or not larger than its padding.
     pub fn train(&self, picture: Example, seed: u64, epoch: u64, index: u64) -> Result<Vec<f32>> {
         self.check(&picture)?;
         let mut rng = augment_rng(seed, epoch, index);
@@ -113,11 +113,11 @@ impl ClassAugment {
         Ok(normalize::normalize(&self.view(picture)?, self.normalization))
     }
 
-    /// The pixels that evaluation sees, before normalisation: the picture itself where crops are padded, else its
+    /// The pixels that evaluation sees, before normalisation: the image itself where crops are padded, else its
     /// middle after it is resized to 256/224 of the inputs' size. Shape: `[height, width, 3]`.
     ///
     /// # Errors
-    /// A picture without pixels, or, where crops are padded, not of the size of the inputs: a part of it, or a frame
+    /// An image without pixels, or, where crops are padded, not of the size of the inputs: a part of it, or a frame
     /// around it, is nothing that the network was trained on.
     pub fn view(&self, picture: &Example) -> Result<Array3<u8>> {
         self.check(picture)?;
@@ -152,10 +152,10 @@ impl ClassAugment {
     }
 }
 
-/// The part of a padded picture that is as large as the picture, from `(top, left)` on, which may be negative.
+/// The part of a padded image that is as large as the image, from `(top, left)` on, which may be negative.
 fn padded_crop(rgb: &[u8], size: (usize, usize), (top, left): (isize, isize), reflects: bool) -> Vec<u8> {
     let (height, width) = size;
-    // Index of a row or column in the picture; `None` in the black.
+    // Index of a row or column in the image; `None` in the black.
     let inside = |at: isize, side: usize| -> Option<usize> {
         let last = side as isize - 1;
         match (0..=last).contains(&at) {
@@ -177,7 +177,7 @@ fn padded_crop(rgb: &[u8], size: (usize, usize), (top, left): (isize, isize), re
     crop
 }
 
-/// A random part of a picture of `(height, width)`: first its area, then its ratio, then its place.
+/// A random part of an image of `(height, width)`: first its area, then its ratio, then its place.
 fn draw_window((height, width): (usize, usize), rng: &mut ChaCha8Rng) -> Window {
     let mut uniform = |[low, high]: [f64; 2]| low + (high - low) * rng.random::<f64>();
     let mut drawn = None;
@@ -210,7 +210,7 @@ fn central_window((height, width): (usize, usize)) -> Window {
     Window { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
 }
 
-/// Size of the whole picture in which `resolution` is the middle: its shorter side is resized to 256/224 of that.
+/// Size of the whole image in which `resolution` is the middle: its shorter side is resized to 256/224 of that.
 fn enclosing((height, width): (usize, usize), resolution: Resolution) -> Resolution {
     let [tall, wide] = [resolution.height, resolution.width].map(|side| (side as f64 * MARGIN).round() as usize);
     let (by_height, by_width) = (tall as f64 / height as f64, wide as f64 / width as f64);
@@ -222,15 +222,15 @@ fn enclosing((height, width): (usize, usize), resolution: Resolution) -> Resolut
     }
 }
 
-/// What evaluation sees of a picture, in its pixels. To resize this alone comes to the same as to resize all and cut,
-/// for pixels beyond its edge are mixed in as they would be; and a picture of 1 x 16384 needs no gigabytes.
+/// What evaluation sees of an image, in its pixels. To resize this alone comes to the same as to resize all and cut,
+/// for pixels beyond its edge are mixed in as they would be; and an image of 1 x 16384 needs no gigabytes.
 fn middle(size: (usize, usize), resolution: Resolution) -> Area {
     let to = enclosing(size, resolution);
     // torchvision rounds the place of the middle with Python's round.
     let start = |all: usize, part: usize| ((all - part) as f64 / 2.0).round_ties_even();
     let (fy, fx) = (size.0 as f64 / to.height as f64, size.1 as f64 / to.width as f64);
     let (top, left) = (start(to.height, resolution.height) * fy, start(to.width, resolution.width) * fx);
-    // Rounding must not carry the area over the edge of the picture.
+    // Rounding must not carry the area over the edge of the image.
     let height = (resolution.height as f64 * fy).min(size.0 as f64 - top);
     Area { top, left, height, width: (resolution.width as f64 * fx).min(size.1 as f64 - left) }
 }
@@ -241,7 +241,7 @@ fn cut(rgb: &[u8], width: usize, window: Window) -> Vec<u8> {
     rows.flat_map(|row| &row[3 * window.left..][..3 * window.width]).copied().collect()
 }
 
-/// An area of a picture in another size: bilinear, over all pixels that a smaller one covers (antialias), as in PIL.
+/// An area of an image in another size: bilinear, over all pixels that a smaller one covers (antialias), as in PIL.
 fn resize(
     rgb: &[u8],
     (height, width): (usize, usize),

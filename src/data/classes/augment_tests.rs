@@ -37,7 +37,7 @@ fn black_is_padded_before_normalisation() {
     assert_eq!(crop[9..18], [2, 1, 255, 0, 0, 0, 0, 0, 0]);
     let augment = ClassAugment::new(Crop::ZeroPadded, 2, 0.0, square(3), Normalization::HALF);
     let inputs = (0..30).map(|index| augment.train(picture(3, 3), 0, 0, index).unwrap());
-    // Blue is 1 in the picture and -1 around it.
+    // Blue is 1 in the image and -1 around it.
     let blues: Vec<f32> = inputs.flat_map(|input| input[18..].to_vec()).collect();
     assert!(blues.contains(&-1.0) && blues.contains(&1.0) && blues.iter().all(|blue| blue.abs() == 1.0));
 }

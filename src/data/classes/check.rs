@@ -1,4 +1,4 @@
-//! Looks through a whole split before a run does: counts, sizes, pictures per class, and everything that is wrong.
+//! Looks through a whole split before a run does: counts, sizes, images per class, and everything that is wrong.
 
 use super::imagenet::Listing;
 use super::records::Loaded;
@@ -17,17 +17,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub struct Report {
     /// Name of the split.
     pub split: String,
-    /// Pictures that have a class, whether they can be decoded or not.
+    /// Images that have a class, whether they can be decoded or not.
     pub pictures: usize,
-    /// Number of readable pictures of each `(height, width)`.
+    /// Number of readable images of each `(height, width)`.
     pub sizes: BTreeMap<(usize, usize), usize>,
-    /// Every class by name, with the number of its pictures.
+    /// Every class by name, with the number of its images.
     pub classes: Vec<(String, u64)>,
     /// Everything that is wrong, one per file (or record) and cause.
     pub problems: Vec<Error>,
 }
 
-/// Sizes of pictures and problems, while they are counted.
+/// Sizes of images and problems, while they are counted.
 type Found = (BTreeMap<(usize, usize), usize>, Vec<Error>);
 
 /// Splits to look through where none is named: those that have files of their own. SVHN's `extra` may be left out, and
@@ -47,7 +47,7 @@ pub fn splits(layout: Layout, root: &Path) -> Vec<String> {
     layout.splits().iter().filter(has_files).map(ToString::to_string).collect()
 }
 
-/// Reads every picture and label of `split` at `root`, on all cores.
+/// Reads every image and label of `split` at `root`, on all cores.
 ///
 /// # Errors
 /// A split that the layout does not have; a root without any of its files; an archive that cannot be unpacked;
@@ -56,7 +56,7 @@ pub fn check(layout: Layout, root: &Path, split: &str) -> Result<Report> {
     check_watched(layout, root, split, &|_, _| ())
 }
 
-/// The same; `watch` is told of every picture file that is done: how many are, and of how many.
+/// The same; `watch` is told of every image file that is done: how many are, and of how many.
 ///
 /// # Errors
 /// See [`check`].

@@ -1,9 +1,9 @@
-//! Built-in pictures of digits, so that classification runs without a download.
+//! Built-in images of digits, so that classification runs without a download.
 //!
-//! A picture shows one digit of the embedded font in its middle: of random size, place, slant, turn and colour, on a
-//! background that runs from one colour to another, with parts of other digits at its sides (as house numbers have
-//! them), a stroke across, and noise. Picture `i` follows from `(split, i)` alone, and the ten classes take turns.
-//! A small ResNet tells nine in ten apart after 200 steps of 64 pictures, and 99 in 100 after 400.
+//! An image shows one digit of the embedded font in its middle: of random size, place, slant, turn and color, on a
+//! background that runs from one color to another, with parts of other digits at its sides (as house numbers have
+//! them), a stroke across, and noise. Image `i` follows from `(split, i)` alone, and the ten classes take turns.
+//! A small ResNet tells nine in ten apart after 200 steps of 64 images, and 99 in 100 after 400.
 
 use crate::data::keyed::{hash_of, keyed_rng};
 use crate::font::FONT;
@@ -14,7 +14,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::sync::OnceLock;
 
-/// Height and width of a picture.
+/// Height and width of an image.
 const SIDE: usize = 32;
 /// Height of the digits that are kept ready, in pixels: twice of what the largest are drawn with.
 const MASTER: usize = 48;
@@ -23,7 +23,7 @@ const SAMPLES: usize = 3;
 
 type Rgb = [f32; 3];
 
-/// A stream of pictures.
+/// A stream of images.
 #[derive(Debug)]
 pub(super) struct Digits {
     split: String,
@@ -37,7 +37,7 @@ struct Mask {
     coverage: Vec<f32>,
 }
 
-/// Where a digit is: from pixels of the picture to -0.5..=0.5 of the digit's height.
+/// Where a digit is: from pixels of the image to -0.5..=0.5 of the digit's height.
 struct Place {
     center: (f32, f32),
     height: f32,
@@ -46,7 +46,7 @@ struct Place {
 }
 
 impl Digits {
-    /// `count` pictures; each split has its own.
+    /// `count` images; each split has its own.
     ///
     /// # Errors
     /// `count` is 0.
@@ -71,7 +71,7 @@ impl Digits {
         (i % 10) as u16
     }
 
-    /// Draws picture `i`. Shape: `[32, 32, 3]`.
+    /// Draws image `i`. Shape: `[32, 32, 3]`.
     pub fn image(&self, i: usize) -> Array3<u8> {
         let rng = &mut self.rng(i);
         let mut picture = background(rng);
@@ -121,7 +121,7 @@ fn mix(a: Rgb, b: Rgb, share: f32) -> Rgb {
     std::array::from_fn(|channel| a[channel] + (b[channel] - a[channel]) * share)
 }
 
-/// Runs from one colour to one a little off, in a random direction.
+/// Runs from one color to one a little off, in a random direction.
 fn background(rng: &mut ChaCha8Rng) -> Vec<Rgb> {
     let from = color(rng).map(|channel| 0.7 * channel);
     let to = mix(from, color(rng), 0.25);
@@ -131,14 +131,14 @@ fn background(rng: &mut ChaCha8Rng) -> Vec<Rgb> {
     (0..SIDE * SIDE).map(|i| mix(from, to, share(i))).collect()
 }
 
-/// A colour that is brighter than the background: what is to be learned is shape, and a minute is short.
+/// A color that is brighter than the background: what is to be learned is shape, and a minute is short.
 fn ink(rng: &mut ChaCha8Rng, background: Rgb) -> Rgb {
     let behind = luma(background);
     let candidate = (0..20).map(|_| color(rng)).find(|&candidate| luma(candidate) - behind > 0.25);
     candidate.unwrap_or([1.0; 3])
 }
 
-/// A thin line across the picture, of any colour and half transparent.
+/// A thin line across the image, of any color and half transparent.
 fn stroke(picture: &mut [Rgb], rng: &mut ChaCha8Rng) {
     let (color, offset) = (color(rng), uniform(rng, -12.0, 12.0));
     let (sin, cos) = uniform(rng, 0.0, std::f32::consts::TAU).sin_cos();

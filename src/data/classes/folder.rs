@@ -9,7 +9,7 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use tar::Archive;
 
-/// No file of a dataset that comes as an archive is larger (CIFAR-100's training pictures are 154 MB): a gzip of a few
+/// No file of a dataset that comes as an archive is larger (CIFAR-100's training images are 154 MB): a gzip of a few
 /// kilobytes can hold any number of bytes.
 const MAX_FILE: u64 = 1 << 28;
 

@@ -1,4 +1,4 @@
-//! Folders of pictures, one per class: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`, or in folders below.
+//! Folders of images, one per class: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`, or in folders below.
 //!
 //! The classes are the folders of `train`, sorted by name, whichever split is read. ImageNet names them by WordNet id,
 //! such as `n01440764`. The other formats of torchvision's `ImageFolder`, such as PNG, are read as well. The content of a file tells
@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 /// Names of folders in one message.
 const NAMED: usize = 3;
 
-/// The pictures of one split.
+/// The images of one split.
 #[derive(Debug)]
 pub(super) struct Files {
     pub folder: PathBuf,
-    /// A whole path for each of 1.28 million pictures would be mostly repetition.
+    /// A whole path for each of 1.28 million images would be mostly repetition.
     files: Vec<File>,
 }
 
@@ -30,17 +30,17 @@ type File = (u16, Box<str>);
 /// What a split's folders hold.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// The pictures, by class, then by name.
+    /// The images, by class, then by name.
     pub files: Files,
     /// Names of the classes, sorted.
     pub names: Vec<String>,
     /// Everything that is wrong with the folders (nothing is opened yet).
     pub problems: Vec<Error>,
-    /// What looks like a picture and is not read, below the split's folder.
+    /// What looks like an image and is not read, below the split's folder.
     pub passed_over: Vec<PathBuf>,
 }
 
-/// Lists the pictures of `split` under `root`. Opens none.
+/// Lists the images of `split` under `root`. Opens none.
 ///
 /// # Errors
 /// Missing folders, or no class folder in `train`. All else that is wrong is in [`Listing::problems`].
@@ -108,7 +108,7 @@ fn class_folders(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Names of pictures that are in no class folder, sorted.
+/// Names of images that are in no class folder, sorted.
 fn loose_pictures(path: &Path) -> Result<Vec<PathBuf>> {
     let is_loose = |(name, is_folder): &(String, bool)| !is_folder && looks_like_picture(name);
     let mut names: Vec<PathBuf> = entries(path)?.into_iter().filter(is_loose).map(|(name, _)| name.into()).collect();
@@ -122,7 +122,7 @@ struct Pictures {
     passed_over: Vec<PathBuf>,
 }
 
-/// The pictures in a class folder and in folders below.
+/// The images in a class folder and in folders below.
 fn pictures(path: &Path) -> Result<Pictures> {
     let found = search(path, &|name, is_folder| !is_folder && looks_like_picture(name))?;
     let (mut files, mut passed_over) = (Vec::new(), Vec::new());
@@ -173,7 +173,7 @@ impl Files {
         format!("{}/{stem}", classes[usize::from(*class)])
     }
 
-    /// Reads and decodes picture `i`. Shape: `[height, width, 3]`.
+    /// Reads and decodes image `i`. Shape: `[height, width, 3]`.
     ///
     /// # Errors
     /// See [`load_image`].

@@ -85,7 +85,7 @@ fn a_file_that_scipy_wrote_is_read() {
     assert_eq!(arrays.iter().map(|array| array.name.as_str()).collect::<Vec<_>>(), ["X", "y"]);
     assert_eq!(arrays[0].shape, [32, 32, 3, 2]);
     let Values::Bytes(bytes) = &arrays[0].values else { panic!("{:?}", arrays[0].values) };
-    // At (y, x) of picture i all rows hold y, columns x, and planes y, x, i.
+    // At (y, x) of image i all rows hold y, columns x, and planes y, x, i.
     assert_eq!((bytes[5], bytes[32 * 32 + 5 * 32], bytes[3 * 1024 + 2 * 1024]), (5, 5, 1));
     assert_eq!((&arrays[1].shape[..], &arrays[1].values), (&[2, 1][..], &Values::Doubles(vec![10.0, 3.0])));
 }

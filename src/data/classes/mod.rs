@@ -1,11 +1,11 @@
-//! Datasets for classification: one picture, one class. Each is read as its publisher ships it.
+//! Datasets for classification: one image, one class. Each is read as its publisher ships it.
 //!
 //! | layout | what `root` is | held |
 //! |---|---|---|
 //! | CIFAR-10, CIFAR-100 | the folder of the binary version, the folder above it, or the `.tar.gz` itself | in memory |
 //! | SVHN | the folder with `train_32x32.mat`, `test_32x32.mat`, `extra_32x32.mat` | in memory |
 //! | STL-10 | `stl10_binary/` or the folder above it | in memory |
-//! | ImageNet | the folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (or other pictures, or folders below) | on disk |
+//! | ImageNet | the folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (or other images, or folders below) | on disk |
 //! | digits | nothing: drawn on the fly | nowhere |
 //!
 //! [`Classes`] hands out whole images, [`augment`] makes inputs of the network from them, and [`check`] looks through
@@ -45,11 +45,11 @@ pub enum Layout {
     Cifar100,
     /// Street View House Numbers, cropped digits (format 2).
     Svhn,
-    /// STL-10, binary version; the labelled pictures.
+    /// STL-10, binary version; the labelled images.
     Stl10,
-    /// Folders of pictures, one per class, as ImageNet (ILSVRC2012) is unpacked.
+    /// Folders of images, one per class, as ImageNet (ILSVRC2012) is unpacked.
     Imagenet,
-    /// Built-in pictures of digits.
+    /// Built-in images of digits.
     Digits,
 }
 
@@ -67,7 +67,7 @@ impl Layout {
         }
     }
 
-    /// Usual height and width of a network's input, in pixels. All but ImageNet's pictures have it as stored.
+    /// Usual height and width of a network's input, in pixels. All but ImageNet's images have it as stored.
     pub fn side(self) -> usize {
         match self {
             Self::Cifar10 | Self::Cifar100 | Self::Svhn | Self::Digits => 32,
@@ -85,7 +85,7 @@ impl Layout {
         }
     }
 
-    /// Colour statistics that networks for this dataset are usually fed with.
+    /// Color statistics that networks for this dataset are usually fed with.
     pub fn normalization(self) -> Normalization {
         match self {
             Self::Cifar10 | Self::Cifar100 => Normalization::CIFAR,

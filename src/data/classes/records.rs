@@ -1,4 +1,4 @@
-//! Pictures of one size in one file, record after record, held in memory as they are stored.
+//! Images of one size in one file, record after record, held in memory as they are stored.
 
 use crate::{Error, Result};
 use ndarray::{Array3, ArrayView3};
@@ -7,7 +7,7 @@ use std::path::Path;
 /// What the files of a split hold.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    /// The pictures whose records are whole; those with a bad label are left out.
+    /// The images whose records are whole; those with a bad label are left out.
     pub records: Records,
     /// Names of the classes, in the order of their numbers.
     pub names: Vec<String>,
@@ -24,13 +24,13 @@ pub(super) enum Order {
     Columns,
 }
 
-/// Pictures of `side` x `side` pixels.
+/// Images of `side` x `side` pixels.
 #[derive(Debug)]
 pub(super) struct Records {
     side: usize,
     order: Order,
     parts: Vec<Part>,
-    /// Part and record of each picture, with its class.
+    /// Part and record of each image, with its class.
     pictures: Vec<(u32, u32, u16)>,
 }
 
@@ -57,7 +57,7 @@ impl Records {
         Self { side, order, parts: Vec::new(), pictures: Vec::new() }
     }
 
-    /// Bytes of one picture.
+    /// Bytes of one image.
     pub fn picture_bytes(&self) -> usize {
         3 * self.side * self.side
     }
@@ -85,7 +85,7 @@ impl Records {
         self.parts.push(Part { stem, bytes, record });
     }
 
-    /// Keeps these of the pictures, in this order; the first number that is no picture is the error.
+    /// Keeps these of the images, in this order; the first number that is no image is the error.
     pub fn select(&mut self, numbers: &[usize]) -> Result<(), usize> {
         let pictures: Result<_, usize> =
             numbers.iter().map(|&number| self.pictures.get(number).copied().ok_or(number)).collect();
@@ -147,7 +147,7 @@ pub(super) fn class_of(label: f64, first: u16, classes: usize) -> Result<u16, St
 }
 
 impl Loaded {
-    /// No pictures yet; the classes are named by `text`, one a line. Where that names another number of them they are
+    /// No images yet; the classes are named by `text`, one a line. Where that names another number of them they are
     /// numbered, and there is a problem.
     pub fn new(records: Records, path: &Path, text: Result<Vec<u8>>, classes: usize) -> Self {
         let names = text.and_then(|text| class_names(path, &text, classes));

@@ -1,8 +1,8 @@
 //! STL-10, binary version: `train_X.bin`, `train_y.bin`, `test_X.bin`, `test_y.bin`, `class_names.txt`,
 //! `fold_indices.txt`.
 //!
-//! A picture is 96 x 96 bytes each of red, green and blue, column after column; labels are bytes from 1. The unlabelled
-//! pictures (`unlabeled_X.bin`, 2.8 GB) belong to no split and are never read.
+//! An image is 96 x 96 bytes each of red, green and blue, column after column; labels are bytes from 1. The unlabelled
+//! images (`unlabeled_X.bin`, 2.8 GB) belong to no split and are never read.
 
 use super::folder;
 use super::records::{self, Loaded, Order, Record, Records};
@@ -16,7 +16,7 @@ const CLASS_NAMES: &str = "class_names.txt";
 const FOLDS: &str = "fold_indices.txt";
 const UNLABELED: &str = "unlabeled_X.bin";
 
-/// Reads `train`, `test`, or one of the ten folds of the training pictures that the publisher defines, `train0` to
+/// Reads `train`, `test`, or one of the ten folds of the training images that the publisher defines, `train0` to
 /// `train9`.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub(super) fn read(root: &Path, split: &str) -> Result<Loaded> {
     if let Err(problem) = read_part(&folder.join(pictures), &folder.join(labels), &mut loaded) {
         loaded.problems.push(problem);
     }
-    // Without the pictures whose labels are wrong, the numbers in the file of folds would mean others.
+    // Without the images whose labels are wrong, the numbers in the file of folds would mean others.
     if let Some(fold) = fold
         && loaded.problems.is_empty()
     {
@@ -56,7 +56,7 @@ fn read_part(pictures: &Path, labels: &Path, loaded: &mut Loaded) -> Result<()> 
     Ok(())
 }
 
-/// Keeps the pictures of one fold: the numbers in one line of the file, from 0.
+/// Keeps the images of one fold: the numbers in one line of the file, from 0.
 fn select_fold(path: &Path, fold: usize, records: &mut Records) -> Result<()> {
     let text = folder::read(path)?;
     let text = String::from_utf8_lossy(&text);
@@ -72,7 +72,7 @@ fn select_fold(path: &Path, fold: usize, records: &mut Records) -> Result<()> {
     records.select(&numbers).map_err(|number| wrong(&format!("there is no picture {number}; train has {count}")))
 }
 
-/// What is wrong with the unlabelled pictures, by the size of their file alone; nothing where there are none.
+/// What is wrong with the unlabelled images, by the size of their file alone; nothing where there are none.
 pub(super) fn check_unlabeled(root: &Path) -> Option<Error> {
     let path = [root.join(UNLABELED), root.join(FOLDER).join(UNLABELED)].into_iter().find(|path| path.exists())?;
     match fs::metadata(&path) {

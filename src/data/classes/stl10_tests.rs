@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 const RECORD: usize = 3 * 96 * 96;
 
-/// `stl10_binary` whose picture `i` is `y` in red, `x` in green and `i` in blue, and the folder above it.
+/// `stl10_binary` whose image `i` is `y` in red, `x` in green and `i` in blue, and the folder above it.
 fn stl10(labels: &[u8]) -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("stl10_binary");

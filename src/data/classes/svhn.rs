@@ -1,6 +1,6 @@
 //! Street View House Numbers, cropped digits: `train_32x32.mat`, `test_32x32.mat`, `extra_32x32.mat`.
 //!
-//! `X` is `[32, 32, 3, pictures]` of uint8, column-major, so each picture's bytes are together; `y` holds their labels,
+//! `X` is `[32, 32, 3, pictures]` of uint8, column-major, so each image's bytes are together; `y` holds their labels,
 //! 1 to 10, where 10 is the digit 0.
 
 use super::mat::{self, Array, Values};
@@ -38,7 +38,7 @@ fn read_file(path: &Path, loaded: &mut Loaded) -> Result<()> {
     let (pictures, labels) = (take("X")?, take("y")?);
     let count = match (&pictures.values, pictures.shape.as_slice()) {
         (Values::Bytes(_), &[32, 32, 3, count]) => count,
-        // MATLAB drops the last side of a single picture.
+        // MATLAB drops the last side of a single image.
         (Values::Bytes(_), &[32, 32, 3]) => 1,
         _ => return Err(unexpected(path, &pictures, "uint8 of [32, 32, 3, pictures]")),
     };

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 const UINT8: u32 = 2;
 const DOUBLE: u32 = 9;
 
-/// A folder with one file, whose picture `i` is all of value `i`.
+/// A folder with one file, whose image `i` is all of value `i`.
 fn svhn(file_name: &str, labels: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let pictures: Vec<u8> = (0..labels.len()).flat_map(|i| vec![i as u8; 3072]).collect();

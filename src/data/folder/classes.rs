@@ -76,7 +76,7 @@ fn too_many(path: &Path) -> Error {
 /// Reads all masks of all splits, on all cores; `watch` is called with the number of masks done and of all masks.
 ///
 /// # Errors
-/// No layout that is known; no mask; a mask that cannot be decoded; more colours than can be classes.
+/// No layout that is known; no mask; a mask that cannot be decoded; more colors than can be classes.
 pub fn scan(root: &Path, keys: &LayoutKeys, watch: &(dyn Fn(usize, usize) + Sync)) -> Result<Scan> {
     let layout = Layout::find(root, keys)?;
     let splits = match layout.splits(root) {
@@ -130,7 +130,7 @@ pub const BINARY: &str = "ignore = []\n\n[[class]]\nname = \"background\"\ncolor
                           \"foreground\"\ncolor = [128, 0, 0]\nids = [255]\n";
 
 impl Scan {
-    /// Ids that occur; empty for masks of colours.
+    /// Ids that occur; empty for masks of colors.
     pub fn ids(&self) -> BTreeSet<u16> {
         self.counts.keys().filter_map(|value| if let Value::Id(id) = value { Some(*id) } else { None }).collect()
     }

@@ -1,11 +1,11 @@
-//! Painting: a picture with its label, shapes of pixels, a pinhole camera and texture noise.
+//! Painting: an image with its label, shapes of pixels, a pinhole camera and texture noise.
 
 use ndarray::{Array2, Array3, Axis};
 
-/// Linear colour, 0..=1 each of red, green, blue.
+/// Linear color, 0..=1 each of red, green, blue.
 pub(super) type Rgb = [f32; 3];
 
-/// A picture under construction. Every stroke sets colour and train id of the same pixels, so the label is exact.
+/// An image under construction. Every stroke sets color and train id of the same pixels, so the label is exact.
 pub(super) struct Canvas {
     pub width: usize,
     pub height: usize,
@@ -36,14 +36,14 @@ impl Canvas {
         self.thing[at] = self.current_thing;
     }
 
-    /// Fills a polygon (corners in pixels); `shade` gives the colour at a pixel's centre.
+    /// Fills a polygon (corners in pixels); `shade` gives the color at a pixel's centre.
     pub fn polygon(&mut self, corners: &[(f32, f32)], label: u8, shade: impl Fn(f32, f32) -> Rgb) {
         self.scan(corners, |canvas, x, y| {
             canvas.set(x, y, label, shade(x as f32 + 0.5, y as f32 + 0.5));
         });
     }
 
-    /// Multiplies the colour inside a polygon and leaves the label: shadows.
+    /// Multiplies the color inside a polygon and leaves the label: shadows.
     pub fn darken(&mut self, corners: &[(f32, f32)], factor: f32) {
         self.scan(corners, |canvas, x, y| {
             let at = y * canvas.width + x;
@@ -111,7 +111,7 @@ impl Canvas {
         }
     }
 
-    /// Passes every pixel through the camera: `develop(x, y, colour)`. Returns picture, label and things.
+    /// Passes every pixel through the camera: `develop(x, y, colour)`. Returns image, label and things.
     pub fn finish(self, develop: impl Fn(usize, usize, Rgb) -> Rgb) -> (Array3<u8>, Array2<u8>, Array2<u16>) {
         let (height, width) = (self.height, self.width);
         let mut image = Array3::zeros((height, width, 3));

@@ -34,7 +34,7 @@ pub(super) struct Layout {
     pub horizon: Rgb,
     /// Share of the sky under clouds.
     pub cloud_cover: f32,
-    /// Distance at which half the colour is haze.
+    /// Distance at which half the color is haze.
     pub haze_distance: f32,
     /// Side where the sun stands: the other side's fronts are bright.
     pub sun: f32,
@@ -42,7 +42,7 @@ pub(super) struct Layout {
     pub cast: Rgb,
     /// Seed of all textures.
     pub texture: u32,
-    /// Height of the own bonnet as share of the picture, and its paint.
+    /// Height of the own bonnet as share of the image, and its paint.
     pub bonnet: f32,
     pub bonnet_color: Rgb,
 }
@@ -64,7 +64,7 @@ pub(super) fn pick<T: Copy>(rng: &mut impl Rng, choices: &[T]) -> T {
 impl Layout {
     pub fn draw(rng: &mut impl Rng, height: usize, width: usize) -> Self {
         let (h, w) = (height as f32, width as f32);
-        // As wide as a 2:1 picture with a 65° lens, and as much of the street at other shapes.
+        // As wide as a 2:1 image with a 65° lens, and as much of the street at other shapes.
         let focal = 0.78 * (w * h * 2.0).sqrt();
         let center = (w * between(rng, 0.44, 0.56), h * between(rng, 0.38, 0.46));
         let camera = Camera { focal, center, eye: between(rng, 1.25, 1.6) };
@@ -103,7 +103,7 @@ impl Layout {
         }
     }
 
-    /// Colour of something `z` metres away, through the air.
+    /// Color of something `z` metres away, through the air.
     pub fn hazed(&self, rgb: Rgb, z: f32) -> Rgb {
         mix(rgb, self.horizon, 1.0 - (-z / self.haze_distance * std::f32::consts::LN_2).exp())
     }

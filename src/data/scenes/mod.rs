@@ -148,7 +148,7 @@ fn bonnet(canvas: &mut Canvas, layout: &Layout) {
     });
 }
 
-/// Light, colour cast, vignette and sensor noise.
+/// Light, color cast, vignette and sensor noise.
 fn develop(layout: &Layout, (height, width): (usize, usize), (x, y): (usize, usize), rgb: Rgb) -> Rgb {
     let (u, v) = (x as f32 / width as f32 - 0.5, y as f32 / height as f32 - 0.5);
     let light = layout.exposure * (1.0 - 0.35 * (u * u + v * v));

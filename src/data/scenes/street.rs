@@ -14,7 +14,7 @@ const VEGETATION: u8 = 8;
 const TERRAIN: u8 = 9;
 const SKY: u8 = 10;
 
-/// Nothing nearer than this is drawn: it is below the picture.
+/// Nothing nearer than this is drawn: it is below the image.
 pub(super) const NEAR: f32 = 2.2;
 /// Houses end here; the skyline closes the street behind.
 const FAR: f32 = 110.0;
@@ -178,7 +178,7 @@ impl House {
         }
     }
 
-    /// Colour of a front at `u` metres along and `v` above the ground.
+    /// Color of a front at `u` metres along and `v` above the ground.
     fn front(&self, u: f32, v: f32, detail: f32) -> Rgb {
         if v > self.height - 0.45 {
             return scale(self.frame, 0.7);

@@ -126,7 +126,7 @@ impl Vehicle {
         let (horizon, metre) = (layout.camera.center.1, layout.camera.focal / z);
         let body = layout.hazed(scale(self.paint, light), z);
         let glass = layout.hazed([0.13, 0.16, 0.19], z);
-        // A gleam at shoulder height makes sheet metal of a flat colour.
+        // A gleam at shoulder height makes sheet metal of a flat color.
         let sheet = |_: f32, y: f32| scale(body, 1.0 + 0.22 * ((horizon - y) / metre + 0.5).clamp(-0.8, 0.8));
         let shell = if self.kind == Kind::Car { CAR_SIDE } else { BOX_SIDE };
         canvas.polygon(&outline(shell), label, sheet);

@@ -52,7 +52,7 @@ impl Key {
         Self { computed, input, weight, geometry: [stride, padding, dilation], dtype }
     }
 
-    /// One key for all sizes up to a power of two. It is for kernels that take maps of any size: a folder of pictures that all
+    /// One key for all sizes up to a power of two. It is for kernels that take maps of any size: a folder of images that all
     /// differ in size would otherwise wait for the tuner at each of them.
     pub fn up_to_a_power_of_two(mut self) -> Self {
         self.input[2..].iter_mut().for_each(|length| *length = length.next_power_of_two());

@@ -1,5 +1,5 @@
 //! Convolutions and their gradients one value a unit, without any matrix product: those that no product takes (without tensor cores the
-//! last layers of the decoder that draws the picture, a network's first, inputs of strided ones), and what [`super::checked`] holds
+//! last layers of the decoder that draws the image, a network's first, inputs of strided ones), and what [`super::checked`] holds
 //! others against. What burn has for them writes each tap of each pixel into memory, 450 MB for the decoder's last layer at 512×1024.
 
 use super::rows::{Rows, floats};
@@ -28,7 +28,7 @@ pub(super) fn is_narrow(weight: &Shape) -> bool {
 }
 
 /// Whether a weight's gradient is the sum of so few pixels that it may be nearly 0, where tensor cores round: behind a BatchNorm over two
-/// values, as of pooled pictures.
+/// values, as of pooled images.
 pub(super) fn is_short(grad: &CubeTensor) -> bool {
     let [batch, _, height, width] = grad.shape().dims::<4>();
     batch * height * width < 32

@@ -1,7 +1,7 @@
 //! Gradients of 1×1 convolutions: products of matrices, one row a pixel.
 //!
 //! burn's choice for the weight has a candidate that copies input and gradient with the batch innermost, padded to a vector: twice
-//! their size for two pictures, and the pool's pages stay that large.
+//! their size for two images, and the pool's pages stay that large.
 
 use super::rows::Rows;
 use crate::ops::ConvGeometry;

@@ -46,7 +46,7 @@ impl Tiling {
     }
 }
 
-/// Picture, row and column of the pixel with this number.
+/// Image, row and column of the pixel with this number.
 #[cube]
 pub(super) fn place(number: u32, height: u32, width: u32) -> (u32, u32, u32) {
     let line = number / width;

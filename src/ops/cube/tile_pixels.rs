@@ -90,7 +90,7 @@ pub(super) fn multiply_pixels<F: Float, S: Float, N: Size, O: Size>(
     let mut next_grad = Array::<Vector<F, N>>::new(comptime!(grad_passes * values));
     let mut next_x = Array::<Vector<F, N>>::new(comptime!(x_passes * values));
 
-    // Where the pixels that this unit copies are: line of their picture's begin, output row and column.
+    // Where the pixels that this unit copies are: line of their image's begin, output row and column.
     let mut lines = Array::<u32>::new(comptime!(x_passes * values));
     let mut ys = Array::<u32>::new(comptime!(x_passes * values));
     let mut xs = Array::<u32>::new(comptime!(x_passes * values));

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 const TILE: usize = 512;
 /// Rows of `columns` held at a time: with [`TILE`], 1.2 MiB, a core's second-level cache.
 const ROWS: usize = 576;
-/// Weight gradients up to this many values are summed over several groups of pictures in parallel.
+/// Weight gradients up to this many values are summed over several groups of images in parallel.
 const SMALL_WEIGHT: usize = 1 << 15;
 
 /// Everything about one convolution that its tasks need.
@@ -64,7 +64,7 @@ impl Problem {
         (ROWS / self.taps()).clamp(1, self.channels_in)
     }
 
-    /// Writes rows `channels × taps` of `columns` for output pixels `first..first + n` of one picture.
+    /// Writes rows `channels × taps` of `columns` for output pixels `first..first + n` of one image.
     fn columns(&self, picture: &[f32], channels: std::ops::Range<usize>, first: usize, n: usize, columns: &mut [f32]) {
         let ConvGeometry { stride, padding, dilation } = self.geometry;
         let mut row = 0;
@@ -99,7 +99,7 @@ impl Problem {
         let ConvGeometry { stride, padding, dilation } = self.geometry;
         let mut row = 0;
         for channel in channels {
-            // SAFETY: a task owns its channels of its picture.
+            // SAFETY: a task owns its channels of its image.
             let plane = unsafe { picture.slice(channel * self.in_pixels(), self.in_pixels()) };
             for ky in 0..self.kernel {
                 for kx in 0..self.kernel {
@@ -296,7 +296,7 @@ pub(super) fn grad_weight(x: &FlexTensor, weight: [usize; 4], grad: &FlexTensor,
     let (input, grad) = (f32s(&x), f32s(&grad));
     let (pixels, depth) = (p.out_pixels(), p.channels_in * p.taps());
     let size = p.channels_out * depth;
-    // A small weight has too few channel blocks to keep the cores busy: there, groups of pictures add up their own copies,
+    // A small weight has too few channel blocks to keep the cores busy: there, groups of images add up their own copies,
     // which are then summed in order. The number of groups depends on shapes only.
     let groups = if size <= SMALL_WEIGHT { p.batch.min(8) } else { 1 };
     let block = if size <= SMALL_WEIGHT { p.channel_block() } else { p.channel_block().min(p.channels_in.div_ceil(4)) };

@@ -29,7 +29,7 @@ fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     total
 }
 
-/// The planes of one channel: `(offset of its first value)` for every picture of the batch.
+/// The planes of one channel: `(offset of its first value)` for every image of the batch.
 fn planes(batch: usize, channels: usize, channel: usize, pixels: usize) -> impl Iterator<Item = usize> {
     (0..batch).map(move |b| (b * channels + channel) * pixels)
 }

@@ -42,12 +42,12 @@ impl Problem {
         })
     }
 
-    /// Pictures that are worked on together: of small ones as many as make a band, of large ones one.
+    /// Images that are worked on together: of small ones as many as make a band, of large ones one.
     fn pictures(&self) -> usize {
         (BAND_VALUES / (self.x[1] * self.size[0] * self.size[1])).clamp(1, self.x[0])
     }
 
-    /// `[pictures, channels, rows, width]`: the enlarged rows of pictures `[channels, h, w]` each.
+    /// `[pictures, channels, rows, width]`: the enlarged rows of images `[channels, h, w]` each.
     fn enlarged(&self, pictures: &[f32], rows: &Range<usize>) -> FlexTensor {
         let ([_, channels, h, w], width) = (self.x, self.size[1]);
         let planes = pictures.len() / (h * w);
@@ -61,7 +61,7 @@ impl Problem {
         tensor(values, [planes / channels, channels, rows.len(), width])
     }
 
-    /// `[pictures, channels_out, input rows, width]`: pictures' gradients in the band's own rows, 0 in the others.
+    /// `[pictures, channels_out, input rows, width]`: images' gradients in the band's own rows, 0 in the others.
     fn gradient(&self, pictures: &[f32], band: &Band) -> FlexTensor {
         let [height, width] = self.size;
         let (rows, skipped) = (band.input.len(), band.output.start - band.input.start);

@@ -28,7 +28,7 @@ pub fn class_iou_bars(path: impl AsRef<Path>, classes: &ClassSet, class_iou: &[O
 /// Accuracy of each class in percent as horizontal bars, in order of classes; `None` shows as absent. With more
 /// classes than bars can show: the sorted accuracies as a curve, and bars of the best and the worst.
 ///
-/// `names`, `accuracy` in 0..=1: of each class. `mean`: of all pictures, marked by a line.
+/// `names`, `accuracy` in 0..=1: of each class. `mean`: of all images, marked by a line.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -54,7 +54,7 @@ pub fn confusion_heatmap(path: impl AsRef<Path>, confusion: &Confusion) -> Resul
     Heatmap { names, counts, totals, scale: Scale::Linear, unit: "pixels" }.save(path)
 }
 
-/// Confusion matrix of pictures, each row in percent of its true pictures, on a scale that shows rare confusions.
+/// Confusion matrix of images, each row in percent of its true images, on a scale that shows rare confusions.
 ///
 /// `names`: of the classes. `counts`: `[classes, classes]`, rows truth, columns prediction.
 ///

@@ -50,7 +50,7 @@ type Chart<'a, 'b> = ChartContext<'a, Surface<'b>, Cartesian2d<RangedCoordf64, R
 /// More than a panel has pixels.
 const MOST_STRETCHES: usize = 1200;
 
-/// Losses over steps: one panel a term, one colour a local module. Where there are many points the logged values are
+/// Losses over steps: one panel a term, one color a local module. Where there are many points the logged values are
 /// faint and their moving mean is bold.
 ///
 /// # Errors
@@ -128,7 +128,7 @@ pub fn lr_plot(path: impl AsRef<Path>, points: &[(usize, f64)]) -> Result<()> {
     })
 }
 
-/// Names and colours of lines, in as many rows as they need.
+/// Names and colors of lines, in as many rows as they need.
 pub(super) struct Legend {
     /// Name, index and place `(x, y)` of each line's entry.
     places: Vec<(String, usize, (i32, i32))>,

@@ -1,4 +1,4 @@
-//! What is known of the picture and of its label behind each block.
+//! What is known of the image and of its label behind each block.
 
 use super::curves::{Legend, SIZE, draw_axes, y_range, y_step};
 use crate::Result;
@@ -34,11 +34,11 @@ pub struct DepthCurve {
 pub struct DepthAxes<'a> {
     /// The axis title of the right panel, such as "mIoU (%)".
     pub score: &'a str,
-    /// Error and score of who has not seen the picture: a dotted line in each panel.
+    /// Error and score of who has not seen the image: a dotted line in each panel.
     pub without: (f64, f64),
 }
 
-/// Two panels over depth: the error of reconstructed pictures (little error is much I(h, x)) and the score of classifiers
+/// Two panels over depth: the error of reconstructed images (little error is much I(h, x)) and the score of classifiers
 /// (I(h, y)), a line a run. A square is the end of a local module.
 ///
 /// # Errors

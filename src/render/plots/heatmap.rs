@@ -18,7 +18,7 @@ const LONGEST_NAME: i32 = 240;
 pub(super) enum Scale {
     /// Twice the share is twice the step from white.
     Linear,
-    /// Cube root: one picture in a hundred is already well off white.
+    /// Cube root: one image in a hundred is already well off white.
     CubeRoot,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Heatmap<'a> {
     pub counts: Array2<u64>,
     /// What 100 % of each row is: at least the sum of its counts.
     pub totals: Vec<u64>,
-    /// From share to colour.
+    /// From share to color.
     pub scale: Scale,
     /// What is counted, such as "pixels".
     pub unit: &'a str,
@@ -137,7 +137,7 @@ impl Heatmap<'_> {
         Ok(())
     }
 
-    /// The colours of shares, at the right.
+    /// The colors of shares, at the right.
     fn legend(&self, area: &Area, layout: &Layout) -> Drawn {
         let (top, side, width) = (layout.top, layout.side, 24);
         let x = layout.left + side + 24;

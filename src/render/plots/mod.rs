@@ -1,4 +1,4 @@
-//! Plots of runs and scores as PNG and SVG, readable in a README's column and to people with any colour vision.
+//! Plots of runs and scores as PNG and SVG, readable in a README's column and to people with any color vision.
 
 mod bars;
 mod classes;

@@ -16,7 +16,7 @@ pub struct Stretch {
     pub time: [f64; 2],
 }
 
-/// `points`: seconds since the step's start and bytes, in order. Each stretch has a colour of its own.
+/// `points`: seconds since the step's start and bytes, in order. Each stretch has a color of its own.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -61,7 +61,7 @@ impl ClassSet {
         Ok(())
     }
 
-    /// What is wrong with the colours, if anything: one that two classes have.
+    /// What is wrong with the colors, if anything: one that two classes have.
     ///
     /// # Errors
     /// See above.

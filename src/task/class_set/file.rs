@@ -22,7 +22,7 @@ pub enum MasksAre {
     /// Grey levels or palette indices.
     #[default]
     Ids,
-    /// RGB colours of the classes, matched exactly.
+    /// RGB colors of the classes, matched exactly.
     Colors,
 }
 
@@ -183,7 +183,7 @@ impl ClassFile {
             classes.raise_ids(keys.preset.as_deref())?;
         }
         classes.check()?;
-        // Published palettes repeat some colours, which only matters where masks hold colours.
+        // Published palettes repeat some colors, which only matters where masks hold colors.
         let published = preset(&classes.name).is_some_and(|preset| preset.first_difference(&classes).is_none());
         if !published || layout.masks_are == MasksAre::Colors {
             classes.check_colors()?;
@@ -213,7 +213,7 @@ impl ClassSet {
     }
 }
 
-/// Classes with the ids and colours that were left out.
+/// Classes with the ids and colors that were left out.
 fn filled(keys: Vec<ClassKeys>) -> Vec<Class> {
     let taken: Vec<[u8; 3]> = keys.iter().filter_map(|class| class.color).collect();
     let mut free = (0..).map(distinct_color).filter(|color| !taken.contains(color));

@@ -1,4 +1,4 @@
-//! Class sets: which classes a dataset has, their names, colours and ids on disk.
+//! Class sets: which classes a dataset has, their names, colors and ids on disk.
 //!
 //! In memory a label holds a *class index* for each pixel, 0-based in the order of [`ClassSet::classes`] (Cityscapes
 //! calls it a train id), or [`IGNORE_INDEX`]. On disk it holds *ids*, which a class set maps to class indices.
@@ -27,7 +27,7 @@ pub const MAX_CLASSES: usize = 256;
 pub struct Class {
     /// Name in reports, plots and pages.
     pub name: String,
-    /// Colour of masks and overlays, RGB.
+    /// Color of masks and overlays, RGB.
     pub color: [u8; 3],
     /// Ids on disk that stand for the class. Predictions are written with the first.
     pub ids: Vec<u16>,
@@ -69,7 +69,7 @@ pub struct ClassSet {
     /// Ids on disk of pixels without a class.
     #[serde(default)]
     pub ignore: Vec<u16>,
-    /// Colours of pixels without a class, for masks of colours.
+    /// Colors of pixels without a class, for masks of colors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_colors: Vec<[u8; 3]>,
     /// What every other id on disk means.
@@ -94,7 +94,7 @@ impl ClassSet {
         Arc::clone(CITYSCAPES.get_or_init(|| Arc::new(preset("cityscapes").expect("it is built in"))))
     }
 
-    /// Classes that are numbered from 0 in the order of `names`, with colours that can be told apart: the set of a
+    /// Classes that are numbered from 0 in the order of `names`, with colors that can be told apart: the set of a
     /// dataset with one class for each image. Any number of classes.
     pub fn numbered(name: &str, names: &[String]) -> Self {
         let class = |(index, name): (usize, &String)| Class {
@@ -134,7 +134,7 @@ impl ClassSet {
         self.classes.get(usize::from(index)).map_or("ignored", |class| &class.name)
     }
 
-    /// Colour of a class index; black where it is none.
+    /// Color of a class index; black where it is none.
     pub fn color_of(&self, index: u16) -> [u8; 3] {
         self.classes.get(usize::from(index)).map_or([0; 3], |class| class.color)
     }
@@ -158,7 +158,7 @@ impl ClassSet {
         ids.copied().max().unwrap_or(0)
     }
 
-    /// The first class that differs from another set's, by name and place: its index and both names. Colours and ids on
+    /// The first class that differs from another set's, by name and place: its index and both names. Colors and ids on
     /// disk may differ: they do not change what a network has learned.
     pub fn first_difference<'a>(&'a self, other: &'a Self) -> Option<(usize, Option<&'a str>, Option<&'a str>)> {
         let name = |set: &'a Self, index: usize| set.classes.get(index).map(|class| class.name.as_str());
@@ -167,7 +167,7 @@ impl ClassSet {
         Some((index, name(self, index), name(other, index)))
     }
 
-    /// Whether ids and colours on disk mean the same in another set of the same classes.
+    /// Whether ids and colors on disk mean the same in another set of the same classes.
     pub fn reads_like(&self, other: &Self) -> bool {
         let sorted = |ids: &[u16]| {
             let mut ids = ids.to_vec();
@@ -195,7 +195,7 @@ impl ClassSet {
     }
 }
 
-/// Colour of class `index` where none is given: the colour map of Pascal VOC, whose neighbours differ strongly, without
+/// Color of class `index` where none is given: the color map of Pascal VOC, whose neighbours differ strongly, without
 /// its black.
 ///
 /// Source: `VOClabelcolormap` of the PASCAL VOC devkit.
