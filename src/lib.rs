@@ -1,9 +1,9 @@
 //! Semantic segmentation at full resolution, trained in gradient-isolated local modules (InfoPro, ICLR 2021).
 //!
-//! Data moves one way: [`data`] makes batches, [`local`] trains a [`net`]work module by module, [`train`] drives it,
-//! [`eval`] scores it and [`render`] draws what came out. [`ops`] holds the tensor operations with their own backward,
-//! [`memory`] counts bytes, [`probe`] asks what each block of a trained network knows,
-//! [`weights`] takes a network's weights out to other programs and in from them.
+//! Data moves one way: [`data`] makes batches, [`local`] trains a [`net`]work of a [`task`] module by module, as a [`config`]
+//! says; [`train`] drives it, [`eval`] scores it, [`render`] writes what came out and [`page`] puts it on a page. [`ops`] holds
+//! the tensor operations with their own backward, [`device`] says where they run, [`memory`] counts bytes, [`probe`] asks what
+//! each block of a trained network knows, [`weights`] takes a network's weights out to other programs and in from them.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Sentences of the library for the person who uses it. They go to the `log` crate under one target: the library itself
+//! Messages of the library for the user. They go to the `log` crate under one target: the library itself
 //! prints nothing, and the programs show them on stderr.
 
 use std::fmt::Display;

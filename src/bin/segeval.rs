@@ -121,7 +121,14 @@ impl Opened {
         newest.tell_damaged();
         newest.tell_unfinished(run);
         newest.check_classes(pictures.classes())?;
+        if pictures.task().is_dense() {
+            cli::say(format_args!("segeval: classes: {}", pictures.classes().describe()));
+        }
         Ok(Self { config, device, split, pictures, newest })
+    }
+
+    fn scored(&self, test_time: &TestTime) -> Scored {
+        Scored::new(&self.config.data, &self.split, self.pictures.classes(), test_time, Some(&self.newest.folder))
     }
 
     fn predictor(&self) -> Result<Predictor> {
@@ -175,7 +182,7 @@ fn of_run(args: &Args, run: &Path) -> Result<ExitCode> {
     let about = || opened.about(run, protocols[0].test_time.in_words());
     match opened.pictures.task() {
         TaskKind::Segmentation => of_segmentation(args, &opened, &predictor, &protocols, &out, about),
-        TaskKind::Classification => of_classification(args, &opened.config, &predictor, &*opened.pictures, &out, about),
+        TaskKind::Classification => of_classification(args, &opened, &predictor, &out, about),
     }
 }
 
@@ -241,12 +248,12 @@ fn print_page(path: &Path) -> Result<ExitCode> {
 /// Scores a run that says a class of each image.
 fn of_classification(
     args: &Args,
-    config: &RunConfig,
+    opened: &Opened,
     predictor: &Predictor,
-    classes: &dyn Dataset,
     out: &Path,
     about: impl FnOnce() -> Result<About>,
 ) -> Result<ExitCode> {
+    let (config, classes) = (&opened.config, &*opened.pictures);
     let normalization = config.data.dataset.normalization();
     let augment = ClassAugment::of(&config.augment, config.train.resolution, normalization);
     let progress = Pictures::new("segeval", classes.len());
@@ -262,7 +269,7 @@ fn of_classification(
     progress.finish();
     whole?;
     let counted = metric.counted;
-    let written = written::write_classification(&counted, out, on_sheet)?;
+    let written = written::write_classification(&counted, out, opened.scored(&TestTime::default()), on_sheet)?;
     cli::print(format_args!("{}\n", counted.report()))?;
     for path in written {
         cli::print(format_args!("{}\n", path.display()))?;
@@ -301,13 +308,7 @@ fn of_segmentation(
         [_] => Vec::new(),
         several => several.iter().zip(&evaluations).map(|(p, e)| (p.name.as_str(), e.scores().miou)).collect(),
     };
-    let scored = Scored::new(
-        &opened.config.data,
-        &opened.split,
-        source.classes(),
-        &protocols[0].test_time,
-        Some(&opened.newest.folder),
-    );
+    let scored = opened.scored(&protocols[0].test_time);
     let code = write(&evaluations[0], overlays, out, scored, &mious)?;
     let Some(folder) = &args.report else { return Ok(code) };
     let shown = page::gallery(predictor, source, &protocols[0].test_time, &evaluations[0], args.report_pictures)?;

@@ -37,6 +37,10 @@ pub fn install(left: impl Fn() -> String + Send + 'static) -> Result<Stop> {
     if before.is_some() {
         return Ok(stop());
     }
+    stop().set_last_resort(|reason| {
+        say(format_args!("segtrain: {reason}"));
+        std::process::exit(1);
+    });
     let refused = |error: &dyn std::fmt::Display| Error::run(format!("Ctrl-C cannot be handled: {error}"));
     ctrlc::set_handler(|| {
         if stop().request() {

@@ -223,7 +223,7 @@ impl TrainArgs {
 #[allow(missing_docs)]
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DataArgs {
-    /// DatasetKind [default: the run's]
+    /// Dataset [default: the run's]
     #[arg(long)]
     pub dataset: Option<DatasetKind>,
 

@@ -1,14 +1,14 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
 
 use super::merge::Merged;
-use super::{DatasetKind, RunConfig};
+use super::{DatasetKind, RunConfig, paper};
 use crate::files::plain_cause;
 use crate::{Error, Result};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// Default of synthetic runs; its comments are the ones of every saved configuration.
+/// Default of synthetic runs.
 const DEMO: &str = include_str!("../../configs/demo.toml");
 const FOLDER: &str = include_str!("../../configs/folder.toml");
 const CITYSCAPES: &str = include_str!("../../configs/cityscapes-r101-k2-1024x2048.toml");
@@ -79,6 +79,14 @@ pub(super) fn default_table(dataset: DatasetKind) -> Table {
     };
     flatten("", parsed(text), &mut put);
     put("data.dataset".into(), Value::String(dataset.name()));
+    // Loss weights that are the paper's for the default network and K are no default for others.
+    let config: RunConfig = table.clone().try_into().expect("the built-in configurations are tested");
+    if Some((config.local.recon_weight, config.local.task_weight)) == paper::weights(&config) {
+        for key in ["local.recon_weight", "local.task_weight"] {
+            let demo = place_of(&mut parsed(DEMO), key).cloned().expect("the demo has every key");
+            *place_of(&mut table, key).expect("the demo has every key") = demo;
+        }
+    }
     table
 }
 
@@ -128,7 +136,10 @@ impl Layers {
         let mut merged = Merged::new(dataset);
         let (of_file, typed): (Vec<_>, Vec<_>) = settings.into_iter().partition(|setting| setting.layer < TYPED);
         of_file.into_iter().try_for_each(|setting| merged.apply(setting))?;
-        merged.forget_what_follows();
+        // A run that goes on keeps what it was begun with.
+        if !self.flags.iter().any(|flag| flag.name == "--resume") {
+            merged.forget_what_follows();
+        }
         typed.into_iter().try_for_each(|setting| merged.apply(setting))?;
         merged.reconcile()?;
         merged.follow_length()?;

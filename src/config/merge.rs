@@ -20,7 +20,7 @@ pub(super) struct Merged {
     said: HashMap<String, (u8, String)>,
     /// Strongest layer that changed the backbone from what the layers below it said.
     backbone_changed: u8,
-    /// What the person is to know of the configuration, once it is accepted.
+    /// A remark on the configuration, to be printed once it is accepted.
     pub note: Option<String>,
 }
 
@@ -59,15 +59,13 @@ impl Merged {
         for key in FOLLOWERS {
             let mut without = self.clone();
             without.said.remove(key);
-            let mut default = default_table(without.dataset);
-            let (Some(place), Some(default)) = (place_of(&mut without.table, key), place_of(&mut default, key)) else {
-                continue;
-            };
-            *place = default.clone();
+            let Some(default) = place_of(&mut default_table(self.dataset), key).cloned() else { continue };
+            without.put(key, default.clone());
             // What is wrong with the file is told below, in the order of its keys.
             let follows = without.follow_length().and_then(|()| without.follow_paper());
             if follows.is_ok() && without.get_mut(key) == self.get_mut(key) {
                 self.said.remove(key);
+                self.put(key, default);
             }
         }
     }

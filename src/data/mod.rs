@@ -23,11 +23,11 @@ pub mod scenes;
 pub mod synth;
 pub mod training_set;
 
-use super::config::{DataConfig, DatasetKind};
 use crate::task::ClassSet;
 use crate::task::TaskKind;
 use crate::task::class_set::{ClassFile, LayoutKeys};
 use crate::{Error, Result};
+use config::{DataConfig, DatasetKind};
 use ndarray::{Array2, Array3};
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::classification::Classification;
 use super::json::{self, Named, named, nan_if_null};
-use super::report::percent;
+use super::report::{Scored, percent};
 use crate::Result;
 use crate::text::counted;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct ClassificationReport {
     pub confusion: Vec<Vec<u64>>,
     /// Images evaluated.
     pub images: usize,
+    /// What was scored; absent in older reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored: Option<Scored>,
 }
 
 impl ClassificationReport {
@@ -46,6 +49,7 @@ impl ClassificationReport {
             classes: named(counted.class_names().iter().map(String::as_str), &counted.per_class_accuracy()),
             confusion: counted.confusion().outer_iter().map(|row| row.to_vec()).collect(),
             images: counted.images(),
+            scored: None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! From a trained network, or from predictions made elsewhere, to scores: inference, the confusion matrix, instances, and
-//! what is written of them.
+//! From a trained network, or from predictions made elsewhere, to scores: inference, metrics, the confusion matrix,
+//! instances, and reports as values; `render` writes them.
 
 pub(crate) mod ahead;
 pub(crate) mod classification;

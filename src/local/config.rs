@@ -113,10 +113,10 @@ fn feature_dim() -> usize {
 /// Where the network is cut: `"auto"`, `"balanced"`, or the names of the blocks after which to cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cuts {
-    /// The paper's cuts where it names some. Else networks for small images are cut into modules of the same number of
-    /// blocks, and others balanced by activation memory.
+    /// A run takes the paper's cuts, where it names some. Else networks for small images are cut into modules of the same
+    /// number of blocks, and others balanced by activation memory.
     Auto,
-    /// InfoPro*: the paper's memory-balanced cuts where it names some, else balanced by activation memory.
+    /// InfoPro*: a run takes the paper's memory-balanced cuts, where it names some. Else balanced by activation memory.
     Balanced,
     /// K − 1 block names such as `layer3.12`, in order.
     After(Vec<String>),

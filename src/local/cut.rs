@@ -1,7 +1,7 @@
 //! Where the network is cut.
 //!
-//! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. The paper names cuts for some
-//! networks (`paper`). Elsewhere networks for small images are cut into modules of the same number of blocks, as the
+//! A cut behind block `i` ends a module with it; the next begins with block `i + 1`. Where the paper names cuts for
+//! a network, they are in the [`Spec`] by name. Elsewhere networks for small images are cut into modules of the same number of blocks, as the
 //! paper's are; of the others, and of all where `cuts` is `balanced`, the cuts minimise the largest module's activation
 //! memory, which is the peak of a training step.
 

@@ -1,5 +1,5 @@
 //! Local learning methods: what each gives a local module to learn from. A new method is a variant here and an arm of
-//! [`Method::traits`]; cut, cost, heads and module ask this file, and nothing else reads the variants.
+//! [`Method::traits`]; cut, cost, heads and module ask this file, and none of them reads the variants.
 
 use super::config::{LocalConfig, LocalHeadKind, TaskLoss};
 use super::loss;

@@ -1,4 +1,4 @@
-//! The cut network, and who of its modules steps when.
+//! The cut network: its modules in order, and a step of all of them.
 
 use super::config::Precision;
 use super::cut;
@@ -92,7 +92,7 @@ impl LocalNetwork {
         Ok(Self { modules, normalization: spec.normalization, precision: spec.precision })
     }
 
-    /// Puts each module on its device, as `super::place::of` says.
+    /// Puts each module on its device, as [`RunConfig::places`](crate::config::RunConfig::places) says.
     pub fn place(&mut self, devices: &[Device], place: &[usize]) {
         for (module, &number) in self.modules.iter_mut().zip(place) {
             module.device_number = number;

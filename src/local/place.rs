@@ -5,7 +5,7 @@ use super::cut;
 use super::spec::Spec;
 use crate::Result;
 
-/// Number of each module's device among `devices`: neighbours together, so that the device with the most work has the least
+/// Number of each module's device among so many: neighbours together, so that the device with the most work has the least
 /// that can be.
 ///
 /// # Errors

@@ -7,7 +7,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::Instant;
 
 /// Smallest block that is counted.
@@ -36,7 +39,7 @@ static ALLOCATOR: Counting = Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-static LAST_WORDS: OnceLock<ExhaustionAdvice> = OnceLock::new();
+static LAST_WORDS: AtomicPtr<ExhaustionAdvice> = AtomicPtr::new(std::ptr::null_mut());
 static RECORDING: AtomicBool = AtomicBool::new(false);
 static TIMELINE: OnceLock<Timeline> = OnceLock::new();
 
@@ -75,14 +78,15 @@ impl ExhaustionAdvice {
 /// From now on, a block that the system refuses, or that takes the heap above `limit` bytes, ends the process with one of
 /// these sentences on stderr and exit code 1. The first call holds.
 pub fn on_exhaustion(limit: Option<u64>, words: ExhaustionAdvice) {
-    if LAST_WORDS.set(words).is_ok() {
-        LIMIT.store(limit.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX), Relaxed);
-    }
+    // Another thread may be reading the words of the run before: they are never freed.
+    LAST_WORDS.store(Box::leak(Box::new(words)), Release);
+    LIMIT.store(limit.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX), Relaxed);
 }
 
 /// What [`on_exhaustion`] was told to say where `bytes` could be had.
 pub fn exhaustion_advice(bytes: u64) -> Option<&'static str> {
-    LAST_WORDS.get().map(|words| words.about(bytes))
+    // SAFETY: null, or a box that is never freed.
+    unsafe { LAST_WORDS.load(Acquire).as_ref() }.map(|words| words.about(bytes))
 }
 
 struct Timeline {

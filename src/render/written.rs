@@ -3,7 +3,7 @@
 use super::mistakes::{Mistake, mistakes};
 use super::{plots, save_png};
 use crate::eval::report::{Report, Scored};
-use crate::eval::{Classification, Counted, Evaluation};
+use crate::eval::{Classification, ClassificationReport, Counted, Evaluation};
 use crate::files::{make_folder, plain_cause};
 use crate::text::counted as number_of;
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub fn write(counted: &Counted, folder: &Path, scored: Scored) -> Result<()> {
     match counted {
         Counted::Segmentation(evaluation) => write_segmentation(evaluation, folder, scored, &[]).map(drop),
-        Counted::Classification(counted) => write_classification(counted, folder, usize::MAX).map(drop),
+        Counted::Classification(counted) => write_classification(counted, folder, scored, usize::MAX).map(drop),
     }
 }
 
@@ -56,7 +56,12 @@ pub fn write_segmentation(
 ///
 /// # Errors
 /// A file that cannot be written; no image was counted.
-pub fn write_classification(counted: &Classification, folder: &Path, most_mistakes: usize) -> Result<Vec<PathBuf>> {
+pub fn write_classification(
+    counted: &Classification,
+    folder: &Path,
+    scored: Scored,
+    most_mistakes: usize,
+) -> Result<Vec<PathBuf>> {
     if counted.images() == 0 {
         return Err(Error::run("there is no picture: nothing to score"));
     }
@@ -64,7 +69,7 @@ pub fn write_classification(counted: &Classification, folder: &Path, most_mistak
     make_folder(&plot_folder)?;
     let report = folder.join("report.json");
     let (accuracy, confusion) = (plot_folder.join("accuracy.png"), plot_folder.join("confusion.png"));
-    counted.report().write(&report)?;
+    ClassificationReport { scored: Some(scored), ..counted.report() }.write(&report)?;
     plots::accuracy_plot(&accuracy, counted.class_names(), &counted.per_class_accuracy(), 1.0 - counted.top1_error())?;
     plots::class_confusion(&confusion, counted.class_names(), counted.confusion())?;
     let mut written = vec![report, accuracy, confusion];
@@ -109,6 +114,12 @@ mod tests {
         Verdict { name: name.into(), truth, top: vec![predicted], confidence }
     }
 
+    fn scored() -> Scored {
+        let data = crate::config::defaults_for(crate::config::DatasetKind::SyntheticDigits).data;
+        let classes = crate::task::ClassSet::numbered("digits", &names(3));
+        Scored::new(&data, "test", &classes, &crate::eval::TestTime::default(), None)
+    }
+
     fn grey() -> Result<Array3<u8>> {
         Ok(Array3::from_elem((4, 4, 3), 90))
     }
@@ -116,7 +127,7 @@ mod tests {
     #[test]
     fn nothing_counted_is_nothing_to_score() {
         let none = Classification::new(&names(2), 0);
-        let error = write_classification(&none, Path::new("/no/such"), 0).unwrap_err().to_string();
+        let error = write_classification(&none, Path::new("/no/such"), scored(), 0).unwrap_err().to_string();
         assert!(error.contains("nothing to score"), "{error}");
     }
 
@@ -125,14 +136,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut all = Classification::new(&names(3), 2);
         all.add(verdict("a", 0, 1, 0.9), grey).unwrap();
-        let written = write_classification(&all, folder.path(), 9).unwrap();
+        let written = write_classification(&all, folder.path(), scored(), 9).unwrap();
         let expected = ["report.json", "plots/accuracy.png", "plots/confusion.png", "mistakes.png"];
         assert_eq!(written, expected.map(|name| folder.path().join(name)));
         assert!(written.iter().all(|path| path.is_file()));
 
         let mut right = Classification::new(&names(3), 2);
         right.add(verdict("a", 0, 0, 0.9), grey).unwrap();
-        assert_eq!(write_classification(&right, folder.path(), 9).unwrap().len(), 3);
+        assert_eq!(write_classification(&right, folder.path(), scored(), 9).unwrap().len(), 3);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "report.json and plots");
     }
 }

@@ -29,16 +29,14 @@ impl Trainer {
         if let Some(board) = &mut self.log.board {
             board.look(step, &self.network, &predictor, val, &augment, &self.devices[0])?;
         }
-        let mut drawn = Overlays::new(&self.folder, overlays, val.len())?;
+        let mut drawn = Overlays::new(&self.folder, if val.task().is_dense() { overlays } else { 0 }, val.len())?;
         let draw = Box::new(|example: &_, pred: &_| drawn.add(val.classes(), example, pred));
         let counted = Counted::of(&predictor, val, augment, overlays, draw, |images| {
             self.log.observer.evaluating(images, val.len());
             if self.log.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let Some(counted) = counted else { return Ok(None) };
-        if overlays > 0 && matches!(counted, Counted::Segmentation(_)) {
-            drawn.publish()?;
-        }
+        drawn.publish()?;
         if !counted.is_scored() {
             self.log
                 .observer

@@ -1,4 +1,4 @@
-//! Out of memory: what a person is told, and the plan that would have fitted.
+//! Out of memory: the message, with the plan that would have fitted.
 
 use crate::config::RunConfig;
 use crate::local::plan::{self, Fixed, Plan};

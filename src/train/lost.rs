@@ -1,8 +1,8 @@
 //! A worker of another machine that is gone: the run ends within seconds, with what is left of it.
 
+use super::observer::Stop;
 use super::words::left_of;
 use crate::device::{RemoteAddress, still_answers};
-use crate::messages::say;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Does `work`, on these workers among others. Where one of them is gone, burn's panic about it becomes an error; where burn
-/// waits for it for ever, the process ends with the same words.
+/// waits for it forever, [`Stop`]'s last resort gets the same words.
 ///
 /// # Errors
 /// Those of `work`; a worker that is gone.
-pub fn guarded<T>(remotes: &[RemoteAddress], run: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guarded<T>(remotes: &[RemoteAddress], run: &Path, stop: &Stop, work: impl FnOnce() -> Result<T>) -> Result<T> {
     if remotes.is_empty() {
         return work();
     }
-    let watch = Watch::start(remotes.to_vec(), run.to_path_buf());
+    let watch = Watch::start(remotes.to_vec(), run.to_path_buf(), stop.clone());
     let outcome = catch_unwind(AssertUnwindSafe(work));
     drop(watch);
     match outcome {
@@ -65,7 +65,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(remotes: Vec<RemoteAddress>, run: PathBuf) -> Self {
+    fn start(remotes: Vec<RemoteAddress>, run: PathBuf, stop: Stop) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         let watch = move || {
@@ -79,8 +79,7 @@ impl Watch {
                 thread::sleep(GRACE);
                 if !is_over.load(SeqCst) {
                     let cause = format!("{gone}: the worker does not answer any more");
-                    say(format_args!("segtrain: {}", explained(&run, &cause)));
-                    std::process::exit(1);
+                    return stop.give_up(&explained(&run, &cause).to_string());
                 }
             }
         };

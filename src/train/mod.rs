@@ -1,7 +1,7 @@
 //! A training run from configuration to plots.
 //!
-//! [`load`] makes the configuration, [`run`] trains: `trainer` is the loop, `schedule` who of the modules steps when; `lr` the learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged,
-//! [`Observer`] what a caller sees meanwhile.
+//! [`load`] makes the configuration, and [`run`] trains. `trainer` is the loop, `schedule` which module steps when, `lr` the
+//! learning rate, [`checkpoint`] what survives a crash, [`metrics`] what is logged, [`Observer`] what a caller sees of a run.
 
 mod board;
 pub mod checkpoint;
@@ -28,5 +28,5 @@ mod words;
 pub use fit::load;
 pub use lr::learning_rate;
 pub use observer::{Observer, Silent, Stop};
-pub use run::{Outcome, run};
+pub use run::{Outcome, run, run_with};
 pub use words::left_of;

@@ -3,8 +3,8 @@
 use super::metrics::StepLine;
 use crate::Result;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Callbacks of a run. Each does nothing unless it is implemented.
@@ -49,17 +49,45 @@ pub struct Silent;
 impl Observer for Silent {}
 
 /// Asks a run to save and end after the step it is at. Clones ask the same run.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    asked: AtomicBool,
+    last_resort: Mutex<Option<LastResort>>,
+}
+
+/// Gets the reason, as a sentence.
+type LastResort = Box<dyn Fn(&str) + Send>;
 
 impl Stop {
     /// Asks; returns whether it was asked before.
     pub fn request(&self) -> bool {
-        self.0.swap(true, Ordering::SeqCst)
+        self.0.asked.swap(true, Ordering::SeqCst)
     }
 
     /// Whether it was asked.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    /// Sets what ends a run that cannot end by itself: burn waits forever for a remote worker that hangs. A program will exit;
+    /// without this, such a run goes on waiting.
+    pub fn set_last_resort(&self, act: impl Fn(&str) + Send + 'static) {
+        *self.0.last_resort.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
+    }
+
+    /// Calls the last resort, if there is one.
+    pub(super) fn give_up(&self, reason: &str) {
+        if let Some(act) = &*self.0.last_resort.lock().unwrap_or_else(PoisonError::into_inner) {
+            act(reason);
+        }
+    }
+}
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Stop").field(&self.requested()).finish()
     }
 }

@@ -16,6 +16,7 @@ use crate::local::{LocalNetwork, cost::StepCost, cut};
 use crate::memory;
 use crate::messages::say;
 use crate::task::ClassSet;
+use crate::task::class_set::ClassFile;
 use crate::weights::Checkpoint;
 use crate::weights::classifiers::{ClassMap, NewClasses};
 use crate::{Error, Result, data};
@@ -47,7 +48,61 @@ pub enum Outcome {
 ///
 /// # Errors
 /// Anything wrong with data, configuration, device or disk; a loss that is not finite. The last checkpoint stays good.
-pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'static, stop: Stop) -> Result<Outcome> {
+pub fn run(config: RunConfig, resume: bool, observer: impl Observer + 'static, stop: Stop) -> Result<Outcome> {
+    let open = |config: &RunConfig| {
+        let split = |split: &str| data::open(&config.data, split);
+        let file = config.data.dataset.task().is_dense().then(|| data::class_file(&config.data)).transpose()?;
+        Ok(Splits { train: split(&config.data.train_split)?, val: split(&config.data.val_split)?, file })
+    };
+    run_on(open, config, resume, Box::new(observer), stop)
+}
+
+/// Like [`run`], on datasets of the caller's own. The section `[data]` of the configuration is only read for its task, the
+/// number of loader threads and the normalization, and is kept in the run folder.
+///
+/// # Errors
+/// See [`run`]; the datasets are for another task than `config.data.dataset`.
+pub fn run_with(
+    train: Box<dyn Dataset>,
+    val: Box<dyn Dataset>,
+    config: RunConfig,
+    resume: bool,
+    observer: impl Observer + 'static,
+    stop: Stop,
+) -> Result<Outcome> {
+    for dataset in [&train, &val] {
+        let (given, wanted) = (dataset.task(), config.data.dataset.task());
+        if given != wanted {
+            let (given, wanted) = (given.task().unit(), wanted.task().unit());
+            return Err(Error::usage(format!(
+                "data.dataset = {}: has a class for each {wanted}, the given dataset one for each {given}; start from the \
+                 defaults of another dataset",
+                config.data.dataset.name()
+            )));
+        }
+    }
+    let own = |_: &RunConfig| {
+        let file = train.task().is_dense().then(|| ClassFile::of((**train.classes()).clone()));
+        Ok(Splits { train, val, file })
+    };
+    run_on(own, config, resume, Box::new(observer), stop)
+}
+
+/// What is trained on and what is scored.
+struct Splits {
+    train: Box<dyn Dataset>,
+    val: Box<dyn Dataset>,
+    /// The class set with the layout of its files, where each pixel has a class.
+    file: Option<ClassFile>,
+}
+
+fn run_on(
+    open: impl FnOnce(&RunConfig) -> Result<Splits>,
+    mut config: RunConfig,
+    resume: bool,
+    observer: Box<dyn Observer>,
+    stop: Stop,
+) -> Result<Outcome> {
     // First: another process may still be changing this run.
     let mut lock = if resume { Some(RunLock::take(&config.train.out)?) } else { None };
     let checkpoint = match resume {
@@ -56,31 +111,8 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
     };
     // What is wrong with the command comes before what is wrong with files. Cuts do not depend on the classes.
     cut::module_ranges_of(&config.spec(), ClassSet::cityscapes().len())?;
-    if let Some(checkpoint) = &checkpoint {
-        checkpoint.tell_damaged();
-        checkpoint.check_fits(&config)?;
-        if checkpoint.state.staged_steps.is_some() {
-            features::check_unchanged(&RunConfig::of_run(&config.train.out)?, &config)?;
-        }
-        // A run that was stopped in its last evaluation has that left to do.
-        let log = Metrics::read(&config.train.out.join("metrics.jsonl")).unwrap_or_default();
-        let scored = metrics::has_evaluation(&log, checkpoint.state.step);
-        let total = total_steps(&config);
-        if checkpoint.state.step > total || (checkpoint.state.step == total && scored) {
-            let step = checkpoint.state.step;
-            let longer = match checkpoint.state.staged_steps {
-                None => format!("train longer with --steps N, above {step}"),
-                Some(_) => "a staged run ends there".into(),
-            };
-            let last = if step == total { ", its last," } else { "" };
-            return Err(Error::usage(format!(
-                "{}: step {step}{last} is done already; {longer}",
-                config.train.out.display(),
-            )));
-        }
-    }
-    let train = data::open(&config.data, &config.data.train_split)?;
-    let val = data::open(&config.data, &config.data.val_split)?;
+    checkpoint.iter().try_for_each(|checkpoint| check_resumed(checkpoint, &config))?;
+    let Splits { train, val, file } = open(&config)?;
     for (dataset, split) in [(&train, &config.data.train_split), (&val, &config.data.val_split)] {
         tell_unlabelled(&**dataset, split)?;
     }
@@ -97,7 +129,7 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
     }
     let plan = exhaustion::prepare(&config, classes.len())?;
     let remotes: Vec<_> = config.remote_devices().cloned().collect();
-    let built = lost::guarded(&remotes, &config.train.out, || build(&config, &classes, checkpoint.as_ref()));
+    let built = lost::guarded(&remotes, &config.train.out, &stop, || build(&config, &classes, checkpoint.as_ref()));
     let (devices, network, networks) = built?;
     let folder = match &checkpoint {
         Some(checkpoint) => {
@@ -112,28 +144,43 @@ pub fn run(mut config: RunConfig, resume: bool, observer: impl Observer + 'stati
         }
     };
     let resumed = checkpoint.is_some();
-    if config.data.dataset.task().is_dense() {
-        run_folder::write_classes(&folder, &data::class_file(&config.data)?)?;
+    if let Some(file) = &file {
+        run_folder::write_classes(&folder, file)?;
     }
     let lock = lock; // until the end of the run
-    let outcome = start(
-        config,
-        devices,
-        network,
-        networks,
-        folder.clone(),
-        checkpoint,
-        plan.cost,
-        train,
-        &*val,
-        Box::new(observer),
-        stop,
-    );
+    let outcome =
+        start(config, devices, network, networks, folder.clone(), checkpoint, plan.cost, train, &*val, observer, stop);
     if outcome.is_err() && !resumed {
         run_folder::remove_unstarted(&folder);
     }
     drop(lock);
     outcome
+}
+
+/// Refuses to go on with a run that has come to its end, or that another configuration began.
+fn check_resumed(checkpoint: &checkpoint::Checkpoint, config: &RunConfig) -> Result<()> {
+    checkpoint.tell_damaged();
+    checkpoint.check_fits(config)?;
+    if checkpoint.state.staged_steps.is_some() {
+        features::check_unchanged(&RunConfig::of_run(&config.train.out)?, config)?;
+    }
+    // A run that was stopped in its last evaluation has that left to do.
+    let log = Metrics::read(&config.train.out.join("metrics.jsonl")).unwrap_or_default();
+    let scored = metrics::has_evaluation(&log, checkpoint.state.step);
+    let total = total_steps(config);
+    if checkpoint.state.step > total || (checkpoint.state.step == total && scored) {
+        let step = checkpoint.state.step;
+        let longer = match checkpoint.state.staged_steps {
+            None => format!("train longer with --steps N, above {step}"),
+            Some(_) => "a staged run ends there".into(),
+        };
+        let last = if step == total { ", its last," } else { "" };
+        return Err(Error::usage(format!(
+            "{}: step {step}{last} is done already; {longer}",
+            config.train.out.display(),
+        )));
+    }
+    Ok(())
 }
 
 /// Devices, the network on them, and of data parallelism its replicas.
@@ -214,7 +261,7 @@ fn start(
     let mut trainer = Trainer { log, config, devices, network, folder, classes, first_step };
     let remotes: Vec<_> = trainer.config.remote_devices().cloned().collect();
     let run = trainer.folder.clone();
-    let outcome = lost::guarded(&remotes, &run, || trainer.train(&mut *schedule, val));
+    let outcome = lost::guarded(&remotes, &run, &trainer.log.stop.clone(), || trainer.train(&mut *schedule, val));
     trainer.log.observer.finished();
     outcome
 }

@@ -36,7 +36,7 @@ impl Trainer {
         let (mut done, mut table) = (self.first_step, String::new());
         // Saved, but stopped before the evaluation that was due: do it now, so that the log is that of a whole run.
         if done > 0 && is_scored(done) && !self.log.metrics.has_evaluation(done) {
-            match self.evaluate(val, done, self.overlays_at(done, total))? {
+            match self.evaluate(val, done, self.overlays_at(done, total)).map_err(|error| self.explain(done, error))? {
                 Some(scores) => table = scores,
                 None => return Ok(self.interrupted(done)),
             }
@@ -63,6 +63,7 @@ impl Trainer {
                 }
             }
         }
+        schedule.clean_up(&self.folder);
         Ok(Outcome::Done { folder: self.folder.clone(), table })
     }
 
@@ -102,7 +103,7 @@ impl Trainer {
             .map_err(|error| self.explain(step, error))
     }
 
-    /// The same of a loss that is not finite. A checkpoint of the step before holds the very weights that gave it, and
+    /// Like [`Self::explain`], for a loss that is not finite. A checkpoint of the step before holds the very weights that gave it, and
     /// would give it again whatever the learning rate: it is not the last good one.
     fn explain_loss(&self, step: usize, error: Error) -> Error {
         match checkpoint::last(&self.folder) {

@@ -81,6 +81,11 @@ struct ClassKeys {
 }
 
 impl ClassFile {
+    /// A class set whose files are laid out in no way of their own.
+    pub fn of(classes: ClassSet) -> Self {
+        Self { classes, layout: LayoutKeys::default() }
+    }
+
     /// Reads `--classes FILE|PRESET`. A preset comes first; write `./voc` for a file that is called like one.
     ///
     /// # Errors

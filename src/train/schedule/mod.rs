@@ -1,4 +1,4 @@
-//! Who of the local modules steps when. One file each; a new schedule is a file here and an arm of [`of`].
+//! Which local module steps when. One file for each schedule; a new schedule is a file here and an arm of [`of`].
 
 mod sequential;
 mod staged;
@@ -19,6 +19,7 @@ use burn::tensor::{Device, Tensor};
 use sequential::Sequential;
 use staged::Staged;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use streamed::{Pipelined, Replicated};
 
@@ -35,6 +36,9 @@ pub(super) trait Schedule {
     fn pauses(&self, _step: usize) -> bool {
         false
     }
+
+    /// Removes what only training needed, once the run is over.
+    fn clean_up(&self, _run: &Path) {}
 
     /// Whether the network as a whole can be scored before the last step.
     fn is_scored_between(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::train::features::{self, FeatureStore};
 use crate::train::trainer::Trainer;
 use burn::tensor::Tensor;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Steps of module k (from 0) of K are counted from `k·steps` on.
@@ -59,14 +60,15 @@ impl Schedule for Staged {
                 return Ok(done);
             }
         }
-        if steps.end == self.modules * each {
-            features::remove(&run.folder, self.modules.saturating_sub(2));
-        }
         Ok(steps.end)
     }
 
     fn pauses(&self, step: usize) -> bool {
         step.is_multiple_of(self.each)
+    }
+
+    fn clean_up(&self, run: &Path) {
+        features::remove(run, self.modules.saturating_sub(2));
     }
 
     fn is_scored_between(&self) -> bool {
