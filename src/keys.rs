@@ -6,7 +6,7 @@ use std::fmt::Display;
 /// Smallest side of an image: at output stride 16 it leaves a 2×2 feature map.
 const MIN_SIDE: usize = 32;
 
-/// A key whose value cannot be, and the sentence that says so.
+/// An invalid key, with its message.
 #[derive(Debug)]
 pub struct Problem {
     /// Dotted key at fault.

@@ -66,7 +66,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub backbone: Option<Backbone>,
 
-    /// Who of the local modules steps when
+    /// Which local module steps when
     #[arg(long)]
     pub schedule: Option<ScheduleKind>,
 

@@ -1,4 +1,4 @@
-//! Default of the dataset → file → `--set` → flags, merged key by key so that an error names who said it.
+//! Default of the dataset → file → `--set` → flags, merged key by key so that an error names its source.
 
 use super::merge::Merged;
 use super::{DatasetKind, RunConfig, paper};

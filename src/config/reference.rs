@@ -19,7 +19,7 @@ pub struct Key {
     pub section: &'static str,
     /// Its name in the section.
     pub name: &'static str,
-    /// What it says.
+    /// Its explanation.
     pub docs: String,
     /// The words that it can be, each with its explanation, where it is one of some.
     pub choices: Vec<(String, String)>,
@@ -110,7 +110,7 @@ impl RunConfig {
     }
 }
 
-/// What a key says, in lines of comments; words that explain themselves are in one.
+/// Writes a key's explanation as comments; choices without help share one line.
 fn comment(text: &mut String, key: &Key) {
     wrap(text, "# ", &key.docs.replace('`', ""));
     if key.choices.iter().all(|(_, help)| help.is_empty()) {
@@ -154,9 +154,8 @@ fn edit_value(value: &toml::Value, single: bool) -> Value {
 /// Every key, its value in the demo and its explanation, as Markdown.
 pub fn markdown() -> String {
     let mut text = String::from(
-        "# Keys of the configuration\n\nMade by the tests of the doc comments of the keys: `segtrain --print-config` \
-         prints the same above the values of a run. The defaults are those of `--dataset synthetic`; each dataset has its \
-         own ([configs/](.)).\n",
+        "# Keys of the configuration\n\n`segtrain --print-config` prints the same explanations above the values of a run. The \
+         defaults here are those of `--dataset synthetic`; each dataset has its own ([configs/](.)).\n",
     );
     let demo = toml::Table::try_from(defaults_for(DatasetKind::Synthetic)).expect("a configuration is TOML");
     let mut section = None;

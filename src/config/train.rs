@@ -1,4 +1,4 @@
-//! The section `[train]`: the length of a run, its intervals, and who of its local modules steps when.
+//! The section `[train]`: the length of a run, its intervals, and which local module steps when.
 
 use crate::local::config::Precision;
 use crate::size::Resolution;
@@ -6,7 +6,7 @@ use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Who of the local modules steps when.
+/// Which local module steps when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleKind {
@@ -35,17 +35,17 @@ pub struct TrainConfig {
     pub resolution: Resolution,
     /// Images of a step.
     pub batch_size: usize,
-    /// Who of the local modules steps when.
+    /// Which local module steps when.
     #[serde(default)]
     pub schedule: ScheduleKind,
-    /// Of the schedule async: batches that may wait before each module but the first.
+    /// For the schedule async: batches that may wait before each module but the first.
     #[serde(default = "queue_depth")]
     pub queue_depth: usize,
     /// On a CPU: threads of each module's (schedule async) or replica's own; 0: shares cpu:0, cpu:1, … have their
     /// cores, and else all share the program's.
     #[serde(default)]
     pub worker_threads: usize,
-    /// Of the schedule staged: batches whose features are stored, and used again after as many steps; 0: as many as
+    /// For the schedule staged: batches whose features are stored, and used again after as many steps; 0: as many as
     /// steps.
     #[serde(default)]
     pub stored_batches: usize,

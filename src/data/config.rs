@@ -35,7 +35,7 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
-    /// What no single key's type can say.
+    /// Checks the values of these keys.
     pub(crate) fn check(&self) -> Checked {
         ensure(!self.train_split.is_empty(), "data.train_split", "\"\"", "must name a split, such as \"train\"")?;
         ensure(!self.val_split.is_empty(), "data.val_split", "\"\"", "must name a split, such as \"val\"")?;
@@ -68,7 +68,7 @@ pub struct AugmentConfig {
 }
 
 impl AugmentConfig {
-    /// What no single key's type can say.
+    /// Checks the values of these keys.
     pub(crate) fn check(&self) -> Checked {
         let [smallest, largest] = self.scale;
         ensure(

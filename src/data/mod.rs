@@ -27,6 +27,8 @@ use crate::task::ClassSet;
 use crate::task::TaskKind;
 use crate::task::class_set::{ClassFile, LayoutKeys};
 use crate::{Error, Result};
+pub use normalize::Normalization;
+
 use config::{DataConfig, DatasetKind};
 use ndarray::{Array2, Array3};
 use std::fmt::Debug;

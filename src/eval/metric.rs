@@ -84,7 +84,7 @@ pub fn evaluate<M: Metric + ?Sized>(
     evaluate_some(metric, dataset, &all, on_batch)
 }
 
-/// The same for these examples alone.
+/// Like [`evaluate`], but only counts these examples.
 ///
 /// # Errors
 /// See [`evaluate`].

@@ -49,7 +49,7 @@ pub struct LocalConfig {
 }
 
 impl LocalConfig {
-    /// What no single key's type can say.
+    /// Checks the values of these keys.
     pub(crate) fn check(&self) -> Checked {
         let k = self.num_modules;
         at_least(1, "local.num_modules", k)?;
@@ -143,17 +143,17 @@ pub struct OptimConfig {
     pub min_lr: f64,
     /// Steps of linear warm-up from zero.
     pub warmup_steps: usize,
-    /// Of the schedule step: rising shares of the run, from 0 to below 1, after which gamma multiplies the learning
+    /// For the schedule step: rising shares of the run, from 0 to below 1, after which gamma multiplies the learning
     /// rate.
     #[serde(default)]
     pub milestones: Vec<f64>,
-    /// Of the schedule step: factor at each of the milestones.
+    /// For the schedule step: factor at each of the milestones.
     #[serde(default = "gamma")]
     pub gamma: f64,
 }
 
 impl OptimConfig {
-    /// What no single key's type can say.
+    /// Checks the values of these keys.
     pub(crate) fn check(&self) -> Checked {
         positive("optim.lr", self.lr)?;
         let momentum = self.momentum;

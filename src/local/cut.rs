@@ -38,7 +38,7 @@ pub fn module_ranges(network: &Network, spec: &Spec) -> Result<Vec<Range<usize>>
     Ok(ranges(&last_blocks, names.len()))
 }
 
-/// The same for a network that is not built yet.
+/// Like [`module_ranges`], for a network that is not built yet.
 ///
 /// # Errors
 /// See [`module_ranges`].

@@ -26,6 +26,7 @@ pub use heads::{LocalHead, ReconDecoder};
 pub use method::Method;
 pub use module::{LocalModule, Losses, Targets};
 pub use network::LocalNetwork;
+pub use pipeline::{Job, Work, Workers};
 pub use spec::Spec;
 pub use step::Mark;
 

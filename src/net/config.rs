@@ -50,7 +50,7 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
-    /// What no single key's type can say.
+    /// Checks the values of these keys.
     pub(crate) fn check(&self) -> Checked {
         positive("model.width", self.width)?;
         let stride = self.output_stride;

@@ -40,7 +40,7 @@ impl RunLog {
         self.step_with(step, ModuleLine::all(losses, works))
     }
 
-    /// The same of one module (from 0) alone.
+    /// Like [`Self::step`], but for one module (from 0).
     pub fn step_of(&mut self, step: usize, module: usize, losses: Losses) -> Result<()> {
         self.step_with(step, vec![ModuleLine::of(module, &losses, None)])
     }

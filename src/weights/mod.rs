@@ -17,6 +17,7 @@ pub(crate) mod report;
 pub mod safetensors;
 pub(crate) mod source;
 
+pub use classifiers::{ClassMap, NewClasses};
 pub use import::Checkpoint;
 pub use naming::Naming;
 pub use report::Report;

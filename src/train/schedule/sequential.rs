@@ -31,7 +31,7 @@ impl Schedule for Sequential {
     }
 }
 
-/// Makes a step; of the first on a GPU it tells how far it is.
+/// Makes a step. The first one on a GPU also reports its progress.
 fn make(run: &mut Trainer, step: usize, batch: Batch) -> Result<Vec<Losses>> {
     let Job { input, targets, lr, seed, .. } = run.jobs().job(step, batch);
     let Trainer { network, log, devices, config, first_step, .. } = run;

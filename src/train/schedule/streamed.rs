@@ -6,7 +6,7 @@ use crate::Result;
 use crate::data::loader::Loader;
 use crate::device::DeviceChoice;
 use crate::local::pipeline::{Job, Workers};
-use crate::local::replicas::{self, Replicated as Together};
+use crate::local::replicas;
 use crate::local::{LocalNetwork, Losses};
 use crate::train::exhaustion;
 use crate::train::trainer::Trainer;
@@ -34,7 +34,7 @@ impl Schedule for Pipelined {
 /// Several networks with the same weights.
 pub(super) struct Replicated {
     pub loader: Loader,
-    /// Those beside the run's own.
+    /// All networks but the run's own.
     pub replicas: Vec<LocalNetwork>,
 }
 
@@ -43,7 +43,7 @@ impl Schedule for Replicated {
         let choices = run.config.devices();
         let on_cuda = choices.iter().all(|choice| matches!(choice.resolve(), DeviceChoice::Cuda(_)));
         let shared = run.config.networks_on_one() > 1; // a collective is of different devices
-        let together = Together {
+        let together = replicas::Replicated {
             sync_bn: run.config.parallel.sync_bn,
             threads: run.config.threads_of_worker(),
             collective: if on_cuda && !shared { run.devices.clone() } else { Vec::new() },
