@@ -1,19 +1,13 @@
-//! A dataset of your own, without files: `cargo run --release --example own_dataset [STEPS]`.
+//! A dataset of your own, without files: `cargo run --release --example own_dataset [STEPS [OUT]]`.
 //!
 //! Discs and squares on a grey ground. A folder of images and masks needs no code at all: see `--dataset folder`.
 
-use burn::tensor::{Device, Tensor};
-use infoseg::config::{DatasetKind, defaults_for};
-use infoseg::data::loader::Loader;
-use infoseg::data::training_set::TrainingSet;
+use infoseg::config::{Backbone, DatasetKind, DeviceChoice, defaults_for};
 use infoseg::data::{Dataset, Example};
-use infoseg::eval::{Predictor, Protocol, SegmentationMetric, TestTime, evaluate};
-use infoseg::local::{LocalNetwork, Targets};
 use infoseg::size::Resolution;
-use infoseg::task::ClassSet;
-use infoseg::task::TaskKind;
+use infoseg::task::{ClassSet, TaskKind};
+use infoseg::train::{Outcome, Silent, Stop, run_with};
 use ndarray::{Array2, Array3};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -73,30 +67,20 @@ impl Dataset for Shapes {
 }
 
 fn main() -> infoseg::Result<()> {
-    let steps: usize = std::env::args().nth(1).and_then(|steps| steps.parse().ok()).unwrap_or(30);
+    let mut arguments = std::env::args().skip(1);
     let mut config = defaults_for(DatasetKind::Folder);
-    config.train.resolution = Resolution { height: 64, width: 64 };
-    (config.model.backbone, config.model.width) = (infoseg::config::Backbone::Resnet18, 0.25);
+    config.train.steps = arguments.next().and_then(|steps| steps.parse().ok()).unwrap_or(30);
+    config.train.out = arguments.next().unwrap_or_default().into(); // empty: a new folder under runs/
+    (config.train.resolution, config.train.batch_size) = (Resolution { height: 64, width: 64 }, 8);
+    (config.model.backbone, config.model.width) = (Backbone::Resnet18, 0.25);
     (config.model.aspp_channels, config.model.atrous_rates) = (32, vec![1, 2, 4]);
-    config.optim.lr = 0.05;
+    (config.optim.lr, config.device) = (0.05, DeviceChoice::Cpu);
 
     let (train, val) = (Shapes::new(0, 40), Shapes::new(1000, 8));
-    let device = Device::flex().autodiff();
-    let mut network = LocalNetwork::new(&config.spec(), train.classes().len(), &device)?;
-    let crops = TrainingSet::new(Box::new(train), &config.augment, config.train.resolution, network.normalization);
-    let mut loader = Loader::new(crops, 8, 1, 2, 0);
-    for step in 0..steps {
-        let mut batch = loader.next()?;
-        let label = std::mem::take(&mut batch.label);
-        let input = Tensor::<4>::from_data(batch.into_input(), &device);
-        let targets = Targets::new(&input, network.normalization, label, &device);
-        network.train_step(input, &targets, config.optim.lr, step as u64)?;
-    }
-    let predictor = Predictor::of(&network, &device);
-    let mut metric = SegmentationMetric::new(&predictor, &val, Protocol::only(TestTime::default()));
-    evaluate(&mut metric, &val, |_| ControlFlow::Continue(()))?;
-    for evaluation in &metric.evaluations {
-        print!("{}", evaluation.report().table());
+    // Checkpoints, a log, plots, overlays and report.json come with it, as with segtrain.
+    let outcome = run_with(Box::new(train), Box::new(val), config, false, Silent, Stop::default())?;
+    if let Outcome::Done { folder, table } = outcome {
+        println!("{table}\n{}", folder.display());
     }
     Ok(())
 }

@@ -26,10 +26,14 @@ fn the_loop_by_hand_trains_and_scores() {
 
 #[test]
 fn a_dataset_of_ones_own_has_its_own_classes() {
-    let said = runs("own_dataset", &[Path::new("2")]);
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let said = runs("own_dataset", &[Path::new("2"), &run]);
     for class in ["ground", "disc", "square", "mIoU"] {
         assert!(said.contains(class), "{class} is not in {said}");
     }
+    let read = |name: &str| std::fs::read_to_string(run.join(name)).unwrap();
+    assert!(read("classes.toml").contains("disc") && read("report.json").contains("\"square\""));
 }
 
 #[test]
