@@ -73,7 +73,7 @@ fn a_budget_is_kept_and_written_down() {
         .and_then(|rest| rest.split(' ').next()?.parse().ok())
         .expect("MiB");
     let tight = printed(&format!("{:.0}MiB", 0.75 * peak));
-    assert!(roomy.stderr.contains("--memory-budget 8.00 GiB: end to end; predicted peak "), "{}", roomy.stderr);
+    assert!(roomy.stderr.contains("--memory-budget 8.00 GiB: "), "{}", roomy.stderr);
     assert!(roomy.stdout.contains("\nnum_modules = 1\n"), "{}", roomy.stdout);
     assert!(tight.stderr.contains("; predicted peak ") && !tight.stderr.contains(": end to end; "), "{}", tight.stderr);
     let said = ["\nrecompute = true\n", "\ncuts = [\"layer", "\nmicro_batches = 2\n"];
