@@ -84,6 +84,9 @@ fn segprobe(args: Args) -> Result<ExitCode> {
     let open = |split: &str| data::open(&first.data, split);
     let val = open(&first.data.val_split)?;
     newest.iter().try_for_each(|checkpoint| checkpoint.check_classes(val.classes()))?;
+    if val.task().is_dense() {
+        cli::say(format_args!("segprobe: classes: {}", val.classes().describe()));
+    }
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("probe"));
     make_writable_folder(&out)?;
     let (mut probed, mut written) = (Vec::new(), Vec::new());
