@@ -69,6 +69,7 @@ fn a_run_leaves_scores_plots_and_mistakes_and_segeval_repeats_them() {
     assert_eq!(plots(run.join("plots")), ["accuracy", "confusion", "error", "losses", "lr"]);
     let report = json(run.join("report.json"));
     let confusion: Vec<Vec<u64>> = serde_json::from_value(report["confusion"].clone()).unwrap();
+    assert_eq!((&report["scored"]["split"], &report["scored"]["checkpoint"]), (&"test".into(), &"step-000004".into()));
     let hits: u64 = (0..10).map(|class| confusion[class][class]).sum();
     assert_eq!((confusion.iter().flatten().sum::<u64>(), report["images"].as_u64()), (12, Some(12)));
     let top1 = report["top1"].as_f64().unwrap();

@@ -18,6 +18,7 @@ fn the_confusion_matrix_counts_every_labelled_pixel_and_the_scores_follow_from_i
     let line = ["run", "--dataset", "cityscapes", "--data-root", "data", "--split", "val", "--out", "scores"];
     let outcome = segeval(folder.path()).args(&line).args(&["--overlays", "2"]).succeeds();
 
+    assert!(outcome.stderr.contains("classes: cityscapes (19 classes"), "{}", outcome.stderr);
     let scores = folder.path().join("scores");
     let report = json(scores.join("report.json"));
     let keys: Vec<_> = report.as_object().expect("an object").keys().collect();
