@@ -40,7 +40,7 @@ fn files() -> Vec<PathBuf> {
 fn head(text: &str) -> (Vec<&str>, Option<String>) {
     let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
     let made = head.iter().position(|line| line.starts_with(MADE_BY)).unwrap_or(head.len());
-    let line = |line: &&str| line.strip_prefix(MADE_BY).unwrap_or(&line[1..]).trim().trim_end_matches('\\').to_string();
+    let line = |line: &&str| line.strip_prefix(MADE_BY).unwrap_or(&line[1..]).trim_end_matches('\\').trim().to_string();
     let command = head[made..].iter().map(line).collect::<Vec<_>>().join(" ");
     (head[..made].to_vec(), (!command.is_empty()).then_some(command))
 }
@@ -184,7 +184,7 @@ fn every_shipped_configuration_is_what_its_name_says() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.extension().is_none_or(|of| of != "toml") {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_string();
