@@ -2,7 +2,7 @@
 
 use super::layers::{Setting, TYPED, default_table, flatten, place_of};
 use super::{Cuts, DatasetKind, RunConfig, defaults_for, paper};
-use crate::text::counted;
+use crate::text::{counted, plain_toml};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use toml::{Table, Value};
@@ -43,7 +43,7 @@ impl Merged {
         let before = std::mem::replace(place, value.clone());
         // Reading the whole configuration after each key costs microseconds and pins the blame on this one.
         if let Err(error) = self.table.clone().try_into::<RunConfig>() {
-            let message = plain(error.message());
+            let message = plain_toml(error.message());
             return Err(Error::usage(format!("{source}: {key} = {value}: {message}")));
         }
         if key == "model.backbone" && before != value {
@@ -163,7 +163,7 @@ impl Merged {
     }
 
     pub fn config(&self) -> Result<RunConfig> {
-        self.table.clone().try_into().map_err(|error| Error::usage(plain(error.message())))
+        self.table.clone().try_into().map_err(|error| Error::usage(plain_toml(error.message())))
     }
 }
 
@@ -172,24 +172,6 @@ fn text_of(value: Value) -> Value {
         Value::String(_) => value,
         other => Value::String(other.to_string()),
     }
-}
-
-/// serde's message in the reader's words.
-fn plain(message: &str) -> String {
-    let mut message = message.trim().replace('\n', "; ");
-    for (technical, words) in [
-        ("expected usize", "expected a whole number, 0 or more"),
-        ("expected u64", "expected a whole number, 0 or more"),
-        ("expected f32", "expected a number"),
-        ("expected f64", "expected a number"),
-        ("expected a sequence", "expected a list such as [1, 2]"),
-        ("expected a boolean", "expected true or false"),
-        ("expected path string", "expected a path in quotes"),
-        ("expected a string", "expected text in quotes"),
-    ] {
-        message = message.replace(technical, words);
-    }
-    message
 }
 
 fn unknown_key(key: &str) -> String {

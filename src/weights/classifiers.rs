@@ -3,6 +3,7 @@
 use super::Weights;
 use crate::files::plain_cause;
 use crate::task::ClassSet;
+use crate::text::plain_toml;
 use crate::{Error, Result};
 use burn::tensor::TensorData;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ impl ClassMap {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| Error::file(path, format!("cannot be read: {}", plain_cause(&cause))))?;
         let names: BTreeMap<String, String> = toml::from_str(&text).map_err(|cause| {
-            let cause = cause.message().trim().replace('\n', "; ");
+            let cause = plain_toml(cause.message());
             Error::file(path, format!("{cause}; write lines such as \"old name\" = \"new name\""))
         })?;
         let mut seen = BTreeMap::new();

@@ -11,6 +11,7 @@
 
 use super::{Class, ClassSet, Group, PRESETS, Unlisted, distinct_color, preset};
 use crate::files::plain_cause;
+use crate::text::plain_toml;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -147,7 +148,7 @@ impl ClassFile {
     pub fn parse(text: &str, name: &str) -> Result<Self, String> {
         let keys: Keys = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            format!("line {line}: {}", error.message().trim().replace('\n', "; "))
+            format!("line {line}: {}", plain_toml(error.message()))
         })?;
         let layout =
             LayoutKeys { images: keys.images, masks: keys.masks, splits: keys.splits, masks_are: keys.masks_are };
