@@ -8,6 +8,7 @@ use crate::data::Dataset;
 use crate::local::LocalNetwork;
 use crate::messages::say;
 use crate::text::counted;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// What there is of a run to go on from, as a clause.
@@ -63,19 +64,32 @@ pub(super) fn tell_unlabelled(dataset: &dyn Dataset, split: &str) -> Result<()> 
     Ok(())
 }
 
-/// Warns where the images that are scored are those that are trained on.
+/// Warns where images that are scored are trained on as well.
 pub(super) fn tell_same_images(train: &dyn Dataset, val: &dyn Dataset) -> Result<()> {
-    let count = train.len();
-    let same_names = count == val.len() && (0..count).all(|index| train.name(index) == val.name(index));
-    // Names leave out the split: images/train/1.png and images/val/1.png are two images.
-    if count > 0 && same_names && train.example(0)?.image == val.example(0)?.image {
+    let shared = shared_images(train, val)?;
+    if shared > 0 {
         say(format_args!(
-            "training and validation have the same {}: scores will say nothing about other images; put some into a folder \
-             or a list of another split",
-            counted(count, "image")
+            "{shared} of {} for validation are trained on as well: their scores say nothing about other images; put them into \
+             a folder or a list of one split alone",
+            counted(val.len(), "image")
         ));
     }
     Ok(())
+}
+
+/// Number of images of `val` that are in `train`, by their names and a look at some of them.
+fn shared_images(train: &dyn Dataset, val: &dyn Dataset) -> Result<usize> {
+    let places: HashMap<String, usize> = (0..train.len()).map(|index| (train.name(index), index)).collect();
+    let pairs: Vec<(usize, usize)> =
+        (0..val.len()).filter_map(|index| Some((*places.get(&val.name(index))?, index))).collect();
+    // Names leave out the split: images/train/1.png and images/val/1.png are two images.
+    let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else { return Ok(0) };
+    for &(one, other) in [first, last] {
+        if train.example(one)?.image != val.example(other)?.image {
+            return Ok(0);
+        }
+    }
+    Ok(pairs.len())
 }
 
 /// Says on stderr what is about to be trained.
@@ -119,5 +133,53 @@ pub(super) fn describe(
     let segments = config.data.dataset.task().is_dense();
     if segments && config.model.aux_weight > 0.0 && !has_aux_head {
         say("without the auxiliary head: layer3 ends before the last module, in one that has a head of its own");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Result;
+    use crate::data::Example;
+    use crate::task::{ClassSet, TaskKind};
+    use ndarray::{Array2, Array3};
+    use std::sync::Arc;
+
+    /// Images of one pixel: name and shade.
+    #[derive(Debug)]
+    struct Shades(Arc<ClassSet>, Vec<(&'static str, u8)>);
+
+    impl Dataset for Shades {
+        fn task(&self) -> TaskKind {
+            TaskKind::Segmentation
+        }
+
+        fn classes(&self) -> &Arc<ClassSet> {
+            &self.0
+        }
+
+        fn len(&self) -> usize {
+            self.1.len()
+        }
+
+        fn name(&self, index: usize) -> String {
+            self.1[index].0.into()
+        }
+
+        fn example(&self, index: usize) -> Result<Example> {
+            let image = Array3::from_elem((1, 1, 3), self.1[index].1);
+            Ok(Example { name: self.name(index), image, label: Array2::zeros((1, 1)) })
+        }
+    }
+
+    #[test]
+    fn images_of_both_splits_are_counted_and_equal_names_alone_are_not() {
+        let shades = |images: &[(&'static str, u8)]| Shades(ClassSet::cityscapes(), images.to_vec());
+        let train = shades(&[("a", 1), ("b", 2), ("c", 3)]);
+        let shared = |images: &[(&'static str, u8)]| shared_images(&train, &shades(images)).unwrap();
+        assert_eq!(shared(&[("d", 1), ("b", 2), ("c", 3)]), 2);
+        assert_eq!(shared(&[("a", 1), ("b", 2), ("c", 3)]), 3);
+        assert_eq!(shared(&[("a", 7), ("b", 8)]), 0, "other images of the same names");
+        assert_eq!(shared(&[("d", 1)]), 0);
     }
 }
