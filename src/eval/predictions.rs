@@ -339,7 +339,7 @@ mod tests {
         let truths = [truth("a_000001_000019"), truth("b_000001_000019"), truth("c_000001_000019")];
         let complaint = |files: &[&str]| matched(&truths, folder_with(files).path()).unwrap_err().to_string();
         let message = complaint(&["a_000001_000019.png"]);
-        assert!(message.contains("no prediction of 2 of 3 pictures; the first is b_000001_000019"), "{message}");
+        assert!(message.contains("2 of 3 ") && message.contains("b_000001_000019"), "{message}");
         let message = complaint(&["a_000001_000019_x.png", "sub/a_000001_000019_y.png"]);
         assert!(message.contains("_x.png: ") && message.contains("_y.png is a prediction of a_000001"), "{message}");
         let all = ["a_000001_000019.png", "b_000001_000019.png", "c_000001_000019_labelTrainIds.png"];

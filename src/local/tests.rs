@@ -200,7 +200,7 @@ fn cuts_by_name_and_k_out_of_reach() {
     assert_eq!(network.modules[0].block_names, ["stem", "layer1.0", "layer1.1"]);
     assert_eq!(network.modules[1].block_names.first().unwrap(), "layer2.0");
     let error = LocalNetwork::new(&tiny(11).spec(), CLASSES, &device()).err().unwrap().to_string();
-    assert!(error.contains("local.num_modules = 11: this network has 10 blocks"), "{error}");
+    assert!(error.contains("local.num_modules = 11: "), "{error}");
 }
 
 #[test]

@@ -42,9 +42,7 @@ impl Overlays {
             return Ok(());
         }
         let panel = panels(classes, example.image.view(), Some(example.label.view()), pred.view())?;
-        // Names of images may hold the city as a folder.
-        let name = format!("{}.png", example.name.replace(['/', '\\'], "_"));
-        save_png(drawn.folder().join(name), &panel).map_err(|error| match error {
+        save_png(free_name(drawn.folder(), &example.name), &panel).map_err(|error| match error {
             // The folder aside is gone by the time this is read.
             Error::File { message, .. } => Error::file(&self.folder, message),
             other => other,
@@ -62,5 +60,37 @@ impl Overlays {
             drawn.publish(&self.folder, "png")?;
         }
         Ok(self.number)
+    }
+}
+
+/// The file for the panel of this image; names may hold the city as a folder. `x/a_b` and `x_a/b` have two files.
+fn free_name(folder: &Path, image: &str) -> PathBuf {
+    let stem = image.replace(['/', '\\'], "_");
+    let names = std::iter::once(format!("{stem}.png")).chain((2..).map(|number| format!("{stem}-{number}.png")));
+    names.map(|name| folder.join(name)).find(|path| !path.exists()).expect("numbers do not end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, Array3};
+
+    #[test]
+    fn panels_are_spread_over_the_split_and_no_two_have_one_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let classes = ClassSet::cityscapes();
+        let mut overlays = Overlays::new(folder.path(), 2, 4).unwrap();
+        for name in ["a", "x/a_b", "c", "x_a/b"] {
+            let label = Array2::zeros((32, 32));
+            let example = Example { name: name.into(), image: Array3::zeros((32, 32, 3)), label };
+            overlays.add(&classes, &example, &Array2::zeros((32, 32))).unwrap();
+        }
+        assert_eq!(overlays.publish().unwrap(), 2);
+        let mut names: Vec<_> = std::fs::read_dir(folder.path().join("overlays"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["x_a_b-2.png", "x_a_b.png"]);
     }
 }

@@ -65,7 +65,7 @@ fn check_tells_what_is_wrong_with_each_of_two_files() {
     let report = check(Layout::Svhn, folder.path(), "train+extra").unwrap();
     let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     assert_eq!((problems.len(), report.pictures, report.classes[1].1), (2, 1, 1));
-    assert!(problems[0].contains("train_32x32.mat: record 1 (counted from 0) has the label 0"), "{problems:?}");
+    assert!(problems[0].contains("train_32x32.mat: record 1 "), "{problems:?}");
     assert!(problems[1].contains("extra_32x32.mat: is no MATLAB 5.0 file"), "{problems:?}");
 }
 
