@@ -3,12 +3,15 @@
 use super::step::median;
 use crate::Result;
 use crate::config::RunConfig;
-use crate::eval::Predictor;
+use crate::data::Dataset;
+use crate::data::scenes::Scenes;
 use crate::eval::scores::Confusion;
+use crate::eval::{Predictor, Protocol, SegmentationMetric, TestTime, evaluate};
 use crate::local::LocalNetwork;
 use crate::memory;
 use ndarray::Array3;
 use serde::Serialize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +28,9 @@ pub struct Measured {
     pub predict_seconds: f64,
     /// Seconds to count them against a label.
     pub count_seconds: f64,
+    /// Seconds an image in the loop of every evaluation (read ahead, predicted, counted), over built-in scenes; `None` for a
+    /// network of other classes than theirs.
+    pub loop_seconds: Option<f64>,
     /// See [`memory::peak_bytes`].
     pub peak_bytes: Option<u64>,
 }
@@ -55,12 +61,22 @@ pub fn measure(config: &RunConfig, rounds: usize) -> Result<Measured> {
             count.push(start.elapsed().as_secs_f64());
         }
     }
+    // The built-in scenes have Cityscapes' classes.
+    let scenes = Scenes::new(1, "val", rounds, config.train.resolution);
+    let mut metric = SegmentationMetric::new(&predictor, &scenes, Protocol::only(TestTime::default()));
+    let start = Instant::now();
+    let comparable = classes.len() == scenes.classes().len();
+    if comparable {
+        evaluate(&mut metric, &scenes, |_| ControlFlow::Continue(()))?;
+    }
+    let loop_seconds = comparable.then(|| start.elapsed().as_secs_f64() / rounds.max(1) as f64);
     Ok(Measured {
         program: "infoseg".into(),
         bench: "eval".into(),
         size: [height, width],
         predict_seconds: median(&predict),
         count_seconds: median(&count),
+        loop_seconds,
         peak_bytes: memory::peak_bytes(&device),
     })
 }

@@ -169,5 +169,7 @@ fn steps_operations_and_pictures_are_measured() {
     let eval = ["eval", "--rounds", "1"];
     let eval = segbench(folder.path()).args(&eval).args(&SMALL).succeeds().stdout;
     let eval: Value = serde_json::from_str(&eval).expect("JSON");
-    assert!(eval["predict_seconds"].as_f64() > Some(0.0) && eval["count_seconds"].as_f64() > Some(0.0));
+    for part in ["predict_seconds", "count_seconds", "loop_seconds"] {
+        assert!(eval[part].as_f64() > Some(0.0), "{part}: {eval}");
+    }
 }
