@@ -1,22 +1,13 @@
 //! Default of the dataset → file → `--set` → flags, merged key by key so that an error names its source.
 
-use super::merge::Merged;
-use super::{DatasetKind, RunConfig, paper};
+use super::defaults::flatten;
+use super::merge::{Merged, Setting, TYPED};
+use super::{DatasetKind, RunConfig};
 use crate::files::plain_cause;
 use crate::{Error, Result};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
-
-/// Default of synthetic runs.
-const DEMO: &str = include_str!("../../configs/demo.toml");
-const FOLDER: &str = include_str!("../../configs/folder.toml");
-const CITYSCAPES: &str = include_str!("../../configs/cityscapes-r101-k2-1024x2048.toml");
-const CIFAR: &str = include_str!("../../configs/classification/cifar10.toml");
-const SVHN: &str = include_str!("../../configs/classification/svhn.toml");
-const STL10: &str = include_str!("../../configs/classification/stl10.toml");
-const IMAGENET: &str = include_str!("../../configs/classification/imagenet.toml");
-const DIGITS: &str = include_str!("../../configs/classification/digits.toml");
 
 /// One command-line flag that stands for a configuration key.
 #[derive(Debug, Clone)]
@@ -38,63 +29,6 @@ pub struct Layers {
     pub set: Vec<String>,
     /// The other flags.
     pub flags: Vec<Flag>,
-}
-
-/// The weakest layer of the command line. What was typed there is never let go in silence.
-pub(super) const TYPED: u8 = 2;
-
-/// One thing said: by whom, about which key, what.
-#[derive(Debug)]
-pub(super) struct Setting {
-    /// Strength: 1 file, 2 `--set` ([`TYPED`]), 3 flag. The default is 0.
-    pub layer: u8,
-    /// For error messages: file, `--set KEY=VALUE` or flag.
-    pub source: String,
-    pub key: String,
-    pub value: Value,
-}
-
-/// The built-in configuration that runs on this dataset start from.
-pub fn defaults_for(dataset: DatasetKind) -> RunConfig {
-    default_table(dataset).try_into().expect("the built-in configurations are tested")
-}
-
-/// The dataset's own default over the demo's, which has every key.
-pub(super) fn default_table(dataset: DatasetKind) -> Table {
-    let text = match dataset {
-        DatasetKind::Synthetic => DEMO,
-        DatasetKind::Cityscapes => CITYSCAPES,
-        DatasetKind::Folder => FOLDER,
-        DatasetKind::Cifar10 | DatasetKind::Cifar100 => CIFAR,
-        DatasetKind::Svhn => SVHN,
-        DatasetKind::Stl10 => STL10,
-        DatasetKind::Imagenet => IMAGENET,
-        DatasetKind::SyntheticDigits => DIGITS,
-    };
-    let parsed = |text: &str| text.parse::<Table>().expect("the built-in configurations are tested");
-    let mut table = parsed(DEMO);
-    let mut put = |key: String, value: Value| {
-        let place = place_of(&mut table, &key).expect("the demo has every key");
-        *place = value;
-    };
-    flatten("", parsed(text), &mut put);
-    put("data.dataset".into(), Value::String(dataset.name()));
-    // Loss weights that are the paper's for the default network and K are no default for others.
-    let config: RunConfig = table.clone().try_into().expect("the built-in configurations are tested");
-    if Some((config.local.recon_weight, config.local.task_weight)) == paper::weights(&config) {
-        for key in ["local.recon_weight", "local.task_weight"] {
-            let demo = place_of(&mut parsed(DEMO), key).cloned().expect("the demo has every key");
-            *place_of(&mut table, key).expect("the demo has every key") = demo;
-        }
-    }
-    table
-}
-
-pub(super) fn place_of<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
-    match key.split_once('.') {
-        Some((section, name)) => table.get_mut(section)?.as_table_mut()?.get_mut(name),
-        None => table.get_mut(key).filter(|value| !value.is_table()),
-    }
 }
 
 impl RunConfig {
@@ -195,17 +129,6 @@ fn parse_set(text: &str) -> Result<(String, Value)> {
     let literal = format!("value = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
     let parsed = literal.and_then(|mut table| table.remove("value"));
     Ok((key.trim().to_string(), parsed.unwrap_or_else(|| Value::String(value.trim().to_string()))))
-}
-
-/// Calls `say` with every leaf of the table under its dotted key.
-pub(super) fn flatten(prefix: &str, table: Table, say: &mut impl FnMut(String, Value)) {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-        match value {
-            Value::Table(table) => flatten(&key, table, say),
-            value => say(key, value),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Backbone, Cuts, TaskLoss};
+use crate::config::{Backbone, Cuts, TaskLoss, defaults_for};
 
 fn load(file: Option<&str>, set: &[&str], flags: &[(&'static str, &'static str, Value)]) -> Result<RunConfig> {
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,25 @@
 //! The configuration under construction: which layer said what, and the keys that follow others.
 
-use super::layers::{Setting, TYPED, default_table, flatten, place_of};
-use super::{Cuts, DatasetKind, RunConfig, defaults_for, paper};
+use super::defaults::{default_table, defaults_for, flatten, place_of};
+use super::{Cuts, DatasetKind, RunConfig, paper};
 use crate::text::{counted, plain_toml};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use toml::{Table, Value};
+
+/// The weakest layer of the command line. What was typed there is never let go in silence.
+pub(super) const TYPED: u8 = 2;
+
+/// One thing said: by whom, about which key, what.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Strength: 1 file, 2 `--set` ([`TYPED`]), 3 flag. The default is 0.
+    pub layer: u8,
+    /// For error messages: file, `--set KEY=VALUE` or flag.
+    pub source: String,
+    pub key: String,
+    pub value: Value,
+}
 
 /// Keys that follow others unless they are said: the run's length, the method, the network and K.
 const FOLLOWERS: [&str; 4] = ["local.task_loss", "optim.warmup_steps", "local.recon_weight", "local.task_weight"];

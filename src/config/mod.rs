@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod defaults;
 mod layers;
 mod local_k;
 mod merge;
@@ -22,14 +23,14 @@ pub use crate::local::method::Method;
 pub use crate::net::config::{Backbone, DecodeHead, ModelConfig, Stem};
 pub use crate::size::Resolution;
 pub use args::{DataArgs, TrainArgs};
-pub use layers::{Flag, Layers, defaults_for};
+pub use defaults::defaults_for;
+pub use layers::{Flag, Layers};
 pub use local_k::LocalK;
 pub use parallel::ParallelConfig;
 pub use train::{ScheduleKind, TrainConfig};
 
-use crate::local::Spec;
-use crate::local::cost::Execution;
 use crate::local::plan::Plan;
+use crate::local::{Execution, Spec};
 use crate::task::ClassSet;
 use crate::{Error, Result};
 use documented::DocumentedFields;

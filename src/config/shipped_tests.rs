@@ -3,7 +3,7 @@
 //! `INFOSEG_WRITE_CONFIGS=1 cargo test --release --lib shipped` writes them anew, and `configs/reference.md`, after a key or its
 //! explanation has changed.
 
-use super::layers::flatten;
+use super::defaults::flatten;
 use super::reference::markdown;
 use super::{Backbone, Cuts, DatasetKind, Flag, Layers, Method, RunConfig, TaskLoss, TrainArgs};
 use clap::Parser;

@@ -8,7 +8,7 @@
 use super::config::TaskLoss;
 use super::cut;
 use super::heads::{decoder_footprint, head_footprint};
-use super::spec::Spec;
+use super::spec::{Execution, Spec};
 use crate::device::DeviceChoice;
 use crate::net::{FeatureShape, Footprint};
 use crate::{Error, Result};
@@ -34,17 +34,6 @@ const LOADED_BATCHES: usize = 3;
 const MOST_PLACES: usize = 64;
 /// Square matrices of samples that the contrastive loss holds at once.
 const CONTRASTS: usize = 5;
-
-/// How a step is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Execution {
-    /// Parts that each local module takes a batch in, one after the other.
-    pub micro_batches: usize,
-    /// Whether blocks keep their input alone, and go forward once more before they go backward.
-    pub recompute: bool,
-    /// Whether all modules are at work at once, and then how many batches may wait before each.
-    pub queues: Option<usize>,
-}
 
 /// What a module will hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,13 +21,13 @@ pub(crate) mod sgd;
 pub(crate) mod spec;
 pub(crate) mod step;
 
-pub use cost::{Costs, Execution, ModuleCost, StepCost};
+pub use cost::{Costs, ModuleCost, StepCost};
 pub use heads::{LocalHead, ReconDecoder};
 pub use method::Method;
 pub use module::{LocalModule, Losses, Targets};
 pub use network::LocalNetwork;
 pub use pipeline::{Job, Work, Workers};
-pub use spec::Spec;
+pub use spec::{Execution, Spec};
 pub use step::Mark;
 
 #[cfg(test)]

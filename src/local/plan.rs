@@ -5,9 +5,9 @@
 //! more time (as much as the heads of four more modules do), again with as few modules as can be.
 
 use super::config::{Cuts, TaskLoss};
-use super::cost::{Costs, Execution, StepCost};
+use super::cost::{Costs, StepCost};
 use super::cut;
-use super::spec::Spec;
+use super::spec::{Execution, Spec};
 use crate::memory::human;
 use crate::text::counted;
 use crate::{Error, Result};

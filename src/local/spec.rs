@@ -1,7 +1,6 @@
 //! All that this room knows of a run.
 
 use super::config::{Cuts, LocalConfig, OptimConfig, Precision};
-use super::cost::Execution;
 use crate::data::normalize::Normalization;
 use crate::device::DeviceChoice;
 use crate::net::config::ModelConfig;
@@ -40,6 +39,17 @@ pub struct Spec {
     pub replicas: usize,
     /// Whole networks in the memory of one device.
     pub copies: usize,
+}
+
+/// How a step is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Execution {
+    /// Parts that each local module takes a batch in, one after the other.
+    pub micro_batches: usize,
+    /// Whether blocks keep their input alone, and go forward once more before they go backward.
+    pub recompute: bool,
+    /// Whether all modules are at work at once, and then how many batches may wait before each.
+    pub queues: Option<usize>,
 }
 
 impl Spec {
