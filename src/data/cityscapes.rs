@@ -12,7 +12,7 @@
 use super::id_png::load_ids;
 pub use super::image_file::load_image;
 pub(crate) use super::image_file::same_size;
-pub(super) use super::image_file::{MAX_SIDE, size_of};
+pub(super) use super::image_file::size_of;
 use super::image_file::{is_picture, looks_like_picture, passed_over, say_passed_over};
 use super::masks::MaskFormat;
 use super::pairs::{Listing, Pair, load_pair};

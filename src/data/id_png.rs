@@ -1,6 +1,6 @@
 //! PNGs whose grey levels, or palette indices, are ids of up to 16 bits.
 
-use super::cityscapes::MAX_SIDE;
+use super::image_file::MAX_SIDE;
 use crate::files::{most_unpacked, plain_cause};
 use crate::{Error, Result};
 use ndarray::Array2;

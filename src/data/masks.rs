@@ -1,7 +1,7 @@
 //! Masks on disk: ids or colors for each pixel, and the class indices that they stand for.
 
-use super::cityscapes::load_image;
 use super::id_png::load_ids;
+use super::image_file::load_image;
 use crate::task::class_set::{IdTable, LayoutKeys, MasksAre, Unlisted};
 use crate::task::{ClassSet, IGNORE_INDEX};
 use crate::{Error, Result};

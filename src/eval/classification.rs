@@ -1,6 +1,5 @@
 //! Scores of a network that says one class of each image, and the images it is most sure and wrong about.
 
-use super::classification_report::ClassificationReport;
 use crate::{Error, Result};
 use ndarray::{Array2, Array3};
 use std::cmp::Ordering;
@@ -161,11 +160,6 @@ impl Classification {
     /// The same with their images, RGB `[height, width, 3]`.
     pub fn mistake_pictures(&self) -> impl Iterator<Item = &(Verdict, Array3<u8>)> {
         self.mistakes.iter()
-    }
-
-    /// What is to be said of it.
-    pub fn report(&self) -> ClassificationReport {
-        ClassificationReport::new(self)
     }
 }
 

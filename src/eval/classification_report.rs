@@ -38,6 +38,13 @@ pub struct ClassificationReport {
     pub scored: Option<Scored>,
 }
 
+impl Classification {
+    /// Its scores, as a report has them.
+    pub fn report(&self) -> ClassificationReport {
+        ClassificationReport::new(self)
+    }
+}
+
 impl ClassificationReport {
     /// The scores of what has been counted.
     pub fn new(counted: &Classification) -> Self {

@@ -9,6 +9,7 @@ pub(crate) mod cost;
 pub mod cut;
 pub(crate) mod heads;
 pub(crate) mod loss;
+pub(crate) mod mark;
 pub(crate) mod method;
 pub(crate) mod module;
 pub(crate) mod network;
@@ -23,12 +24,12 @@ pub(crate) mod step;
 
 pub use cost::{Costs, ModuleCost, StepCost};
 pub use heads::{LocalHead, ReconDecoder};
+pub use mark::Mark;
 pub use method::Method;
 pub use module::{LocalModule, Losses, Targets};
 pub use network::LocalNetwork;
 pub use pipeline::{Job, Work, Workers};
 pub use spec::{Execution, Spec};
-pub use step::Mark;
 
 #[cfg(test)]
 mod tests;

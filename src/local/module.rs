@@ -2,10 +2,10 @@
 
 use super::config::LocalConfig;
 use super::heads::{LocalHead, ReconDecoder};
+use super::mark::{Mark, Watch};
 use super::pooled::Features;
 use super::sgd::sgd;
 use super::spec::Spec;
-use super::step::{Mark, Watch};
 use crate::data::normalize::Normalization;
 use crate::net::{Block, FcnHead, Init, Pass, Replica};
 use crate::task::Task;

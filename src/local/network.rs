@@ -2,10 +2,10 @@
 
 use super::config::Precision;
 use super::cut;
+use super::mark::Mark;
 use super::module::{LocalModule, Losses, ModuleNet, Parts, Targets};
 use super::plan::Plan;
 use super::spec::Spec;
-use super::step::Mark;
 use crate::data::normalize::Normalization;
 use crate::files::{cause_in, unless_it_panics};
 use crate::net::{Init, Network};

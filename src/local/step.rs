@@ -6,6 +6,7 @@
 
 use super::config::TaskLoss;
 use super::loss;
+use super::mark::{Mark, Watch};
 use super::module::{Heads, LocalModule, Losses, ModuleNet, Targets, TaskHeads};
 use crate::net::{Block, Pass, Replica};
 use crate::ops;
@@ -14,26 +15,6 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Gradients, Tensor};
 use std::ops::Range;
-
-/// Where a training step of a module has come to. Blocks are counted within the module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// It begins.
-    Start,
-    /// This block has gone forward.
-    Forward(usize),
-    /// The auxiliary head has gone forward and back again.
-    AuxHead,
-    /// The other heads have gone forward and back again.
-    Heads,
-    /// This block has gone backward.
-    Backward(usize),
-    /// The weights have moved.
-    Updated,
-}
-
-/// What measures a step.
-pub type Watch<'a> = &'a mut dyn FnMut(Mark);
 
 /// What a block leaves for its backward.
 enum SavedForBackward {
