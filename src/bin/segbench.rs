@@ -5,11 +5,11 @@ use infoseg::bench::local::{Plan, Row};
 use infoseg::bench::{data, eval, memory, ops, scaling, step, tune};
 use infoseg::cli::terminal::Terminal;
 use infoseg::cli::{self, interrupt};
-use infoseg::config::{ScheduleKind, TrainArgs};
+use infoseg::config::{RunConfig, ScheduleKind, TrainArgs};
 use infoseg::device::DeviceChoice;
 use infoseg::memory::counting::Counting;
 use infoseg::size::Resolution;
-use infoseg::train::{Outcome, load, run};
+use infoseg::train::{Outcome, run};
 use infoseg::{Error, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -153,7 +153,33 @@ fn main() -> ExitCode {
     cli::run("segbench", segbench)
 }
 
+impl Command {
+    /// The flags of a training run, where it has them.
+    const fn common(&self) -> Option<&TrainArgs> {
+        match self {
+            Self::Local { common, .. } | Self::Step { common, .. } | Self::Memory { common, .. } => Some(common),
+            Self::Data { common, .. } | Self::Eval { common, .. } | Self::Tune { common, .. } => Some(common),
+            Self::Scaling { common, .. } | Self::StepOnce { common, .. } => Some(common),
+            Self::Train { args } => Some(args),
+            Self::Ops { .. } => None,
+        }
+    }
+}
+
+/// The configuration, whose class set is there if it names one.
+fn load(common: &TrainArgs) -> Result<RunConfig> {
+    let config = infoseg::train::load(common)?;
+    if config.data.dataset.task().is_dense() && !config.data.root.as_os_str().is_empty() {
+        infoseg::data::class_file(&config.data)?;
+    }
+    Ok(config)
+}
+
 fn segbench(args: Args) -> Result<ExitCode> {
+    if let Some(common) = args.command.common().filter(|common| common.print_config) {
+        cli::print(common.load()?.to_commented_toml())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match args.command {
         Command::Local { common, methods, ks, seeds } => local(common, methods, ks, seeds),
         Command::Step { common, ks, methods, resolutions, bench_steps, json } => {
@@ -291,11 +317,7 @@ fn local(common: TrainArgs, rows: Vec<Row>, ks: Vec<u64>, seeds: u64) -> Result<
     let mut ks: Vec<usize> = ks.into_iter().map(|k| usize::try_from(k).unwrap_or(usize::MAX)).collect();
     ks.sort_unstable();
     ks.dedup();
-    let config = common.load()?;
-    if common.print_config {
-        cli::print(config.to_commented_toml())?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    common.load()?; // what is wrong with it comes first
     let out = common.out.clone().unwrap_or_else(|| PathBuf::from("runs/segbench-local"));
     let layers = TrainArgs { out: None, ..common }.layers()?;
     let table = Plan { common: layers, rows, ks, seeds, out: out.clone() }.measure()?;

@@ -44,6 +44,7 @@ pub fn install(left: impl Fn() -> String + Send + 'static) -> Result<Stop> {
     let refused = |error: &dyn std::fmt::Display| Error::run(format!("Ctrl-C cannot be handled: {error}"));
     ctrlc::set_handler(|| {
         if stop().request() {
+            say("stopped at once, in the middle of a step: what was not saved is lost");
             std::process::exit(i32::from(EXIT_CODE));
         }
     })

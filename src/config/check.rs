@@ -71,7 +71,10 @@ impl RunConfig {
         size("train.resolution", train.resolution)?;
         between(1, 4096, "train.batch_size", train.batch_size)?;
         let (alone, schedule) = (self.local.num_modules == 1, train.schedule);
-        let message = "asynchronous training needs at least two local modules; use --local-k 2 or more, or sequential";
+        let end_to_end = self.local.method.traits().is_end_to_end;
+        let other = if end_to_end { "another --method than e2e with --local-k 2" } else { "--local-k 2" };
+        let message =
+            format!("asynchronous training needs at least two local modules; use {other} or more, or sequential");
         ensure(!alone || schedule != ScheduleKind::Async, "train.schedule", said(schedule), message)?;
         between(0, 64, "train.queue_depth", train.queue_depth)?;
         between(0, 1024, "train.worker_threads", train.worker_threads)?;

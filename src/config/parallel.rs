@@ -183,7 +183,7 @@ impl RunConfig {
                 "parallel.place",
                 said,
                 format!(
-                    "there is no device number {device}; they are 0 to {} ({}); name others with --place",
+                    "there is no device number {device}; they are 0 to {} ({}); set --place to those, or name more with --devices",
                     known.len() - 1,
                     listed(known)
                 ),

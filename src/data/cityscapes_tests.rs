@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::image_file::MAX_SIDE;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
 

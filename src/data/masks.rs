@@ -172,7 +172,7 @@ impl MaskFormat {
                 "list it under ids or ignore in classes.toml, set unlisted = \"ignore\", or name another class set with \
                  --classes (`segdata classes` writes one; {} lists ids up to {})",
                 self.classes.name,
-                self.classes.largest_id()
+                self.classes.classes.iter().flat_map(|class| &class.ids).max().unwrap_or(&0)
             ),
         }
     }

@@ -331,7 +331,10 @@ impl Checkpoint {
             let (Ok(serde_json::Value::Object(theirs)), Ok(serde_json::Value::Object(ours))) = (theirs, ours) else {
                 continue;
             };
-            if let Some((key, value)) = ours.iter().find(|(key, value)| theirs.get(*key) != Some(value)) {
+            let mut differing: Vec<_> = ours.iter().filter(|(key, value)| theirs.get(*key) != Some(value)).collect();
+            // K follows the method.
+            differing.sort_by_key(|(key, _)| *key != "method");
+            if let Some((key, value)) = differing.first().copied() {
                 let before = theirs.get(key).map_or("not there".into(), ToString::to_string);
                 return Err(Error::usage(format!(
                     "{section}.{key} = {value}, but this run was trained with {before} ({}): resume it with its own \

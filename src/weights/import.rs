@@ -243,7 +243,12 @@ impl Checkpoint {
                 &self.path,
                 format!(
                     "holds no ResNet-18, 34, 50, 101 or 152 and no ResNeXt that is built here: its stages have \
-                         {counts:?} {kind} blocks{groups}"
+                         {counts:?} {kind} blocks{groups}{}",
+                    if counts[3] == 0 && counts[2] > 0 {
+                        "; networks for small images classify and cannot segment"
+                    } else {
+                        ""
+                    }
                 ),
             )
         })?;

@@ -165,9 +165,9 @@ impl Scan {
             return Err(Error::file(root, message));
         }
         let mut text = format!(
-            "# Classes of {} ({} masks), as found by `segdata classes`: give them their names.\n",
+            "# Classes of {} ({}), as found by `segdata classes`: give them their names.\n",
             root.display(),
-            self.masks
+            crate::text::counted(self.masks, "mask")
         );
         for (key, pattern) in [("images", &keys.images), ("masks", &keys.masks), ("splits", &keys.splits)] {
             if let Some(pattern) = pattern {

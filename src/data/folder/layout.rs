@@ -57,7 +57,7 @@ impl Layout {
             ));
         }
         if !root.is_dir() {
-            return Err(Error::file(root, "no such folder; set --data-root to the folder of the images and masks"));
+            return Err(Error::file(root, "no such folder; name the folder of the images and masks"));
         }
         let (images, masks) = match (&keys.images, &keys.masks) {
             (Some(images), Some(masks)) => (parse("images", images)?, parse("masks", masks)?),

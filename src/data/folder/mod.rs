@@ -84,7 +84,7 @@ pub fn list(root: &Path, split: &str, layout: &Layout) -> Result<Listing> {
     if !splits.is_empty() && !splits.iter().any(|known| known == split) {
         let place = layout.list(root, split).unwrap_or_else(|| layout.images.folder(root, split));
         let message = format!(
-            "no split {split:?} here; splits found: {}; name one of them (--split, or --set data.train_split and data.val_split)",
+            "no split {split:?} here; splits found: {}; name one of them (data.train_split and data.val_split, or --split where there is that flag)",
             splits.join(", ")
         );
         return Err(Error::file(place, message));
