@@ -86,6 +86,18 @@ impl Trainer {
         self.explain(step, error)
     }
 
+    /// Like [`Self::save_and_explain`], for a batch that cannot be read: the step after `done` cannot be made.
+    pub fn unreadable(&self, done: usize, error: Error) -> Error {
+        if done > self.first_step
+            && let Err(unsaved) = self.save(done)
+        {
+            return unsaved;
+        }
+        let is_file = matches!(error, Error::File { .. });
+        let all = if is_file { " (`segdata check` lists all such files)" } else { "" };
+        self.explain(done + 1, Error::run(format!("{error}{all}")))
+    }
+
     pub fn save(&self, step: usize) -> Result<()> {
         let state = State {
             step,

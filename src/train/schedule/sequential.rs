@@ -17,7 +17,7 @@ pub(super) struct Sequential {
 impl Schedule for Sequential {
     fn train(&mut self, run: &mut Trainer, steps: Range<usize>) -> Result<usize> {
         for step in steps.clone() {
-            let batch = self.loader.next().map_err(|error| run.save_and_explain(step, error))?;
+            let batch = self.loader.next().map_err(|error| run.unreadable(step, error))?;
             let device = run.devices[0].clone();
             let losses = exhaustion::guarded(&device, || Ok(make(run, step, batch)))
                 .map_err(|error| run.explain(step + 1, error))?

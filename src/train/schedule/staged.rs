@@ -85,8 +85,7 @@ impl Learning {
             None => Ok((job.input.clone(), job)),
             Some(store) => Ok((Tensor::from_data(store.read(step % self.period)?, &run.devices[0]), job)),
         });
-        let (features, Job { targets, lr, seed, .. }) =
-            features.map_err(|error| run.save_and_explain(done - 1, error))?;
+        let (features, Job { targets, lr, seed, .. }) = features.map_err(|error| run.unreadable(done - 1, error))?;
         let (learner, device) = (&mut run.network.modules[self.module], &run.devices[0]);
         let seed = mix(seed, self.module as u64);
         let losses = exhaustion::guarded(device, || {
@@ -168,7 +167,7 @@ impl Staged {
                 let features = exhaustion::guarded(device, || Ok(forward()))?;
                 store.write(batch, &features.into_data())
             });
-            made.map_err(|error| run.save_and_explain(done, error))?;
+            made.map_err(|error| run.unreadable(done, error))?;
             run.log.observer.storing(batch + 1, self.stored);
             if run.log.stop.requested() {
                 return Ok(None);

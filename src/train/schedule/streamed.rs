@@ -93,7 +93,7 @@ fn streamed(
     trained.map_err(|error| run.explain(told + 1, error))?.map_err(|error| run.explain_error(told + 1, error))?;
     // Every batch that was begun has trained every module.
     match unread {
-        Some(error) => Err(run.save_and_explain(begun, error)),
+        Some(error) => Err(run.unreadable(begun, error)),
         None => Ok(begun),
     }
 }
