@@ -1,6 +1,6 @@
 //! A class for each image.
 
-use super::{Task, TaskKind};
+use super::Task;
 use crate::net::config::ModelConfig;
 use crate::net::{Init, Network, classification_network};
 
@@ -9,10 +9,6 @@ use crate::net::{Init, Network, classification_network};
 pub struct Classification;
 
 impl Task for Classification {
-    fn kind(&self) -> TaskKind {
-        TaskKind::Classification
-    }
-
     fn unit(&self) -> &'static str {
         "picture"
     }

@@ -43,9 +43,6 @@ impl TaskKind {
 
 /// Network, label and loss of a task.
 pub trait Task: Debug + Send + Sync {
-    /// Which it is.
-    fn kind(&self) -> TaskKind;
-
     /// What has a class, as a word for a sentence.
     fn unit(&self) -> &'static str;
 

@@ -1,6 +1,6 @@
 //! A class for each pixel.
 
-use super::{Task, TaskKind};
+use super::Task;
 use crate::net::config::ModelConfig;
 use crate::net::{Init, Network, deeplab};
 
@@ -9,10 +9,6 @@ use crate::net::{Init, Network, deeplab};
 pub struct Segmentation;
 
 impl Task for Segmentation {
-    fn kind(&self) -> TaskKind {
-        TaskKind::Segmentation
-    }
-
     fn unit(&self) -> &'static str {
         "pixel"
     }
