@@ -33,6 +33,7 @@ impl Trainer {
         let (total, save_every) = (total_steps(&self.config), self.config.train.save_every_steps);
         let between = if schedule.is_scored_between() { self.config.train.eval_every_steps } else { 0 };
         let is_scored = |step: usize| step == total || due(step, between);
+        let saved = |schedule: &dyn Schedule, step| step == total || due(step, save_every) || schedule.pauses(step);
         let (mut done, mut table) = (self.first_step, String::new());
         // Saved, but stopped before the evaluation that was due: do it now, so that the log is that of a whole run.
         if done > 0 && is_scored(done) && !self.log.metrics.has_evaluation(done) {
@@ -42,11 +43,10 @@ impl Trainer {
             }
         }
         while done < total {
-            let saved = |step: usize| step == total || due(step, save_every) || schedule.pauses(step);
-            let until = (done + 1..total).find(|&step| saved(step) || is_scored(step)).unwrap_or(total);
+            let until = (done + 1..total).find(|&step| saved(schedule, step) || is_scored(step)).unwrap_or(total);
             done = schedule.train(self, done..until)?;
             let stopping = self.log.stop.requested();
-            if stopping || due(done, save_every) || schedule.pauses(done) || done == total {
+            if stopping || saved(schedule, done) {
                 self.save(done)?;
             }
             if stopping {
@@ -78,24 +78,24 @@ impl Trainer {
 
     /// What training has come to is not lost to an image that cannot be read.
     pub fn save_and_explain(&self, step: usize, error: Error) -> Error {
-        if step > self.first_step
-            && let Err(unsaved) = self.save(step)
-        {
-            return unsaved;
-        }
-        self.explain(step, error)
+        self.saved_and_explained(step, step, error)
     }
 
-    /// Like [`Self::save_and_explain`], for a batch that cannot be read: the step after `done` cannot be made.
-    pub fn unreadable(&self, done: usize, error: Error) -> Error {
+    /// Saves the steps done and explains an error at step `at`.
+    fn saved_and_explained(&self, done: usize, at: usize, error: Error) -> Error {
         if done > self.first_step
             && let Err(unsaved) = self.save(done)
         {
             return unsaved;
         }
+        self.explain(at, error)
+    }
+
+    /// Like [`Self::save_and_explain`], for a batch that cannot be read: the step after `done` cannot be made.
+    pub fn unreadable(&self, done: usize, error: Error) -> Error {
         let is_file = matches!(error, Error::File { .. });
         let all = if is_file { " (`segdata check` lists all such files)" } else { "" };
-        self.explain(done + 1, Error::run(format!("{error}{all}")))
+        self.saved_and_explained(done, done + 1, Error::run(format!("{error}{all}")))
     }
 
     pub fn save(&self, step: usize) -> Result<()> {
