@@ -31,7 +31,8 @@ pub(super) fn default_table(dataset: DatasetKind) -> Table {
         DatasetKind::SyntheticDigits => DIGITS,
     };
     let parsed = |text: &str| text.parse::<Table>().expect("the built-in configurations are tested");
-    let mut table = parsed(DEMO);
+    let mut demo = parsed(DEMO);
+    let mut table = demo.clone();
     let mut put = |key: String, value: Value| {
         let place = place_of(&mut table, &key).expect("the demo has every key");
         *place = value;
@@ -42,8 +43,8 @@ pub(super) fn default_table(dataset: DatasetKind) -> Table {
     let config: RunConfig = table.clone().try_into().expect("the built-in configurations are tested");
     if Some((config.local.recon_weight, config.local.task_weight)) == paper::weights(&config) {
         for key in ["local.recon_weight", "local.task_weight"] {
-            let demo = place_of(&mut parsed(DEMO), key).cloned().expect("the demo has every key");
-            *place_of(&mut table, key).expect("the demo has every key") = demo;
+            let of_demo = place_of(&mut demo, key).cloned().expect("the demo has every key");
+            *place_of(&mut table, key).expect("the demo has every key") = of_demo;
         }
     }
     table

@@ -70,12 +70,13 @@ impl Merged {
     /// A file may write out what follows from its other keys, as complete ones do. Such a key still follows, should a flag
     /// change what it follows from.
     pub fn forget_what_follows(&mut self) {
+        let mut defaults = default_table(self.dataset);
         for key in FOLLOWERS {
             let mut without = self.clone();
             without.said.remove(key);
-            let Some(default) = place_of(&mut default_table(self.dataset), key).cloned() else { continue };
+            let Some(default) = place_of(&mut defaults, key).cloned() else { continue };
             without.put(key, default.clone());
-            // What is wrong with the file is told below, in the order of its keys.
+            // An error of the file is reported later, when the whole configuration is checked.
             let follows = without.follow_length().and_then(|()| without.follow_paper());
             if follows.is_ok() && without.get_mut(key) == self.get_mut(key) {
                 self.said.remove(key);
