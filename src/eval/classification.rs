@@ -157,7 +157,7 @@ impl Classification {
         self.mistakes.iter().map(|(verdict, _)| verdict)
     }
 
-    /// The same with their images, RGB `[height, width, 3]`.
+    /// Like [`Self::mistakes`], with their images: RGB `[height, width, 3]`.
     pub fn mistake_pictures(&self) -> impl Iterator<Item = &(Verdict, Array3<u8>)> {
         self.mistakes.iter()
     }
@@ -181,18 +181,18 @@ fn distinct(names: &[String]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn names(classes: usize) -> Vec<String> {
+    pub(crate) fn names(classes: usize) -> Vec<String> {
         (0..classes).map(|class| format!("class {class}")).collect()
     }
 
-    fn verdict(name: &str, truth: u16, predicted: u16, confidence: f32) -> Verdict {
+    pub(crate) fn verdict(name: &str, truth: u16, predicted: u16, confidence: f32) -> Verdict {
         Verdict { name: name.into(), truth, top: vec![predicted], confidence }
     }
 
-    fn grey() -> Result<Array3<u8>> {
+    pub(crate) fn grey() -> Result<Array3<u8>> {
         Ok(Array3::from_elem((4, 4, 3), 90))
     }
 

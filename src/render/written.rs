@@ -103,25 +103,12 @@ fn write_mistakes(counted: &Classification, path: PathBuf, most: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::Verdict;
-    use ndarray::Array3;
-
-    fn names(classes: usize) -> Vec<String> {
-        (0..classes).map(|class| format!("class {class}")).collect()
-    }
-
-    fn verdict(name: &str, truth: u16, predicted: u16, confidence: f32) -> Verdict {
-        Verdict { name: name.into(), truth, top: vec![predicted], confidence }
-    }
+    use crate::eval::classification::tests::{grey, names, verdict};
 
     fn scored() -> Scored {
         let data = crate::config::defaults_for(crate::config::DatasetKind::SyntheticDigits).data;
         let classes = crate::task::ClassSet::numbered("digits", &names(3));
         Scored::new(&data, "test", &classes, &crate::eval::TestTime::default(), None)
-    }
-
-    fn grey() -> Result<Array3<u8>> {
-        Ok(Array3::from_elem((4, 4, 3), 90))
     }
 
     #[test]
