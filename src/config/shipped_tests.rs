@@ -13,7 +13,7 @@ use toml::{Table, Value};
 
 /// What a line of a head begins with that says how the file is made.
 const MADE_BY: &str = "# made by:  ";
-/// The same of a file that is a default.
+/// What the line of a head begins with that says that the file is a default.
 const DEFAULT_OF: &str = "# This file is the default of --dataset ";
 const COLUMNS: usize = 120;
 

@@ -84,7 +84,7 @@ impl Predictor {
         ids_of(self.logits(image), size)
     }
 
-    /// The same by the mean over versions of the image.
+    /// Like [`Self::predict`], from the mean over versions of the image.
     ///
     /// # Errors
     /// An image without pixels.

@@ -269,7 +269,7 @@ impl Costs {
         (values * part * self.spec.precision.bytes()) as u64
     }
 
-    /// Bytes of the contrastive loss of so many images.
+    /// Bytes that the contrastive loss of this number of images holds.
     fn contrast(&self, pictures: usize) -> u64 {
         let samples = match self.spec.local.task_loss {
             TaskLoss::Softmax => 0,

@@ -47,7 +47,7 @@ impl Targets {
         }
     }
 
-    /// The same on another device; the image only where it is looked at.
+    /// Moves the targets to another device; the image only `with_image`.
     pub(super) fn on(&self, device: &Device, with_image: bool) -> Self {
         let image = self.image.clone();
         Self {
